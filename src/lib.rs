@@ -1,0 +1,3 @@
+//! Headland: an edge-caching CDN node.
+
+pub mod message;

@@ -1,0 +1,26 @@
+//! What crosses between the protocols and the proxy, in words of no protocol.
+//!
+//! `net/` turns bytes of HTTP/1.1, 2 or 3 into a [`Request`] and a [`Response`] back into bytes;
+//! everything above it sees these types alone. So an engine can be replaced without touching the
+//! proxy, and a response made once serves all three protocols.
+//!
+//! Uses nothing of ours.
+//!
+//! Invariants:
+//! - a [`Response`] head holds no connection-specific field and no `content-length`: framing is the
+//!   engine's, told by [`Response::content_length`] and the body;
+//! - a body is shared pieces ([`bytes::Bytes`]), never copied on the way out.
+
+mod block;
+mod body;
+mod exchange;
+mod fields;
+mod request;
+mod response;
+
+pub use block::{FieldBlock, field_lines, push_field};
+pub use body::{Body, BodyError, BodyErrorKind, BodyStream, Piece, PieceList};
+pub use exchange::{Answer, Ended, Fault, Outcome, Reply};
+pub use fields::{Fields, FieldsBuilder, Seen};
+pub use request::{Peer, Protocol, Request, Scheme};
+pub use response::{Extra, Response};
