@@ -1,3 +1,4 @@
 //! Headland: an edge-caching CDN node.
 
 pub mod message;
+pub mod semantics;

@@ -1,0 +1,192 @@
+//! Parts of a URI in the one spelling that a cache key holds.
+//!
+//! Normalising is idempotent, borrows where nothing changes, and never makes two URIs one that a
+//! server may tell apart: `%2F` stays, and a path with a broken escape stays as it is. Whoever keys
+//! by a normalised path must send that path upstream too.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+use std::net::Ipv6Addr;
+
+use smallvec::SmallVec;
+
+pub use self::pattern::Pattern;
+
+mod pattern;
+
+/// Brings a path to its normal form (RFC 3986 section 6.2.2): unreserved characters unescaped,
+/// escapes in upper case, dot segments removed.
+pub fn normalize_path(path: &str) -> Cow<'_, str> {
+    if path.is_empty() {
+        return Cow::Borrowed("/");
+    }
+    // `*` of OPTIONS, and whatever else is no path.
+    if !path.starts_with('/') {
+        return Cow::Borrowed(path);
+    }
+    let Some(decoded) = decode_unreserved(path) else {
+        return Cow::Borrowed(path);
+    };
+    if !has_dot_segment(&decoded) {
+        return decoded;
+    }
+    Cow::Owned(remove_dot_segments(&decoded))
+}
+
+/// Drops the parameters whose names match a pattern of `ignore`, and orders the others by name if
+/// `sort`; parameters of one name keep their order, for it may matter.
+pub fn normalize_query<'a>(query: &'a str, ignore: &[Pattern], sort: bool) -> Cow<'a, str> {
+    let kept = |pair: &&str| !ignore.iter().any(|pattern| pattern.matches(name_of(pair)));
+    let all_kept = ignore.is_empty() || query.split('&').all(|pair| kept(&pair));
+    let in_order = !sort || query.split('&').map(name_of).is_sorted();
+    if all_kept && in_order {
+        return Cow::Borrowed(query);
+    }
+    let mut pairs: SmallVec<[&str; 16]> = query.split('&').filter(kept).collect();
+    if sort {
+        pairs.sort_by_key(|pair| name_of(pair));
+    }
+    Cow::Owned(pairs.join("&"))
+}
+
+/// Brings the value of Host or `:authority` to its normal form: lower case, without port and final
+/// dot. `None` if it is not a host name, an IPv4 address or an IPv6 literal.
+pub fn normalize_host(host: &str) -> Option<Cow<'_, str>> {
+    if host.starts_with('[') {
+        return normalize_ipv6(host);
+    }
+    let name = match host.split_once(':') {
+        Some((name, port)) if is_port(port) => name,
+        Some(_) => return None,
+        None => host,
+    };
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.len() > HOST_MAX || !name.split('.').all(is_label) {
+        return None;
+    }
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Some(Cow::Owned(name.to_ascii_lowercase()));
+    }
+    Some(Cow::Borrowed(name))
+}
+
+/// RFC 1035 section 2.3.4, in the form without final dot.
+const HOST_MAX: usize = 253;
+
+/// RFC 1035 section 2.3.4.
+const LABEL_MAX: usize = 63;
+
+fn name_of(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
+}
+
+/// `None` if an escape is broken: the path is then nobody's but its sender's, and unescaping the
+/// rest could complete the broken one.
+fn decode_unreserved(path: &str) -> Option<Cow<'_, str>> {
+    let bytes = path.as_bytes();
+    let mut normal: Option<String> = None;
+    let mut copied = 0;
+    for at in memchr::memchr_iter(b'%', bytes) {
+        let &[high, low] = bytes.get(at + 1..at + 3)? else {
+            return None;
+        };
+        let byte = (hex_value(high)? << 4) | hex_value(low)?;
+        let plain = is_unreserved(byte);
+        if !plain && !high.is_ascii_lowercase() && !low.is_ascii_lowercase() {
+            continue;
+        }
+        let out = normal.get_or_insert_with(|| String::with_capacity(path.len()));
+        out.push_str(&path[copied..at]);
+        copied = at + 3;
+        if plain {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(high.to_ascii_uppercase()));
+            out.push(char::from(low.to_ascii_uppercase()));
+        }
+    }
+    Some(match normal {
+        Some(mut out) => {
+            out.push_str(&path[copied..]);
+            Cow::Owned(out)
+        }
+        None => Cow::Borrowed(path),
+    })
+}
+
+fn has_dot_segment(path: &str) -> bool {
+    memchr::memmem::find(path.as_bytes(), b"/.").is_some()
+        && path.split('/').skip(1).any(|segment| matches!(segment, "." | ".."))
+}
+
+/// RFC 3986 section 5.2.4, for a path that begins with a slash.
+fn remove_dot_segments(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => out.truncate(out.rfind('/').unwrap_or(0)),
+            _ => {
+                out.push('/');
+                out.push_str(segment);
+                continue;
+            }
+        }
+        if last {
+            out.push('/');
+        }
+    }
+    out
+}
+
+fn normalize_ipv6(host: &str) -> Option<Cow<'_, str>> {
+    let close = host.find(']')?;
+    let (literal, rest) = (&host[..=close], &host[close + 1..]);
+    if !rest.is_empty() && !rest.strip_prefix(':').is_some_and(is_port) {
+        return None;
+    }
+    let address: Ipv6Addr = literal[1..close].parse().ok()?;
+    // RFC 5952: one address, one spelling.
+    let mut left = Compare(&literal[1..close]);
+    if write!(left, "{address}").is_ok() && left.0.is_empty() {
+        return Some(Cow::Borrowed(literal));
+    }
+    Some(Cow::Owned(format!("[{address}]")))
+}
+
+/// Compares what is written with a text, of which it holds the rest.
+struct Compare<'a>(&'a str);
+
+impl Write for Compare<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.strip_prefix(text).ok_or(fmt::Error)?;
+        Ok(())
+    }
+}
+
+/// RFC 3986 section 3.2.3: a port may be empty.
+fn is_port(port: &str) -> bool {
+    port.bytes().all(|byte| byte.is_ascii_digit())
+        && (port.is_empty() || port.parse::<u16>().is_ok())
+}
+
+/// Letters, digits and hyphens; underscores too, for they are in use.
+fn is_label(label: &str) -> bool {
+    (1..=LABEL_MAX).contains(&label.len())
+        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// RFC 3986 section 2.3.
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! The decision table, and the properties that hold for every input.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const BORN: Timestamp = Timestamp::from_seconds(1_000_000);
+
+const GET: RequestFacts = RequestFacts {
+    method: Method::Get,
+    authorization: false,
+    body: false,
+    range: false,
+    no_store: false,
+    only_if_cached: false,
+};
+
+/// Fresh for 10 s, then 5 s of stale-while-revalidate and 20 s of stale-if-error.
+const STORED: StoredFacts = StoredFacts {
+    freshness: Freshness {
+        born: BORN,
+        lifetime: 10,
+        stale_while_revalidate: 5,
+        stale_if_error: 20,
+        flags: FreshnessFlags::EXPLICIT,
+    },
+    validator: true,
+    strong_validator: true,
+    purged: PurgeState::Clean,
+};
+
+fn flagged(flag: FreshnessFlags) -> StoredFacts {
+    StoredFacts { freshness: Freshness { flags: flag, ..STORED.freshness }, ..STORED }
+}
+
+fn purged(purged: PurgeState) -> StoredFacts {
+    StoredFacts { purged, ..STORED }
+}
+
+fn bare(stored: StoredFacts) -> StoredFacts {
+    StoredFacts { validator: false, strong_validator: false, ..stored }
+}
+
+fn after(seconds: u64) -> Timestamp {
+    BORN.plus(Duration::from_secs(seconds))
+}
+
+#[test]
+fn a_get_by_what_is_stored() {
+    use Verdict::*;
+    let must = flagged(FreshnessFlags::MUST_REVALIDATE);
+    let no_cache = flagged(FreshnessFlags::NO_CACHE);
+    let weak = StoredFacts { strong_validator: false, ..purged(PurgeState::Possibly) };
+    let cases = [
+        (None, 0, Fetch(Reason::Miss)),
+        (Some(STORED), 0, Serve(Reason::Fresh)),
+        (Some(STORED), 9, Serve(Reason::Fresh)),
+        (Some(STORED), 10, ServeAndRefresh(Reason::StaleWhileRevalidate)),
+        (Some(STORED), 14, ServeAndRefresh(Reason::StaleWhileRevalidate)),
+        (Some(STORED), 15, Revalidate(Reason::Stale)),
+        (Some(bare(STORED)), 15, Fetch(Reason::Stale)),
+        (Some(must), 9, Serve(Reason::Fresh)),
+        (Some(must), 10, Revalidate(Reason::Stale)),
+        (Some(bare(must)), 10, Fetch(Reason::Stale)),
+        (Some(no_cache), 0, Revalidate(Reason::NoCache)),
+        (Some(bare(no_cache)), 0, Fetch(Reason::NoCache)),
+        (Some(purged(PurgeState::Soft)), 0, ServeAndRefresh(Reason::SoftPurged)),
+        (Some(purged(PurgeState::Soft)), 15, Revalidate(Reason::SoftPurged)),
+        (Some(purged(PurgeState::Hard)), 0, Fetch(Reason::HardPurged)),
+        (Some(purged(PurgeState::Possibly)), 0, Revalidate(Reason::PossiblyPurged)),
+        (Some(weak), 0, Fetch(Reason::PossiblyPurged)),
+    ];
+    for (stored, age, wanted) in cases {
+        assert_eq!(verdict(&GET, stored.as_ref(), after(age)), wanted, "{stored:?} {age}");
+    }
+}
+
+#[test]
+fn other_requests() {
+    use Verdict::*;
+    let head = RequestFacts { method: Method::Head, ..GET };
+    let post = RequestFacts { method: Method::Post, ..GET };
+    let fat = RequestFacts { body: true, ..GET };
+    let only = RequestFacts { only_if_cached: true, ..GET };
+    let cases = [
+        (head, Some(STORED), 0, Serve(Reason::Fresh)),
+        (head, Some(STORED), 15, Revalidate(Reason::Stale)),
+        (head, Some(bare(STORED)), 15, Pass(Reason::Stale)),
+        (head, Some(purged(PurgeState::Hard)), 0, Pass(Reason::HardPurged)),
+        (head, None, 0, Pass(Reason::Miss)),
+        (post, Some(STORED), 0, Pass(Reason::Method)),
+        (post, None, 0, Pass(Reason::Method)),
+        (fat, Some(STORED), 0, Pass(Reason::RequestBody)),
+        (only, Some(STORED), 0, Serve(Reason::Fresh)),
+        (only, Some(STORED), 10, ServeAndRefresh(Reason::StaleWhileRevalidate)),
+        (only, Some(STORED), 15, Refuse(Reason::OnlyIfCached)),
+        (only, None, 0, Refuse(Reason::OnlyIfCached)),
+    ];
+    for (request, stored, age, wanted) in cases {
+        let found = verdict(&request, stored.as_ref(), after(age));
+        assert_eq!(found, wanted, "{request:?} {stored:?} {age}");
+    }
+}
+
+#[test]
+fn the_way_forward_is_told() {
+    let cases = [
+        (Verdict::Serve(Reason::Fresh), None),
+        (Verdict::ServeAndRefresh(Reason::StaleWhileRevalidate), None),
+        (Verdict::Refuse(Reason::OnlyIfCached), None),
+        (Verdict::Fetch(Reason::Miss), Some(Forward::Miss)),
+        (Verdict::Fetch(Reason::HardPurged), Some(Forward::Miss)),
+        (Verdict::Revalidate(Reason::Stale), Some(Forward::Stale)),
+        (Verdict::Revalidate(Reason::NoCache), Some(Forward::Stale)),
+        (Verdict::Pass(Reason::Method), Some(Forward::Method)),
+        (Verdict::Pass(Reason::RequestBody), Some(Forward::Bypass)),
+    ];
+    for (verdict, wanted) in cases {
+        assert_eq!(verdict.forward(), wanted, "{verdict:?}");
+    }
+}
+
+#[test]
+fn failures_upstream() {
+    use Failure::*;
+    let soft = purged(PurgeState::Soft);
+    let cases = [
+        (None, Unreachable, 0, false),
+        (Some(STORED), Unreachable, 29, true),
+        (Some(STORED), Timeout, 29, true),
+        (Some(STORED), Unreachable, 30, false),
+        (Some(STORED), Status(500), 20, true),
+        (Some(STORED), Status(502), 20, true),
+        (Some(STORED), Status(503), 20, true),
+        (Some(STORED), Status(504), 20, true),
+        (Some(STORED), Status(501), 20, false),
+        (Some(STORED), Status(404), 20, false),
+        (Some(STORED), Status(200), 20, false),
+        (Some(soft), Unreachable, 0, true),
+        (Some(purged(PurgeState::Hard)), Unreachable, 0, false),
+        (Some(purged(PurgeState::Possibly)), Unreachable, 0, false),
+        (Some(flagged(FreshnessFlags::MUST_REVALIDATE)), Unreachable, 20, false),
+        (Some(flagged(FreshnessFlags::NO_CACHE)), Unreachable, 0, false),
+    ];
+    for (stored, failure, age, stale) in cases {
+        let wanted = if stale { OnFailure::ServeStale } else { OnFailure::Fail };
+        let found = on_failure(stored.as_ref(), failure, after(age));
+        assert_eq!(found, wanted, "{stored:?} {failure:?} {age}");
+    }
+}
+
+fn any_stored() -> impl Strategy<Value = StoredFacts> {
+    let purged = prop::sample::select(vec![
+        PurgeState::Clean,
+        PurgeState::Soft,
+        PurgeState::Hard,
+        PurgeState::Possibly,
+    ]);
+    let windows = (0u32..40, 0u32..40, 0u32..40, 0u8..16, 0u64..200_000);
+    (windows, any::<(bool, bool)>(), purged).prop_map(|(windows, validators, purged)| {
+        let (lifetime, while_revalidate, if_error, bits, born) = windows;
+        StoredFacts {
+            freshness: Freshness {
+                born: Timestamp::from_millis(born),
+                lifetime,
+                stale_while_revalidate: while_revalidate,
+                stale_if_error: if_error,
+                flags: FreshnessFlags::from_bits(bits),
+            },
+            validator: validators.0,
+            strong_validator: validators.0 && validators.1,
+            purged,
+        }
+    })
+}
+
+fn any_request() -> impl Strategy<Value = RequestFacts> {
+    let method = prop::sample::select(vec![Method::Get, Method::Head, Method::Post]);
+    (method, any::<[bool; 4]>()).prop_map(|(method, [authorization, body, range, only])| {
+        let only_if_cached = only;
+        RequestFacts { method, authorization, body, range, no_store: false, only_if_cached }
+    })
+}
+
+/// Whether it may go out without the origin's word, stale or not.
+fn is_usable(stored: &StoredFacts, now: Timestamp) -> bool {
+    let flags = stored.freshness.flags;
+    let fresh = stored.purged == PurgeState::Clean && stored.freshness.is_fresh(now);
+    matches!(stored.purged, PurgeState::Clean | PurgeState::Soft)
+        && !flags.has(FreshnessFlags::NO_CACHE)
+        && (fresh || !flags.has(FreshnessFlags::MUST_REVALIDATE))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn what_may_not_be_used_never_is(
+        request in any_request(),
+        stored in prop::option::of(any_stored()),
+        now in 0u64..400_000,
+    ) {
+        let now = Timestamp::from_millis(now);
+        let found = verdict(&request, stored.as_ref(), now);
+        match found {
+            Verdict::Serve(_) => {
+                let stored = stored.unwrap();
+                prop_assert!(is_usable(&stored, now) && stored.freshness.is_fresh(now));
+                prop_assert!(request.method != Method::Post && !request.body);
+            }
+            Verdict::ServeAndRefresh(_) => {
+                let stored = stored.unwrap();
+                prop_assert!(is_usable(&stored, now));
+                prop_assert!(
+                    stored.freshness.staleness(now) < stored.freshness.stale_while_revalidate
+                );
+                prop_assert!(request.method != Method::Post && !request.body);
+            }
+            Verdict::Revalidate(_) => {
+                let stored = stored.unwrap();
+                prop_assert!(stored.validator && stored.purged != PurgeState::Hard);
+                prop_assert!(stored.purged != PurgeState::Possibly || stored.strong_validator);
+            }
+            Verdict::Fetch(_) => prop_assert_eq!(request.method, Method::Get),
+            Verdict::Pass(_) => prop_assert!(request.method != Method::Get || request.body),
+            Verdict::Refuse(_) => prop_assert!(request.only_if_cached),
+        }
+    }
+
+    #[test]
+    fn a_failure_revives_nothing(stored in any_stored(), now in 0u64..400_000) {
+        let now = Timestamp::from_millis(now);
+        if on_failure(Some(&stored), Failure::Unreachable, now) == OnFailure::ServeStale {
+            prop_assert!(is_usable(&stored, now));
+            prop_assert!(stored.freshness.staleness(now) < stored.freshness.stale_if_error);
+        }
+    }
+}
