@@ -1,4 +1,5 @@
 //! Headland: an edge-caching CDN node.
 
+pub mod config;
 pub mod message;
 pub mod semantics;

@@ -1,0 +1,197 @@
+//! The rules between keys.
+//!
+//! What a single key must keep to stands in its row; here is what needs two of them.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+
+use super::Config;
+use super::later::FOR_LATER;
+use super::node::Role;
+use super::reader::{Document, did_you_mean, nearest};
+use super::site::{Route, Site};
+
+/// Roles that are read but not served by this version.
+const LATER_ROLES: [Role; 1] = [Role::Shield];
+
+/// Tells each broken rule between keys.
+pub(super) fn rules(config: &Config, document: &Document<'_>) {
+    let check = Check { config, document };
+    check.listeners();
+    check.admin_door();
+    check.tiers();
+    check.origins();
+    check.sites();
+    check.tokens();
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    document: &'a Document<'a>,
+}
+
+impl Check<'_> {
+    /// Tells a fault, unless the key was found faulty before: one cause, one line.
+    fn fault(&self, key: &str, expected: &str, wrong: &str) {
+        if !self.document.is_faulty(key) {
+            let place = self.document.place_of(key);
+            self.document.fault(place, key, expected, wrong);
+        }
+    }
+
+    /// Tells each value that stands twice, at its second place.
+    fn unique<T: Hash + Eq + Display>(&self, values: impl Iterator<Item = (String, T)>) {
+        let mut first: HashMap<T, String> = HashMap::new();
+        for (key, value) in values {
+            if self.document.is_faulty(&key) {
+                continue;
+            }
+            match first.get(&value) {
+                Some(earlier) => {
+                    let line = self.document.place_of(earlier).line;
+                    let wrong = format!("found \"{value}\" again, as in line {line}");
+                    self.fault(&key, "another value", &wrong);
+                }
+                None => drop(first.insert(value, key)),
+            }
+        }
+    }
+
+    /// Tells each name that two tables of a kind share.
+    fn unique_names<'n>(&self, table: &str, names: impl Iterator<Item = &'n str>) {
+        let numbered = |(index, name)| (format!("{table}[{index}].name"), name);
+        self.unique(names.enumerate().map(numbered));
+    }
+
+    /// Tells a name that no table of a kind has.
+    fn known<'n>(&self, key: &str, name: &str, table: &str, names: impl Iterator<Item = &'n str>) {
+        let names: Vec<_> = names.collect();
+        // A table whose own name is faulty may be the one that is meant.
+        let is_faulty = |index| self.document.is_faulty(&format!("{table}[{index}].name"));
+        if names.contains(&name) || (0..names.len()).any(is_faulty) {
+            return;
+        }
+        let expected = format!("the name of an existing [[{table}]]");
+        let wrong = match name {
+            "" => "found none".to_owned(),
+            _ => format!("found \"{name}\"{}", did_you_mean(nearest(name, names.into_iter()))),
+        };
+        self.fault(key, &expected, &wrong);
+    }
+
+    fn listeners(&self) {
+        let (listen, tls) = (&self.config.listen, &self.config.tls);
+        let is_faulty = |key| self.document.is_faulty(key);
+        if listen.http.is_empty() && listen.https.is_empty() && !is_faulty("listen.https") {
+            self.fault("listen.http", "an address here or under https", "found none");
+        }
+        if !listen.https.is_empty() && tls.certificates.is_empty() && !is_faulty("tls") {
+            self.fault("listen.https", "certificates under [tls]", "found none");
+        }
+        if listen.http3 && listen.https.is_empty() && self.document.says("listen.http3") {
+            self.fault("listen.http3", "addresses under https", "found none");
+        }
+        let numbered = |name: &'static str| {
+            move |(index, address)| (format!("listen.{name}[{index}]"), address)
+        };
+        let http = listen.http.iter().enumerate().map(numbered("http"));
+        let https = listen.https.iter().enumerate().map(numbered("https"));
+        let admin = std::iter::once(("listen.admin".to_owned(), &listen.admin));
+        let addresses = http.chain(https).chain(admin);
+        // Port 0 is whichever port is free.
+        self.unique(addresses.filter(|(_, address)| address.port() != 0));
+    }
+
+    fn admin_door(&self) {
+        let Config { listen, tls, tokens, .. } = self.config;
+        let is_guarded = !tls.certificates.is_empty() && !tokens.is_empty();
+        if !listen.admin.ip().is_loopback() && !is_guarded {
+            let expected = "a loopback address such as \"127.0.0.1:9180\"";
+            let wrong = "found another without [tls] certificates and a [[token]]";
+            self.fault("listen.admin", expected, wrong);
+        }
+    }
+
+    fn tiers(&self) {
+        let Config { node, cache, shield, .. } = self.config;
+        if LATER_ROLES.contains(&node.role) {
+            self.fault("node.role", "", FOR_LATER);
+        }
+        if node.role == Role::Shield && shield.is_some() {
+            self.fault("shield", "", "a node with role = \"shield\" asks no shield");
+        }
+        if cache.max_object > cache.memory && self.document.says("cache.max_object") {
+            let expected = format!("at most cache.memory, {}", cache.memory);
+            let wrong = format!("found {}", cache.max_object);
+            self.fault("cache.max_object", &expected, &wrong);
+        }
+    }
+
+    fn origins(&self) {
+        let origins = &self.config.origins;
+        self.unique_names("origin", origins.iter().map(|origin| origin.name.as_str()));
+        for (index, origin) in origins.iter().enumerate() {
+            let servers = format!("origin[{index}].servers");
+            match (&origin.s3, origin.servers.is_empty()) {
+                (Some(_), false) => self.fault(&servers, "either servers or s3", "found both"),
+                (None, true) if !self.document.says(&format!("origin[{index}].s3")) => {
+                    self.fault(&servers, "servers or s3", "found neither");
+                }
+                (None, false) if origin.servers.iter().all(|server| server.backup) => {
+                    self.fault(&servers, "a server that is no backup", "found none");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn sites(&self) {
+        let sites = &self.config.sites;
+        if sites.is_empty() {
+            self.fault("site", "at least one [[site]]", "found none");
+        }
+        self.unique_names("site", sites.iter().map(|site| site.name.as_str()));
+        for (index, site) in sites.iter().enumerate() {
+            if site.hosts.is_empty() {
+                let hosts = format!("site[{index}].hosts");
+                self.fault(&hosts, "at least one host", "found none");
+            }
+            self.routes(&format!("site[{index}]"), site);
+        }
+        self.unique(sites.iter().enumerate().flat_map(|(index, site)| {
+            let key = move |(host, pattern)| (format!("site[{index}].hosts[{host}]"), pattern);
+            site.hosts.iter().enumerate().map(key)
+        }));
+    }
+
+    fn routes(&self, site_key: &str, site: &Site) {
+        let names = || self.config.origins.iter().map(|origin| origin.name.as_str());
+        let Some((rest, routes)) = site.routes.split_last() else {
+            return;
+        };
+        self.known(&format!("{site_key}.origin"), &rest.policy.origin, "origin", names());
+        for (number, route) in routes.iter().enumerate() {
+            let key = format!("{site_key}.route[{number}].origin");
+            // What a route inherits is told once, at its site.
+            if self.document.says(&key) {
+                self.known(&key, &route.policy.origin, "origin", names());
+            }
+        }
+        let numbered = |(number, route): (usize, &'_ Route)| {
+            (format!("{site_key}.route[{number}].path"), route.path.clone())
+        };
+        self.unique(routes.iter().enumerate().map(numbered));
+    }
+
+    fn tokens(&self) {
+        let Config { tokens, sites, .. } = self.config;
+        self.unique_names("token", tokens.iter().map(|token| token.name.as_str()));
+        for (index, token) in tokens.iter().enumerate() {
+            for (number, name) in token.sites.iter().enumerate() {
+                let key = format!("token[{index}].sites[{number}]");
+                self.known(&key, name, "site", sites.iter().map(|site| site.name.as_str()));
+            }
+        }
+    }
+}

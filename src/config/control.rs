@@ -1,0 +1,29 @@
+//! `[control]`: the control plane that this node follows.
+
+use std::path::PathBuf;
+
+use super::address::Endpoint;
+use super::reference::Sample::Required;
+use super::section::{choice, section};
+
+section! {
+    /// The control plane that this node follows. Without it a node stands alone.
+    pub struct Control {
+        /// Where the control plane is.
+        url: Endpoint = Endpoint::default(), Required(r#""https://control.internal:9190""#);
+        /// File of the token with which this node signs in.
+        token_file: PathBuf = PathBuf::new(), Required(r#""node.token""#);
+        /// What to do with stored responses while the control plane cannot be reached.
+        on_control_loss: OnControlLoss = OnControlLoss::default();
+    }
+}
+
+choice! {
+    /// What a node does with stored responses while the control plane cannot be reached.
+    pub enum OnControlLoss {
+        /// Serves them; purges wait.
+        Serve = "serve",
+        /// Asks the origin whether they still hold.
+        Revalidate = "revalidate",
+    }
+}

@@ -1,0 +1,62 @@
+//! Opens the files that a config names, to tell what is wrong with them before a node starts.
+
+use std::path::Path;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::Config;
+use super::fault::{Fault, Report};
+use super::logging::AccessLog;
+
+impl Config {
+    /// Opens every file that this config names and reports those that cannot be used.
+    pub fn check_files(&self) -> Report {
+        let mut faults = Vec::new();
+        let mut check = |key: &str, expected: &str, path: &Path, result: Result<(), String>| {
+            if let Err(error) = result {
+                faults.push(Fault {
+                    file: self.source.file.clone(),
+                    place: self.source.place(key).unwrap_or_default(),
+                    key: key.to_owned(),
+                    expected: expected.to_owned(),
+                    wrong: format!("found {}: {error}", path.display()),
+                });
+            }
+        };
+        for (index, certificate) in self.tls.certificates.iter().enumerate() {
+            let key = format!("tls.certificates[{index}]");
+            let (cert, private) = (&certificate.cert, &certificate.key);
+            check(&format!("{key}.cert"), "a PEM certificate", cert, read_certificates(cert));
+            check(&format!("{key}.key"), "a PEM private key", private, read_key(private));
+        }
+        if let AccessLog::File(path) = &self.logging.access {
+            check("logging.access", "a path in a folder that exists", path, find_folder(path));
+        }
+        Report::sorted(faults)
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<(), String> {
+    let mut certificates =
+        CertificateDer::pem_file_iter(path).map_err(|error| error.to_string())?.peekable();
+    if certificates.peek().is_none() {
+        return Err("no certificate in it".to_owned());
+    }
+    certificates
+        .try_for_each(|certificate| certificate.map(drop))
+        .map_err(|error| error.to_string())
+}
+
+fn read_key(path: &Path) -> Result<(), String> {
+    PrivateKeyDer::from_pem_file(path).map(drop).map_err(|error| error.to_string())
+}
+
+fn find_folder(path: &Path) -> Result<(), String> {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
+            Err("no such folder".to_owned())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,18 @@
+//! `[purge]`: what a purge does beyond the promise.
+
+use std::time::Duration;
+
+use super::rule::Within;
+use super::section::section;
+
+section! {
+    /// What a purge does beyond the promise.
+    pub struct Purge {
+        /// How long a body that began before a hard purge may run on before it is aborted.
+        linger: Duration = Duration::from_secs(30),
+            Within(Duration::ZERO..=Duration::from_hours(24));
+        /// Repeats each purge after this long, for origins that are not consistent at once; 0s:
+        /// does not.
+        settle: Duration = Duration::ZERO, Within(Duration::ZERO..=Duration::from_hours(1));
+    }
+}
