@@ -1,0 +1,117 @@
+//! The names of all metrics, with meaning and labels: dashboards and alerts rely on them, and no
+//! other file spells them. Uses nothing of ours.
+
+/// One metric as it is exposed.
+pub(super) struct Declared {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) labels: &'static [&'static str],
+}
+
+pub(super) const REQUESTS: Declared = Declared {
+    name: "headland_requests_total",
+    help: "Requests answered",
+    labels: &["site", "protocol", "status", "result"],
+};
+
+pub(super) const REQUEST_SECONDS: Declared = Declared {
+    name: "headland_request_seconds",
+    help: "Time from the first byte of a request to the last of its response",
+    labels: &["result"],
+};
+
+pub(super) const HITS: Declared = Declared {
+    name: "headland_hits_total",
+    help: "Look-ups that found a stored response",
+    labels: &["tier"],
+};
+
+pub(super) const MISSES: Declared =
+    Declared { name: "headland_misses_total", help: "Look-ups that found none", labels: &["tier"] };
+
+pub(super) const BYTES: Declared = Declared {
+    name: "headland_bytes_total",
+    help: "Body bytes sent, by where they came from",
+    labels: &["site", "source"],
+};
+
+pub(super) const COLLAPSED: Declared = Declared {
+    name: "headland_collapsed_total",
+    help: "Requests that joined the flight of another",
+    labels: &[],
+};
+
+pub(super) const CONNECTIONS: Declared = Declared {
+    name: "headland_connections",
+    help: "Client connections open now",
+    labels: &["protocol"],
+};
+
+pub(super) const ORIGIN_REQUESTS: Declared = Declared {
+    name: "headland_origin_requests_total",
+    help: "Requests sent to an origin, by its status; `error` if none came",
+    labels: &["origin", "status"],
+};
+
+pub(super) const STORE_OBJECTS: Declared =
+    Declared { name: "headland_store_objects", help: "Stored responses", labels: &["tier"] };
+
+pub(super) const STORE_BYTES: Declared = Declared {
+    name: "headland_store_bytes",
+    help: "Bytes in use, book-keeping included",
+    labels: &["tier"],
+};
+
+pub(super) const EVICTIONS: Declared = Declared {
+    name: "headland_evictions_total",
+    help: "Stored responses removed to make room",
+    labels: &["tier"],
+};
+
+pub(super) const PURGE_POSITION: Declared = Declared {
+    name: "headland_purge_position",
+    help: "Number of the last purge applied and journaled",
+    labels: &[],
+};
+
+pub(super) const PURGE_LAG: Declared = Declared {
+    name: "headland_purge_lag",
+    help: "Purges known to the log and not yet applied here",
+    labels: &[],
+};
+
+pub(super) const PURGE_APPLY_SECONDS: Declared = Declared {
+    name: "headland_purge_apply_seconds",
+    help: "Time from a purge's arrival here until it is applied and journaled",
+    labels: &[],
+};
+
+pub(super) const UPSTREAM_HEALTHY: Declared = Declared {
+    name: "headland_upstream_healthy",
+    help: "1 if requests are sent to it, 0 if it is ejected",
+    labels: &["upstream"],
+};
+
+pub(super) const DISK_ERRORS: Declared = Declared {
+    name: "headland_disk_errors_total",
+    help: "Failed reads and writes of the disk tier",
+    labels: &[],
+};
+
+pub(super) const ACCESS_LOG_DROPPED: Declared = Declared {
+    name: "headland_access_log_dropped_total",
+    help: "Access log lines lost to a full queue or a failed write",
+    labels: &[],
+};
+
+pub(super) const CONNECTIONS_REFUSED: Declared = Declared {
+    name: "headland_connections_refused_total",
+    help: "Client connections closed at once, by the limit reached",
+    labels: &["reason"],
+};
+
+pub(super) const CLIENT_RESETS: Declared = Declared {
+    name: "headland_client_resets_total",
+    help: "Responses that the client broke off",
+    labels: &[],
+};
