@@ -1,0 +1,119 @@
+//! A fresh connection: name, address, TCP, TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::error::describe;
+use super::{ClientError, ClientErrorKind, Server};
+
+/// The bytes below HTTP.
+pub(super) enum Transport {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects to the first of the server's addresses that answers, all within `limit`.
+///
+/// Cancel safe: dropping the future closes what it had opened.
+pub(super) async fn connect(server: &Server, limit: Duration) -> Result<Transport, ClientError> {
+    let deadline = Instant::now() + limit;
+    let late = |_| ClientError::unsent(ClientErrorKind::ConnectTimeout, "connect_timeout is over");
+    let stream = timeout_at(deadline, dial(server, deadline)).await.map_err(late)??;
+    let Some(tls) = &server.tls else { return Ok(Transport::Tcp(stream)) };
+    let handshake = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream);
+    match timeout_at(deadline, handshake).await.map_err(late)? {
+        Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
+        Err(error) => Err(ClientError::unsent(ClientErrorKind::Tls, describe(&error))),
+    }
+}
+
+async fn dial(server: &Server, deadline: Instant) -> Result<TcpStream, ClientError> {
+    let unresolved = |detail: String| ClientError::unsent(ClientErrorKind::Dns, detail);
+    let addresses: Vec<SocketAddr> = lookup_host((&*server.host, server.port))
+        .await
+        .map_err(|error| unresolved(format!("{}: {error}", server.host)))?
+        .collect();
+    let mut failed = unresolved(format!("{} has no address", server.host));
+    for (tried, address) in addresses.iter().enumerate() {
+        // A silent address may not use up the time of those behind it.
+        let now = Instant::now();
+        let share = deadline.saturating_duration_since(now) / (addresses.len() - tried) as u32;
+        failed = match timeout_at(now + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Without it a request in two writes would wait for an acknowledgement; where it
+                // cannot be set the connection is already broken and says so when it is used.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => {
+                ClientError::unsent(ClientErrorKind::Connect, format!("{address}: {error}"))
+            }
+            Err(_) => ClientError::unsent(ClientErrorKind::ConnectTimeout, address),
+        };
+    }
+    Err(failed)
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What an engine asks of the proxy: the one handler behind all protocols.
+
+use crate::message::{Answer, Ended, Fault, Peer, Reply, Request};
+
+/// Answers requests of every protocol.
+///
+/// An engine calls [`serve`](Self::serve) on its event loop once a head is complete and framed
+/// soundly, and [`ended`](Self::ended) exactly once for every reply it was given, whatever became
+/// of the client. If it drops an [`Answer::Later`] before the reply (the client left), the
+/// future's own drop is the end of that exchange.
+pub trait Handler: Send + Sync + 'static {
+    /// What the handler keeps of an exchange until it has ended, for its log and counters.
+    type Exchange: Send + 'static;
+
+    /// Answers a request. A hit is answered at once, without a future.
+    fn serve(&self, request: Request) -> Answer<Self::Exchange>;
+
+    /// The response to a request that the engine had to refuse.
+    fn refuse(&self, peer: &Peer, fault: Fault) -> Reply<Self::Exchange>;
+
+    /// The exchange is over.
+    fn ended(&self, exchange: Self::Exchange, ended: Ended);
+}
