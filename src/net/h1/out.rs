@@ -1,0 +1,233 @@
+//! What waits to be written, and the exchanges it belongs to.
+//!
+//! ```text
+//! lines   HTTP/1.1 200 OK…HTTP/1.1 200 OK…          one buffer of the connection, reused
+//! parts   Lines(214) Body(…) Lines(214) Body(…)     what leaves, in order
+//! open    [exchange, ends at byte 1238] [exchange, ends at byte 2476]
+//! ```
+//!
+//! Heads and chunk lines are copied into `lines`; bodies stay the shared bytes they are. One
+//! vectored write takes as many parts as there are, so a small response is one system call, and so
+//! are several responses to pipelined requests.
+//!
+//! Invariant: [`Handler::ended`] is called exactly once for every exchange opened here, at the
+//! latest when this is dropped, with the bytes of body that the transport took.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use smallvec::SmallVec;
+use tokio::io::AsyncWrite;
+
+use crate::net::{Ended, Handler, Outcome};
+
+/// Parts of one vectored write.
+const SLICES_MAX: usize = 32;
+
+/// The write side of a connection.
+pub(super) struct Outgoing<H: Handler> {
+    handler: Arc<H>,
+    lines: Vec<u8>,
+    lines_written: usize,
+    parts: VecDeque<Part>,
+    open: VecDeque<Open<H::Exchange>>,
+    /// Bytes queued and written since the connection began: all, and those of bodies.
+    queued: Total,
+    written: Total,
+    unflushed: bool,
+}
+
+/// A piece of what waits.
+enum Part {
+    /// So many bytes of `lines`.
+    Lines(usize),
+    /// Bytes of a body.
+    Body(Bytes),
+}
+
+#[derive(Clone, Copy, Default)]
+struct Total {
+    all: u64,
+    body: u64,
+}
+
+/// An exchange whose response is not yet wholly written.
+struct Open<X> {
+    exchange: X,
+    /// Total of body bytes queued before its own.
+    body_start: u64,
+    /// Total queued with its last byte, and how it ended; `None` while its body still comes.
+    end: Option<(Total, Outcome)>,
+}
+
+impl<H: Handler> Outgoing<H> {
+    pub(super) fn new(handler: Arc<H>) -> Self {
+        Self {
+            handler,
+            lines: Vec::new(),
+            lines_written: 0,
+            parts: VecDeque::new(),
+            open: VecDeque::new(),
+            queued: Total::default(),
+            written: Total::default(),
+            unflushed: false,
+        }
+    }
+
+    pub(super) fn handler(&self) -> &Arc<H> {
+        &self.handler
+    }
+
+    /// Bytes that wait.
+    pub(super) fn waiting(&self) -> u64 {
+        self.queued.all - self.written.all
+    }
+
+    /// Bytes that the transport took since the connection began.
+    pub(super) fn written(&self) -> u64 {
+        self.written.all
+    }
+
+    /// Begins the response of an exchange.
+    pub(super) fn open(&mut self, exchange: H::Exchange) {
+        let body_start = self.queued.body;
+        self.open.push_back(Open { exchange, body_start, end: None });
+    }
+
+    /// Queues what `write` appends.
+    pub(super) fn lines(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.lines.len();
+        write(&mut self.lines);
+        let length = self.lines.len() - before;
+        self.queued.all += length as u64;
+        match self.parts.back_mut() {
+            Some(Part::Lines(last)) => *last += length,
+            _ => self.parts.push_back(Part::Lines(length)),
+        }
+    }
+
+    /// Queues bytes of the body of the exchange opened last.
+    pub(super) fn body(&mut self, bytes: Bytes) {
+        self.queued.all += bytes.len() as u64;
+        self.queued.body += bytes.len() as u64;
+        if !bytes.is_empty() {
+            self.parts.push_back(Part::Body(bytes));
+        }
+    }
+
+    /// Nothing more comes for the exchange opened last.
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        if let Some(open) = self.open.back_mut() {
+            open.end = Some((self.queued, outcome));
+        }
+        // Its last byte may be written already.
+        self.end_written();
+    }
+
+    /// Writes until nothing waits.
+    pub(super) fn poll_write<IO>(
+        &mut self,
+        io: &mut IO,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>>
+    where
+        IO: AsyncWrite + Unpin,
+    {
+        while !self.parts.is_empty() {
+            let slices: SmallVec<[IoSlice<'_>; SLICES_MAX]> = self.slices().collect();
+            let written = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices))?;
+            drop(slices);
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unflushed = true;
+            self.advance(written);
+        }
+        if self.unflushed {
+            ready!(Pin::new(io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives memory back. Only while nothing waits.
+    pub(super) fn release(&mut self) {
+        debug_assert!(self.parts.is_empty() && self.open.is_empty());
+        self.lines = Vec::new();
+        self.parts = VecDeque::new();
+        self.open = VecDeque::new();
+    }
+
+    fn slices(&self) -> impl Iterator<Item = IoSlice<'_>> {
+        let mut lines = &self.lines[self.lines_written..];
+        self.parts.iter().take(SLICES_MAX).map(move |part| match part {
+            Part::Lines(length) => {
+                let (these, rest) = lines.split_at(*length);
+                lines = rest;
+                IoSlice::new(these)
+            }
+            Part::Body(bytes) => IoSlice::new(bytes),
+        })
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        self.written.all += count as u64;
+        while count > 0 {
+            let Some(part) = self.parts.front_mut() else { break };
+            let (taken, left) = match part {
+                Part::Lines(length) => {
+                    let taken = count.min(*length);
+                    *length -= taken;
+                    self.lines_written += taken;
+                    (taken, *length)
+                }
+                Part::Body(bytes) => {
+                    let taken = count.min(bytes.len());
+                    bytes.advance(taken);
+                    self.written.body += taken as u64;
+                    (taken, bytes.len())
+                }
+            };
+            count -= taken;
+            if left == 0 {
+                self.parts.pop_front();
+            }
+        }
+        if self.parts.is_empty() {
+            self.lines.clear();
+            self.lines_written = 0;
+        }
+        self.end_written();
+    }
+
+    /// Ends the exchanges whose last byte was written.
+    fn end_written(&mut self) {
+        while let Some(Open { end: Some((end, outcome)), body_start, .. }) = self.open.front() {
+            if end.all > self.written.all {
+                break;
+            }
+            let ended = Ended { body_bytes: end.body - body_start, outcome: *outcome };
+            if let Some(open) = self.open.pop_front() {
+                self.handler.ended(open.exchange, ended);
+            }
+        }
+    }
+}
+
+impl<H: Handler> Drop for Outgoing<H> {
+    fn drop(&mut self) {
+        for Open { exchange, body_start, end } in self.open.drain(..) {
+            let body_end = end.map_or(self.queued.body, |(end, _)| end.body);
+            let body_bytes = self.written.body.min(body_end).saturating_sub(body_start);
+            let outcome = match end {
+                Some((_, Outcome::Truncated)) => Outcome::Truncated,
+                _ => Outcome::ClientGone,
+            };
+            self.handler.ended(exchange, Ended { body_bytes, outcome });
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! How long a connection waits: one deadline, and a minimum rate for each direction that is waited
+//! for, all on one timer.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::net::Limits;
+use crate::net::pace::Pace;
+use crate::net::timer::Timer;
+
+/// The waits of one connection.
+#[derive(Debug)]
+pub(super) struct Patience {
+    timer: Timer,
+    deadline: Instant,
+    limits: Arc<Limits>,
+    sending: Option<Pace>,
+    taking: Option<Pace>,
+}
+
+/// What a wait ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// The deadline has passed.
+    Deadline,
+    /// The client sends its content too slowly.
+    Sending,
+    /// The client takes the response too slowly.
+    Taking,
+}
+
+impl Patience {
+    /// Waits until `deadline`, and for the minimum rate of `limits`.
+    pub(super) fn new(deadline: Instant, limits: Arc<Limits>) -> Self {
+        Self { timer: Timer::new(deadline), deadline, limits, sending: None, taking: None }
+    }
+
+    /// Waits until `deadline` from now on.
+    pub(super) fn wait_until(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    /// Waits for `duration` from now on.
+    pub(super) fn wait_for(&mut self, duration: Duration) {
+        self.deadline = Instant::now() + duration;
+    }
+
+    /// The client is waited for to send content, after it sent `bytes`.
+    pub(super) fn wait_for_sending(&mut self, bytes: usize) {
+        wait(&mut self.sending, &self.limits, bytes);
+    }
+
+    /// The client is not waited for to send content.
+    pub(super) fn stop_sending(&mut self) {
+        self.sending = None;
+    }
+
+    /// The client is waited for to take the response, after it took `bytes`.
+    pub(super) fn wait_for_taking(&mut self, bytes: usize) {
+        wait(&mut self.taking, &self.limits, bytes);
+    }
+
+    /// The client is not waited for to take anything.
+    pub(super) fn stop_taking(&mut self) {
+        self.taking = None;
+    }
+
+    /// Ready when something is over; else the task is woken when it is.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        loop {
+            let paces = [&self.sending, &self.taking].into_iter().flatten();
+            let judgement = paces.map(Pace::next_judgement).min();
+            self.timer.set(judgement.map_or(self.deadline, |at| at.min(self.deadline)));
+            ready!(self.timer.poll_expired(cx));
+            let now = Instant::now();
+            if now >= self.deadline {
+                return Poll::Ready(Over::Deadline);
+            }
+            if self.sending.as_mut().is_some_and(|pace| !pace.judge(now)) {
+                return Poll::Ready(Over::Sending);
+            }
+            if self.taking.as_mut().is_some_and(|pace| !pace.judge(now)) {
+                return Poll::Ready(Over::Taking);
+            }
+        }
+    }
+}
+
+fn wait(pace: &mut Option<Pace>, limits: &Limits, bytes: usize) {
+    match pace {
+        Some(pace) => pace.moved(bytes),
+        None if limits.min_rate == 0 => {}
+        None => *pace = Some(Pace::new(limits, Instant::now())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_and_both_rates_end_a_wait() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let limits = Limits { min_rate: 100, min_rate_grace: second * 10, ..Limits::default() };
+        let mut patience = Patience::new(start + second * 15, Arc::new(limits));
+        patience.wait_for_sending(0);
+        assert_eq!(poll_fn(|cx| patience.poll(cx)).await, Over::Sending);
+        assert_eq!(Instant::now(), start + second * 10);
+        patience.stop_sending();
+        patience.wait_for_taking(0);
+        patience.wait_for_taking(2000);
+        assert_eq!(poll_fn(|cx| patience.poll(cx)).await, Over::Deadline);
+        assert_eq!(Instant::now(), start + second * 15);
+        patience.wait_for(second * 60);
+        assert_eq!(poll_fn(|cx| patience.poll(cx)).await, Over::Taking);
+    }
+}
