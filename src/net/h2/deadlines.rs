@@ -1,0 +1,102 @@
+//! What time does to a connection: every wait for the client has an end.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::frame::{self, Code, FrameHead, kind};
+use super::session::{Goaway, Opening, Session};
+use super::streams::ResponseSide;
+use crate::net::{Handler, Outcome};
+
+/// How long a client may take to answer the PING of a drain.
+pub(super) const DRAIN_ROUND_TRIP: Duration = Duration::from_secs(1);
+
+impl<H: Handler> Session<H> {
+    /// When [`expire`](Self::expire) is to be called next.
+    pub(super) fn deadline(&self) -> Instant {
+        let mut deadline = match self.streams.first_key_value() {
+            // Streams begin in the order of their numbers: the first is the oldest.
+            Some((_, stream)) => stream.request.began + self.limits.request_timeout,
+            None => self.active + self.limits.idle_timeout,
+        };
+        if self.opening != Opening::Done {
+            deadline = self.active + self.limits.handshake_timeout;
+        }
+        if let Some(since) = self.partial_since {
+            deadline = deadline.min(since + self.limits.header_timeout);
+        }
+        if let Goaway::Announced(until) = self.goaway {
+            deadline = deadline.min(until);
+        }
+        deadline
+    }
+
+    /// Does what is due at [`now`](Self::now), so that the next deadline lies ahead.
+    pub(super) fn expire(&mut self) {
+        let now = self.now;
+        if self.opening != Opening::Done && now >= self.active + self.limits.handshake_timeout {
+            return self.fail(Code::SETTINGS_TIMEOUT, "no SETTINGS in time");
+        }
+        if self.partial_since.is_some_and(|since| now >= since + self.limits.header_timeout) {
+            return self.fail(Code::ENHANCE_YOUR_CALM, "a head too slow");
+        }
+        if let Goaway::Announced(until) = self.goaway
+            && now >= until
+        {
+            self.finish_drain();
+        }
+        while let Some((&id, stream)) = self.streams.first_key_value()
+            && now >= stream.request.began + self.limits.request_timeout
+        {
+            frame::put_reset(self.output.small(), id, Code::CANCEL);
+            self.remove(id, Outcome::ClientGone);
+        }
+        let idle = self.streams.is_empty() && self.opening == Opening::Done;
+        if idle && now >= self.active + self.limits.idle_timeout {
+            if self.output.is_empty() {
+                self.finish_drain();
+            } else {
+                self.fail(Code::ENHANCE_YOUR_CALM, "the last bytes were not taken");
+            }
+        }
+    }
+
+    /// Notes whether `input`, from which every whole frame was taken, ends in a part of a head.
+    /// Content has no time limit of its own, it has a pace; and what we leave unread because the
+    /// output is long is not the client's fault.
+    pub(super) fn note_partial(&mut self, input: &[u8]) {
+        let unread = self.output.queued() >= self.limits.connection_buffer;
+        let begun = match input.first_chunk().map(FrameHead::parse) {
+            Some(head) => head.kind != kind::DATA,
+            None => !input.is_empty(),
+        };
+        if !unread && (begun || self.block.is_some()) {
+            self.partial_since.get_or_insert(self.now);
+        } else {
+            self.partial_since = None;
+        }
+    }
+
+    /// Whether neither side waits for the other.
+    pub(super) fn is_idle(&self) -> bool {
+        self.streams.is_empty() && self.block.is_none() && self.output.is_empty()
+    }
+
+    /// Whether the client is waited for: to take what is sent, or to send what a handler reads.
+    pub(super) fn waits_for_client(&self) -> bool {
+        // What is neither scheduled nor waiting for its body waits for a window.
+        !self.output.is_empty()
+            || !self.schedule.is_empty()
+            || self.streams.values().any(|stream| {
+                let content = &stream.request.content;
+                content.as_ref().is_some_and(|content| content.waits_for_client())
+                    || match &stream.response {
+                        ResponseSide::Waiting(_) => false,
+                        ResponseSide::Sending(sending) => {
+                            sending.has_data() && stream.request.window.available() == 0
+                        }
+                    }
+            })
+    }
+}
