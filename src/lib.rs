@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod message;
+pub mod net;
 pub mod semantics;
 pub mod telemetry;
