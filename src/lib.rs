@@ -3,5 +3,6 @@
 pub mod config;
 pub mod message;
 pub mod net;
+pub mod object;
 pub mod semantics;
 pub mod telemetry;

@@ -1,0 +1,25 @@
+//! The stored thing: its key, its head, its body; and the purge command, rule and sequence.
+//!
+//! May use `semantics` and `message`. Knows no tier: memory and disk hold the same objects.
+//!
+//! ```text
+//! CacheKey (URL, what the site adds) ──► Stored                   no Vary
+//!                                    └─► VarySpec ──► CacheKey of the variant ──► Stored
+//! ```
+
+mod head;
+mod key;
+mod purge;
+mod stored;
+mod variant;
+
+pub use head::ObjectHead;
+pub use key::{CacheKey, KeyHasher, UrlKey};
+pub use purge::{PurgeKind, PurgeUrl, PurgeUrlError, Purged, Sequence};
+pub use stored::Stored;
+pub use variant::{Selection, Variant};
+
+/// The fields that select a variant, as a stored response names them.
+pub use crate::semantics::vary::VarySpec;
+/// How far purges cover a stored response, as the verdict asks it.
+pub use crate::semantics::verdict::PurgeState;

@@ -1,0 +1,209 @@
+//! A complete stored response.
+//!
+//! ```text
+//!  small   head ─► │ lines that leave │ body │        one allocation
+//!  large   head ─► │ lines that leave │
+//!          body ─► │ piece │ piece │ … │              each at most LARGE_PIECE bytes
+//! ```
+//!
+//! Book-keeping counts where objects are small: one allocation for head and body, and nothing kept
+//! that the lines say already.
+
+use std::mem::size_of;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::head::ObjectHead;
+use crate::message::{Body, PieceList};
+
+/// A head and its whole body.
+#[derive(Debug)]
+pub struct Stored {
+    /// The head.
+    pub head: ObjectHead,
+    /// The body, unless it stands behind the head's lines.
+    large: Option<Box<Large>>,
+}
+
+/// A body in pieces of its own, none empty.
+#[derive(Clone, Debug)]
+struct Large {
+    pieces: Arc<[Bytes]>,
+    length: u64,
+}
+
+/// Bytes of the largest body that stands behind its head: at a 304 it is copied.
+const SMALL_MAX: u64 = 32 * 1024;
+
+/// Bytes of one piece of a large body at most: what leaves in one write.
+const LARGE_PIECE: usize = 1024 * 1024;
+
+impl Stored {
+    /// The response of `head` and a body of `pieces`, as they came. They are copied, so that it
+    /// pins no read buffer that is larger than itself.
+    pub fn new(head: &ObjectHead, pieces: &[Bytes]) -> Self {
+        let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+        if length <= SMALL_MAX {
+            return Self {
+                head: head.followed_by(pieces.iter().map(|piece| &piece[..])),
+                large: None,
+            };
+        }
+        Self { head: head.alone(), large: Some(Box::new(Large::of(pieces, length))) }
+    }
+
+    /// The same body under another head.
+    pub fn under(&self, head: &ObjectHead) -> Self {
+        match &self.large {
+            Some(large) => Self { head: head.alone(), large: Some(large.clone()) },
+            None => Self::new(head, &[self.head.behind()]),
+        }
+    }
+
+    /// Bytes of head and body.
+    pub fn payload(&self) -> u64 {
+        self.head.len() as u64 + self.len()
+    }
+
+    /// Bytes of this struct and of what is shared, payload and the tier's own left out: the
+    /// counters of this struct's owners, and those of the owners of its bytes with their address
+    /// and size.
+    pub fn bookkeeping(&self) -> u64 {
+        const SHARED_BYTES: usize = 3 * size_of::<usize>();
+        let large = self.large.as_ref().map_or(0, |large| {
+            let piece = size_of::<Bytes>() + SHARED_BYTES;
+            size_of::<Large>() + 2 * size_of::<usize>() + large.pieces.len() * piece
+        });
+        (size_of::<Self>() + 2 * size_of::<usize>() + SHARED_BYTES + large) as u64
+    }
+
+    /// Bytes of the body.
+    pub fn len(&self) -> u64 {
+        match &self.large {
+            Some(large) => large.length,
+            None => self.head.behind().len() as u64,
+        }
+    }
+
+    /// Whether there is no body.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The whole body, to be sent.
+    pub fn whole(&self) -> Body {
+        self.part(0, self.len())
+    }
+
+    /// `length` bytes from `start` on, to be sent.
+    pub fn part(&self, start: u64, length: u64) -> Body {
+        let one = match &self.large {
+            _ if length == 0 => return Body::Empty,
+            None => self.head.behind(),
+            Some(large) if large.pieces.len() == 1 => large.pieces[0].clone(),
+            Some(_) => return Body::Stream(Box::new(self.pieces(start, length))),
+        };
+        let from = start.min(one.len() as u64) as usize;
+        let to = start.saturating_add(length).min(one.len() as u64) as usize;
+        Body::Full(one.slice(from..to))
+    }
+
+    /// The pieces of `length` bytes from `start` on.
+    pub fn pieces(&self, start: u64, length: u64) -> PieceList {
+        let pieces = match &self.large {
+            Some(large) => large.pieces.clone(),
+            None => Arc::from([self.head.behind()]),
+        };
+        PieceList::new(pieces, start, length)
+    }
+}
+
+impl Large {
+    /// Joins small pieces and cuts large ones.
+    fn of(pieces: &[Bytes], length: u64) -> Self {
+        let mut joined = Vec::new();
+        let mut current = Vec::new();
+        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
+        for piece in pieces {
+            let mut piece = &piece[..];
+            while !piece.is_empty() {
+                let size = left.min(LARGE_PIECE);
+                if current.capacity() == 0 {
+                    current.reserve_exact(size);
+                }
+                let (head, rest) = piece.split_at(piece.len().min(size - current.len()));
+                current.extend_from_slice(head);
+                piece = rest;
+                if current.len() == size {
+                    left -= size;
+                    joined.push(Bytes::from(std::mem::take(&mut current)));
+                }
+            }
+        }
+        Self { pieces: joined.into(), length }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+    use crate::message::FieldBlock;
+
+    const LINES: &[u8] = b"etag: \"v\"\r\nx: 1\r\n";
+
+    fn head() -> ObjectHead {
+        let block = FieldBlock::from_lines(Bytes::from_static(LINES));
+        ObjectHead::new(StatusCode::OK, Default::default(), Default::default(), block, None)
+    }
+
+    fn body(stored: &Stored) -> Vec<u8> {
+        stored.pieces(0, stored.len()).flatten().collect()
+    }
+
+    fn stored(length: usize, cut: usize) -> (Stored, Vec<u8>) {
+        let bytes: Vec<u8> = (0..length).map(|n| (n % 251) as u8).collect();
+        let pieces: Vec<_> = bytes.chunks(cut).map(Bytes::copy_from_slice).collect();
+        (Stored::new(&head(), &pieces), bytes)
+    }
+
+    #[test]
+    fn a_body_of_any_size_comes_back_and_outlives_a_new_head() {
+        let sizes = [0, 1, 100, 32 * 1024, 32 * 1024 + 1, LARGE_PIECE, LARGE_PIECE * 2 + 7];
+        for length in sizes {
+            let (stored, bytes) = stored(length, 70_001);
+            let again = stored.under(&head());
+            for stored in [stored, again] {
+                assert!(body(&stored) == bytes, "{length}");
+                assert_eq!(stored.len(), length as u64);
+                assert_eq!(stored.payload(), (LINES.len() + length) as u64);
+                assert_eq!(stored.head.block().as_bytes(), LINES);
+                assert_eq!(stored.head.etag(), Some(&b"\"v\""[..]));
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_what_is_small_and_large() {
+        for length in [100, 50_000, LARGE_PIECE + 50_000] {
+            let (stored, bytes) = stored(length, 999);
+            let part: Vec<u8> = stored.pieces(90, 10).flatten().collect();
+            assert_eq!(part, bytes[90..100]);
+            assert_eq!(matches!(stored.part(90, 10), Body::Full(_)), length < LARGE_PIECE);
+        }
+    }
+
+    #[test]
+    fn large_pieces_are_cut() {
+        let (stored, _) = stored(LARGE_PIECE * 2 + 7, 70_001);
+        assert_eq!(stored.pieces(0, stored.len()).count(), 3);
+    }
+
+    #[test]
+    fn an_empty_body_is_empty() {
+        let (stored, _) = stored(0, 1);
+        assert!(stored.is_empty() && matches!(stored.whole(), Body::Empty));
+    }
+}
