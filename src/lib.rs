@@ -5,4 +5,5 @@ pub mod message;
 pub mod net;
 pub mod object;
 pub mod semantics;
+pub mod store;
 pub mod telemetry;

@@ -1,0 +1,134 @@
+//! Look-ups, variants and their bound, removal. Rules have their own tests.
+
+use http::StatusCode;
+
+use super::*;
+use crate::message::FieldBlock;
+use crate::object::{ObjectHead, PurgeKind, PurgeState, Sequence, UrlKey};
+
+const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 3, rules: 8 };
+
+fn key(path: &str) -> CacheKey {
+    CacheKey::new(0, b"h", path.as_bytes(), None, b"")
+}
+
+fn spec(names: &str) -> VarySpec {
+    VarySpec::parse([names.as_bytes()])
+}
+
+fn variant(names: &str, selection: &str) -> Variant {
+    Variant { spec: spec(names), selection: selection.as_bytes().into() }
+}
+
+fn stored(sequence: u64, body: &'static str) -> Arc<Stored> {
+    let sequence = Sequence { number: sequence };
+    let head =
+        ObjectHead::new(StatusCode::OK, Default::default(), sequence, FieldBlock::default(), None);
+    Arc::new(Stored::new(&head, &[body.into()]))
+}
+
+/// The body found by a request whose selecting fields are `selection`.
+fn found(store: &Store, path: &str, selection: &str) -> Option<String> {
+    let select = |_: &VarySpec, out: &mut Selection| out.extend_from_slice(selection.as_bytes());
+    match store.lookup(key(path), select) {
+        Lookup::Found(_, stored) => {
+            let body: Vec<u8> = stored.pieces(0, stored.len()).flatten().collect();
+            Some(String::from_utf8(body).unwrap())
+        }
+        Lookup::Missing(_) => None,
+    }
+}
+
+#[test]
+fn what_is_stored_is_found_until_removed() {
+    let store = Store::new(LIMITS);
+    assert_eq!(found(&store, "/a", ""), None);
+    store.insert(key("/a"), None, stored(0, "one"));
+    assert_eq!(found(&store, "/a", "any"), Some("one".into()));
+    store.insert(key("/a"), None, stored(0, "two"));
+    assert_eq!(found(&store, "/a", ""), Some("two".into()));
+    store.remove(key("/a"));
+    assert_eq!(found(&store, "/a", ""), None);
+}
+
+#[test]
+fn variants_are_told_apart_and_removed_together() {
+    let store = Store::new(LIMITS);
+    store.insert(key("/a"), Some(&variant("accept", "x")), stored(0, "x"));
+    store.insert(key("/a"), Some(&variant("accept", "y")), stored(0, "y"));
+    assert_eq!(found(&store, "/a", "x"), Some("x".into()));
+    assert_eq!(found(&store, "/a", "y"), Some("y".into()));
+    assert_eq!(found(&store, "/a", "z"), None);
+    store.remove(key("/a"));
+    assert_eq!(found(&store, "/a", "x"), None);
+    assert_eq!(store.memory_figures().objects, 0, "the variants went with their index");
+}
+
+#[test]
+fn an_announced_resource_keeps_its_variants() {
+    let store = Store::new(LIMITS);
+    store.announce(key("/a"), &spec("accept"));
+    let Lookup::Missing(first) = store.lookup(key("/a"), |_, out| out.push(1)) else {
+        panic!("found what is not stored")
+    };
+    assert_ne!(first, key("/a"));
+    store.insert(key("/a"), Some(&variant("accept", "x")), stored(0, "x"));
+    store.announce(key("/a"), &spec("accept"));
+    assert_eq!(found(&store, "/a", "x"), Some("x".into()));
+}
+
+#[test]
+fn another_choice_of_fields_gives_up_the_variants() {
+    let store = Store::new(LIMITS);
+    store.insert(key("/a"), Some(&variant("accept", "x")), stored(0, "x"));
+    store.insert(key("/a"), Some(&variant("cookie", "x")), stored(0, "other"));
+    assert_eq!(found(&store, "/a", "x"), Some("other".into()));
+    store.insert(key("/a"), None, stored(0, "for all"));
+    assert_eq!(found(&store, "/a", "x"), Some("for all".into()));
+    assert_eq!(store.memory_figures().objects, 1);
+}
+
+#[test]
+fn the_oldest_variant_makes_room() {
+    let store = Store::new(LIMITS);
+    for selection in ["1", "2", "3", "2", "4"] {
+        store.insert(key("/a"), Some(&variant("accept", selection)), stored(0, "body"));
+    }
+    let there: Vec<_> =
+        ["1", "2", "3", "4"].map(|selection| found(&store, "/a", selection).is_some()).into();
+    assert_eq!(there, [false, true, true, true]);
+}
+
+#[test]
+fn the_tier_stays_within_its_bytes() {
+    let store = Store::new(StoreLimits { memory: 64 * 1024, ..LIMITS });
+    let body: &'static str = "x".repeat(1024).leak();
+    for n in 0..200 {
+        store.insert(key(&n.to_string()), None, stored(0, body));
+    }
+    let figures = store.memory_figures();
+    assert!(figures.bytes <= figures.capacity_bytes, "{figures:?}");
+    assert!(figures.objects < 64 && figures.objects > 16, "{figures:?}");
+}
+
+#[test]
+fn a_judgement_is_remembered_until_the_next_purge() {
+    let store = Store::new(LIMITS);
+    let url = |path: &str| UrlKey::any_query(b"h", path.as_bytes());
+    let judge = |stored: &Stored| {
+        store.rules().judge(&stored.head, || [url("/a"), UrlKey::exact(b"h", b"/a", None)])
+    };
+    let unasked = |stored: &Stored| store.rules().judge(&stored.head, || panic!("judged again"));
+    let old = stored(0, "old");
+    assert_eq!(unasked(&old), PurgeState::Clean);
+    store.rules().publish(url("/other"), PurgeKind::Hard);
+    assert_eq!(judge(&old), PurgeState::Clean);
+    assert_eq!(unasked(&old), PurgeState::Clean);
+    store.rules().publish(url("/a"), PurgeKind::Soft);
+    assert_eq!(judge(&old), PurgeState::Soft);
+    store.rules().publish(url("/a"), PurgeKind::Hard);
+    assert_eq!(judge(&old), PurgeState::Hard);
+    assert_eq!(judge(&old), PurgeState::Hard, "a purge is not forgotten");
+    let new = stored(store.rules().head().number, "new");
+    assert_eq!(unasked(&new), PurgeState::Clean);
+}
