@@ -1,5 +1,6 @@
 //! Headland: an edge-caching CDN node.
 
+pub mod collapse;
 pub mod config;
 pub mod message;
 pub mod net;
