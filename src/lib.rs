@@ -6,5 +6,7 @@ pub mod message;
 pub mod net;
 pub mod object;
 pub mod semantics;
+pub mod site;
 pub mod store;
 pub mod telemetry;
+pub mod upstream;

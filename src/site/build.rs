@@ -1,0 +1,76 @@
+//! The table of the sites in a config.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::key_policy::KeyPolicy;
+use super::table::{HeaderRules, Route, Site, SiteLabel, SiteTable};
+use crate::config::site::{FieldRules, Policy, Route as RouteConfig, Site as SiteConfig, Statuses};
+use crate::semantics::freshness::{FreshnessPolicy, StatusMatch};
+use crate::semantics::uri::Pattern;
+
+impl SiteTable {
+    /// The table of `sites`; `metric` gives a site's index in the metrics.
+    pub fn from_config(sites: &[SiteConfig], metric: impl Fn(&str) -> usize) -> Self {
+        let entry = |site: &SiteConfig| {
+            let hosts = site.hosts.iter().map(ToString::to_string).collect();
+            (build_site(site, metric(&site.name)), hosts)
+        };
+        Self::new(sites.iter().map(entry).collect())
+    }
+}
+
+fn build_site(site: &SiteConfig, metric: usize) -> Site {
+    let routes = site.routes.iter().map(|route| Arc::new(build_route(route))).collect();
+    Site { label: SiteLabel::new(&site.name, metric), generation: generation(site), routes }
+}
+
+/// A digest of all that decides which requests share a stored response.
+fn generation(site: &SiteConfig) -> u64 {
+    let keys: Vec<_> = site.routes.iter().map(|route| (&route.path, &route.policy.key)).collect();
+    let settings = format!("{:?} {:?} {keys:?}", site.name, site.hosts);
+    let digest = blake3::hash(settings.as_bytes());
+    digest.as_bytes().iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
+fn build_route(route: &RouteConfig) -> Route {
+    let Policy { origin, allow, key, freshness, headers } = &route.policy;
+    let everything = route.path.as_str() == "*";
+    Route {
+        path: (!everything).then(|| Pattern::new(route.path.as_str())),
+        origin: origin.clone(),
+        allow: (!allow.is_empty()).then(|| allow.clone()),
+        key: KeyPolicy {
+            ignore: key.query.ignore.iter().map(|name| Pattern::new(name.as_str())).collect(),
+            sort: key.query.sort,
+            headers: key.headers.clone(),
+        },
+        freshness: FreshnessPolicy {
+            default: seconds(freshness.default),
+            negative: freshness.negative.iter().map(negative).collect(),
+            stale_while_revalidate: seconds(freshness.stale_while_revalidate),
+            stale_if_error: seconds(freshness.stale_if_error),
+        },
+        request_headers: rules(&headers.request),
+        response_headers: rules(&headers.response),
+    }
+}
+
+fn negative((statuses, lifetime): (Statuses, Duration)) -> (StatusMatch, u32) {
+    let statuses = match statuses {
+        Statuses::One(status) => StatusMatch::Exact(status),
+        Statuses::Class(class) => StatusMatch::Class(class as u8),
+    };
+    (statuses, seconds(lifetime))
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+fn rules(rules: &FieldRules) -> HeaderRules {
+    let set = rules.set.iter().map(|(name, value)| (HeaderName::clone(name), value.clone()));
+    HeaderRules { set: set.collect(), remove: rules.remove.clone() }
+}

@@ -1,0 +1,15 @@
+//! Host and path to site and route; request to cache key.
+//!
+//! May use `object`, `semantics` and its section of `config`. The table is swapped whole at reload;
+//! a request keeps the one it began with.
+//!
+//! ```text
+//!  host ──► SiteTable ──► Site ── path ──► Route ── KeyPolicy ──► ResourceUrl ──► CacheKey
+//! ```
+
+mod build;
+mod key_policy;
+mod table;
+
+pub use key_policy::{KeyPolicy, ResourceUrl};
+pub use table::{HeaderRules, Route, Site, SiteLabel, SiteTable};

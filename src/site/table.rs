@@ -1,0 +1,226 @@
+//! The sites of a node, found by host.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use parking_lot::Mutex;
+
+use super::key_policy::{KeyPolicy, ResourceUrl, split_target};
+use crate::object::{PurgeUrl, UrlKey};
+use crate::semantics::freshness::FreshnessPolicy;
+use crate::semantics::uri::Pattern;
+
+/// Every site of a node.
+#[derive(Debug, Default)]
+pub struct SiteTable {
+    exact: HashMap<Box<str>, Arc<Site>>,
+    /// `*.example.com` as `example.com`: covers every name below it, at any depth.
+    wildcard: HashMap<Box<str>, Arc<Site>>,
+    sites: Vec<Arc<Site>>,
+}
+
+/// One site.
+#[derive(Debug)]
+pub struct Site {
+    /// What it is called in logs and metrics.
+    pub label: SiteLabel,
+    /// Goes into every key: two settings of a site never share a stored response.
+    pub generation: u64,
+    /// In order; the last matches every path.
+    pub routes: Vec<Arc<Route>>,
+}
+
+/// What a site is called: to be copied where a reference would be shared by all cores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SiteLabel {
+    /// Its name.
+    pub name: &'static str,
+    /// Its index in the metrics.
+    pub metric: usize,
+}
+
+impl SiteLabel {
+    /// No site.
+    pub const NONE: Self = Self { name: "-", metric: 0 };
+
+    /// The label of a name. Names are kept for the life of the process, each once: they are as many
+    /// as the configs have ever named.
+    pub fn new(name: &str, metric: usize) -> Self {
+        static NAMES: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        let mut names = NAMES.lock();
+        let name = match names.get(name) {
+            Some(name) => name,
+            None => {
+                let name: &'static str = Box::leak(name.into());
+                names.insert(name);
+                name
+            }
+        };
+        Self { name, metric }
+    }
+}
+
+/// How requests for some paths of a site are served.
+#[derive(Debug)]
+pub struct Route {
+    /// Which paths; `None` is every path.
+    pub path: Option<Pattern>,
+    /// The origin's name.
+    pub origin: String,
+    /// Methods that are let through; `None` is every method.
+    pub allow: Option<Vec<Method>>,
+    /// Request to key.
+    pub key: KeyPolicy,
+    /// What the origin leaves open.
+    pub freshness: FreshnessPolicy,
+    /// Changes to the request on its way to the origin.
+    pub request_headers: HeaderRules,
+    /// Changes to the response, made once when it comes from the origin.
+    pub response_headers: HeaderRules,
+}
+
+/// Fields set and removed.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderRules {
+    /// Takes the place of all lines of the name.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Taken out, before anything is set.
+    pub remove: Vec<HeaderName>,
+}
+
+impl SiteTable {
+    /// A table of `sites` and the hosts of each: names, or wildcards `*.name`, in normal form.
+    pub fn new(sites: Vec<(Site, Vec<String>)>) -> Self {
+        let mut table = Self::default();
+        for (site, hosts) in sites {
+            let site = Arc::new(site);
+            for host in hosts {
+                match host.strip_prefix("*.") {
+                    Some(parent) => table.wildcard.insert(parent.into(), site.clone()),
+                    None => table.exact.insert(host.into(), site.clone()),
+                };
+            }
+            table.sites.push(site);
+        }
+        table
+    }
+
+    /// The site of a host in normal form: by its own name, else by the longest wildcard.
+    pub fn find(&self, host: &str) -> Option<&Arc<Site>> {
+        if let Some(site) = self.exact.get(host) {
+            return Some(site);
+        }
+        if self.wildcard.is_empty() {
+            return None;
+        }
+        host.match_indices('.').find_map(|(dot, _)| self.wildcard.get(&host[dot + 1..]))
+    }
+
+    /// What a url purge names here: the path with any query, or one URL as the route's key policy
+    /// sees it. `None` if no site answers to the host.
+    pub fn resolve(&self, url: &PurgeUrl) -> Option<UrlKey> {
+        let (_, resource) = self.find(&url.host)?.locate(url.host.as_str().into(), &url.target)?;
+        let [any_query, exact] = resource.purge_keys();
+        Some(if url.exact { exact } else { any_query })
+    }
+
+    /// The sites in the order of the config.
+    pub fn sites(&self) -> &[Arc<Site>] {
+        &self.sites
+    }
+}
+
+impl Site {
+    /// The route of `target` (path and query as sent) at `host` (in normal form), and the URL it
+    /// stands for. The route is chosen by the path that is asked upstream, so that no spelling of a
+    /// path evades its route.
+    pub fn locate<'a>(
+        &self,
+        host: Cow<'a, str>,
+        target: &'a str,
+    ) -> Option<(&Arc<Route>, ResourceUrl<'a>)> {
+        let (path, query) = split_target(target);
+        let route = self.route(&path)?;
+        Some((route, route.key.resource(host, path, query)))
+    }
+
+    /// The first route that covers a normalised path.
+    pub fn route(&self, path: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| route.path.as_ref().is_none_or(|at| at.matches(path)))
+    }
+}
+
+impl Route {
+    /// Whether requests of `method` are let through.
+    pub fn allows(&self, method: &Method) -> bool {
+        self.allow.as_ref().is_none_or(|allowed| allowed.contains(method))
+    }
+}
+
+impl HeaderRules {
+    /// Changes `headers`.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &self.set {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(name: &str) -> Site {
+        let route = |path: Option<&str>, origin: &str| {
+            Arc::new(Route {
+                path: path.map(Pattern::new),
+                origin: origin.to_owned(),
+                allow: None,
+                key: KeyPolicy::default(),
+                freshness: FreshnessPolicy::default(),
+                request_headers: HeaderRules::default(),
+                response_headers: HeaderRules::default(),
+            })
+        };
+        let routes = vec![route(Some("/media/*"), "bucket"), route(None, "app")];
+        Site { label: SiteLabel::new(name, 1), generation: 0, routes }
+    }
+
+    #[test]
+    fn the_closest_host_wins() {
+        let hosts = |hosts: &[&str]| hosts.iter().map(|&host| host.to_owned()).collect();
+        let table = SiteTable::new(vec![
+            (site("exact"), hosts(&["a.example.com"])),
+            (site("near"), hosts(&["*.cdn.example.com"])),
+            (site("far"), hosts(&["*.example.com", "[::1]"])),
+        ]);
+        let cases = [
+            ("a.example.com", Some("exact")),
+            ("b.example.com", Some("far")),
+            ("x.y.example.com", Some("far")),
+            ("x.cdn.example.com", Some("near")),
+            ("x.y.cdn.example.com", Some("near")),
+            ("cdn.example.com", Some("far")),
+            ("example.com", None),
+            ("notexample.com", None),
+            ("[::1]", Some("far")),
+            ("", None),
+        ];
+        for (host, expected) in cases {
+            assert_eq!(table.find(host).map(|site| site.label.name), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_first_route_that_covers_the_path_serves_it() {
+        let site = site("s");
+        let origin = |path| site.route(path).map(|route| route.origin.as_str());
+        assert_eq!(origin("/media/a.jpg"), Some("bucket"));
+        assert_eq!(origin("/media"), Some("app"));
+    }
+}

@@ -1,0 +1,108 @@
+//! Why upstream gave no response, and whose fault it is.
+
+use crate::net::client::{ClientError, ClientErrorKind, RootsError};
+use crate::semantics::verdict::Failure;
+
+/// No response from upstream.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{origin}: {detail}")]
+pub struct UpstreamError {
+    /// The origin's name.
+    pub origin: String,
+    /// Whose fault it is.
+    pub fault: Fault,
+    /// Whether it took too long.
+    pub timeout: bool,
+    /// A stable name for `Cache-Status`, the log and metrics.
+    pub reason: &'static str,
+    /// For the log, never shown to a client.
+    pub detail: String,
+}
+
+/// Why an origin cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The name of a server is none that a certificate could bear.
+    #[error("{0}: not a name that a certificate can bear")]
+    Name(String),
+    /// The trusted roots cannot be read.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
+}
+
+/// Whose fault a failure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The client's: its content broke off, or cannot be sent on.
+    Client,
+    /// The client's: its content is larger than the limit.
+    ContentTooLarge,
+    /// The origin's.
+    Origin,
+    /// Ours: a limit of this node.
+    Ours,
+}
+
+impl UpstreamError {
+    pub(super) fn of(origin: &str, error: &ClientError) -> Self {
+        let (fault, reason) = classify(error.kind);
+        Self {
+            origin: origin.to_owned(),
+            fault,
+            timeout: is_timeout(error.kind),
+            reason,
+            detail: error.to_string(),
+        }
+    }
+
+    /// There is no origin named `origin`.
+    pub fn unknown(origin: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            fault: Fault::Origin,
+            timeout: false,
+            reason: "origin-unknown",
+            detail: "the route names an origin that is not configured".to_owned(),
+        }
+    }
+
+    /// The fetch that another request led from `origin` failed, and its error is told there.
+    pub fn of_another(origin: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            fault: Fault::Origin,
+            timeout: false,
+            reason: "collapsed-fetch-failed",
+            detail: "the fetches of others for the same resource failed".to_owned(),
+        }
+    }
+
+    /// The failure as stale-if-error sees it (RFC 5861 section 4).
+    pub fn failure(&self) -> Failure {
+        if self.timeout { Failure::Timeout } else { Failure::Unreachable }
+    }
+}
+
+/// Whose fault a failure of `kind` is, and its stable name.
+pub(super) fn classify(kind: ClientErrorKind) -> (Fault, &'static str) {
+    use ClientErrorKind as Kind;
+    match kind {
+        Kind::BodyFailed => (Fault::Client, "request-body-failed"),
+        Kind::BodyTimeout => (Fault::Client, "request-body-timeout"),
+        Kind::BodyTooLarge => (Fault::ContentTooLarge, "request-body-too-large"),
+        Kind::Connect => (Fault::Origin, "origin-unreachable"),
+        Kind::ConnectTimeout => (Fault::Origin, "origin-connect-timeout"),
+        Kind::Dns => (Fault::Origin, "origin-name-unresolved"),
+        Kind::InvalidRequest => (Fault::Client, "request-not-forwardable"),
+        Kind::Malformed => (Fault::Origin, "origin-malformed-response"),
+        Kind::PoolExhausted => (Fault::Ours, "origin-connections-exhausted"),
+        Kind::Reset => (Fault::Origin, "origin-reset"),
+        Kind::ResponseTimeout => (Fault::Origin, "origin-timeout"),
+        Kind::Tls => (Fault::Origin, "origin-tls-failed"),
+    }
+}
+
+fn is_timeout(kind: ClientErrorKind) -> bool {
+    use ClientErrorKind as Kind;
+    matches!(kind, Kind::BodyTimeout | Kind::ConnectTimeout | Kind::ResponseTimeout)
+}

@@ -1,0 +1,282 @@
+//! An HTTP origin: servers of equal content, tried one after the other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use http::header::HOST;
+use http::{HeaderMap, HeaderValue, Method};
+use smallvec::SmallVec;
+
+use super::balance::{Candidate, Order, order};
+use super::error::{Fault, SetupError, UpstreamError, classify};
+use super::health;
+use crate::config::address::Scheme;
+use crate::config::origin::{Origin as OriginConfig, Server as ServerConfig};
+use crate::message::Body;
+use crate::net::client::{
+    ClientError, ClientErrorKind, IncomingResponse, OutgoingRequest, Pool, PoolConfig, Retry,
+    Server, tls_config,
+};
+use crate::telemetry::metrics::Metrics;
+
+/// One origin.
+#[derive(Debug)]
+pub struct Origin {
+    config: OriginConfig,
+    /// `Host` sent; `None` sends the client's.
+    host: Option<HeaderValue>,
+    servers: Vec<Member>,
+    turn: AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Member {
+    url: String,
+    pool: Pool,
+    weight: usize,
+    backup: bool,
+    /// Whether the last attempt reached it.
+    reachable: AtomicBool,
+    /// Whether the active checks find it well; true where there are none.
+    healthy: AtomicBool,
+}
+
+/// A server of an origin, as `/v1/status` shows it.
+#[derive(Clone, Debug)]
+pub struct OriginStatus {
+    /// The origin's name.
+    pub name: String,
+    /// The server's URL.
+    pub server: String,
+    /// Whether the last attempt reached it, and the active checks find it well.
+    pub healthy: bool,
+}
+
+impl Origin {
+    pub(super) fn new(
+        config: &OriginConfig,
+        loops: usize,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, SetupError> {
+        let name = config.host.as_ref().map(|host| host.host().to_owned());
+        let servers = config
+            .servers
+            .iter()
+            .map(|server| member(config, server, name.as_deref(), loops))
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self {
+            config: config.clone(),
+            // An authority is visible ASCII, so this never fails.
+            host: config.host.as_ref().and_then(|host| host.as_str().parse().ok()),
+            servers,
+            turn: AtomicUsize::new(fastrand::usize(..1024)),
+            metrics,
+        })
+    }
+
+    /// The name by which sites call it.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The settings that it was made from.
+    pub fn config(&self) -> &OriginConfig {
+        &self.config
+    }
+
+    /// Begins the active checks, where there are any, on the calling runtime. They end with the
+    /// origin.
+    pub(super) fn watch(self: &Arc<Self>) {
+        let Some(checks) = &self.config.health else { return };
+        for (place, member) in self.servers.iter().enumerate() {
+            let origin = Arc::downgrade(self);
+            let tell = move |healthy| match origin.upgrade() {
+                Some(origin) => {
+                    origin.set_healthy(place, healthy);
+                    true
+                }
+                None => false,
+            };
+            tokio::spawn(health::watch(member.pool.clone(), checks.clone(), tell));
+        }
+    }
+
+    /// Takes the judgement of the active checks.
+    fn set_healthy(&self, place: usize, healthy: bool) {
+        let Some(member) = self.servers.get(place) else { return };
+        if member.healthy.swap(healthy, Ordering::Relaxed) != healthy {
+            tracing::warn!(origin = self.name(), server = member.url, healthy, "health changed");
+            self.metrics.set_upstream_healthy(&member.url, member.is_well());
+        }
+    }
+
+    /// Sends a request to a server, and to the next where that is safe, and waits for the head.
+    ///
+    /// Cancel safe: dropping the future closes the connection in use.
+    pub async fn fetch(
+        &self,
+        mut request: OutgoingRequest,
+    ) -> Result<IncomingResponse, UpstreamError> {
+        if let Some(host) = &self.host {
+            request.headers.insert(HOST, host.clone());
+        }
+        let order = self.order(&request.target);
+        let mut attempts = self.attempts(&order).peekable();
+        loop {
+            let Some(member) = attempts.next() else { return Err(self.no_server()) };
+            let next = attempts.peek().copied();
+            let spare = next.and_then(|_| spare(&request));
+            let outcome = member.pool.send(request).await;
+            self.note(member, &outcome);
+            let error = match outcome {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            match (next, spare) {
+                (Some(next), Some(spare)) if may_repeat(&spare, &error, member, next) => {
+                    tracing::debug!(server = member.url, %error, "another attempt");
+                    request = spare;
+                }
+                _ => return Err(UpstreamError::of(self.name(), &error)),
+            }
+        }
+    }
+
+    /// Its servers.
+    pub fn status(&self) -> impl Iterator<Item = OriginStatus> {
+        self.servers.iter().map(|member| OriginStatus {
+            name: self.config.name.clone(),
+            server: member.url.clone(),
+            healthy: member.is_well(),
+        })
+    }
+
+    /// The places of the servers in the order to try.
+    fn order(&self, target: &[u8]) -> Order {
+        let candidates: SmallVec<[Candidate<'_>; 8]> = self
+            .servers
+            .iter()
+            .map(|member| Candidate {
+                url: &member.url,
+                weight: member.weight,
+                backup: member.backup,
+                healthy: member.healthy.load(Ordering::Relaxed),
+                busy: member.pool.busy(),
+            })
+            .collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        order(&candidates, self.config.balance, turn, target)
+    }
+
+    /// Each server once, an only server twice; bounded by `retries`.
+    fn attempts<'a>(&'a self, order: &'a Order) -> impl Iterator<Item = &'a Member> {
+        let again = (self.servers.len() == 1).then_some(0);
+        let places = order.iter().copied().chain(again).take(self.config.retries + 1);
+        places.map(|place| &self.servers[place])
+    }
+
+    fn note(&self, member: &Member, outcome: &Result<IncomingResponse, ClientError>) {
+        let status = outcome.as_ref().ok().map(|response| response.status.as_u16());
+        self.metrics.origin_request(self.name(), status);
+        let fault = outcome.as_ref().err().map(|error| classify(error.kind).0);
+        let reachable = match fault {
+            None => true,
+            Some(Fault::Origin) => false,
+            // It says nothing of the server.
+            Some(Fault::Client | Fault::ContentTooLarge | Fault::Ours) => return,
+        };
+        if member.reachable.swap(reachable, Ordering::Relaxed) != reachable {
+            self.metrics.set_upstream_healthy(&member.url, member.is_well());
+            match outcome {
+                Ok(_) => tracing::info!(origin = self.name(), server = member.url, "answers again"),
+                Err(error) => {
+                    tracing::warn!(origin = self.name(), server = member.url, %error, "fails");
+                }
+            }
+        }
+    }
+
+    fn no_server(&self) -> UpstreamError {
+        UpstreamError {
+            origin: self.name().to_owned(),
+            fault: Fault::Origin,
+            timeout: false,
+            reason: "origin-without-server",
+            detail: "no server is left to ask".to_owned(),
+        }
+    }
+}
+
+impl Member {
+    fn is_well(&self) -> bool {
+        self.reachable.load(Ordering::Relaxed) && self.healthy.load(Ordering::Relaxed)
+    }
+}
+
+fn member(
+    config: &OriginConfig,
+    server: &ServerConfig,
+    name: Option<&str>,
+    loops: usize,
+) -> Result<Member, SetupError> {
+    let endpoint = &server.url;
+    let target = match endpoint.scheme {
+        Scheme::Http => Server::http(&endpoint.host, endpoint.port),
+        Scheme::Https => {
+            let tls = tls_config(None)?;
+            Server::https(&endpoint.host, endpoint.port, name, tls)
+                .map_err(|_| SetupError::Name(name.unwrap_or(&endpoint.host).to_owned()))?
+        }
+    };
+    let pool = PoolConfig {
+        max_connections: config.max_connections,
+        max_idle: config.max_idle,
+        idle_timeout: config.keepalive_timeout,
+        connect_timeout: config.connect_timeout,
+        response_timeout: config.response_timeout,
+        read_timeout: config.idle_timeout,
+        loops,
+        ..PoolConfig::default()
+    };
+    Ok(Member {
+        url: endpoint.to_string(),
+        pool: Pool::new(target, pool),
+        weight: server.weight,
+        backup: server.backup,
+        reachable: AtomicBool::new(true),
+        healthy: AtomicBool::new(true),
+    })
+}
+
+/// The same request for another attempt; `None` if its content is not at hand.
+fn spare(request: &OutgoingRequest) -> Option<OutgoingRequest> {
+    let body = match &request.body {
+        Body::Empty => Body::Empty,
+        Body::Full(bytes) => Body::Full(bytes.clone()),
+        Body::Stream(_) => return None,
+    };
+    Some(OutgoingRequest {
+        method: Method::clone(&request.method),
+        target: request.target.clone(),
+        headers: HeaderMap::clone(&request.headers),
+        body,
+        content_length: request.content_length,
+    })
+}
+
+/// RFC 9110 section 9.2.2: an idempotent request may be repeated; any may that was never sent. The
+/// same server is asked again only if it did not take the connection: that may pass at once.
+fn may_repeat(
+    request: &OutgoingRequest,
+    error: &ClientError,
+    failed: &Member,
+    next: &Member,
+) -> bool {
+    let unsent = error.retry() == Retry::Yes;
+    if std::ptr::eq(failed, next) {
+        return unsent && error.kind == ClientErrorKind::Connect;
+    }
+    let ours = matches!(classify(error.kind).0, Fault::Client | Fault::ContentTooLarge);
+    !ours && (unsent || request.method.is_idempotent())
+}
