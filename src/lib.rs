@@ -2,9 +2,11 @@
 
 pub mod collapse;
 pub mod config;
+pub mod listener;
 pub mod message;
 pub mod net;
 pub mod object;
+pub mod proxy;
 pub mod semantics;
 pub mod site;
 pub mod store;

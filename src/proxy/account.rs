@@ -1,0 +1,124 @@
+//! What is told of an exchange once it is over: one line in the log, one sample in the metrics.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use super::Proxy;
+use super::context::{Exchange, Inbound, Served};
+use crate::message::{Ended, Outcome, Protocol, Seen};
+use crate::semantics::trace::TraceParent;
+use crate::site::SiteLabel;
+use crate::telemetry::access_log::Entry;
+use crate::telemetry::metrics::{self, RequestSample, Source};
+
+/// The status in the log where the client left before there was one (nginx's).
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
+impl Proxy {
+    /// The exchange is over.
+    pub fn ended(&self, exchange: &Exchange, ended: Ended) {
+        let status = exchange.status.as_u16();
+        let cut = match ended.outcome {
+            Outcome::Complete => None,
+            Outcome::ClientGone => Some("client-gone"),
+            Outcome::Truncated => Some("truncated"),
+        };
+        self.account(exchange, status, ended.body_bytes, cut.unwrap_or(exchange.reason));
+    }
+
+    fn account(&self, exchange: &Exchange, status: u16, bytes: u64, reason: &'static str) {
+        let Exchange { inbound, site, served, source, origin_status, .. } = exchange;
+        let duration = inbound.arrival.past();
+        self.metrics.request(&RequestSample {
+            site: site.metric,
+            protocol: protocol(inbound.peer.protocol),
+            status,
+            result: served.index(),
+            source: *source,
+            bytes,
+            duration,
+        });
+        let trace = inbound.trace_id();
+        let optional = |seen: Seen, name: &str| match inbound.fields.seen().any(seen) {
+            true => inbound.fields.get(name),
+            false => None,
+        };
+        self.log.log(&Entry {
+            unix_millis: inbound.arrival.now.millis(),
+            client: inbound.peer.address.ip(),
+            method: inbound.method.as_str().as_bytes(),
+            scheme: inbound.peer.scheme.as_str(),
+            host: &inbound.host,
+            target: &inbound.target,
+            protocol: inbound.peer.protocol.version(),
+            status,
+            bytes,
+            duration,
+            ttfb: None,
+            result: served.as_str(),
+            reason,
+            site: site.name,
+            origin_status: *origin_status,
+            range: optional(Seen::RANGE, "range"),
+            referer: optional(Seen::REFERER, "referer"),
+            user_agent: optional(Seen::USER_AGENT, "user-agent"),
+            trace_id: trace.as_deref(),
+        });
+    }
+}
+
+impl Inbound {
+    /// The trace that the client's `traceparent` names, in hexadecimal.
+    fn trace_id(&self) -> Option<String> {
+        if !self.fields.seen().any(Seen::TRACEPARENT) {
+            return None;
+        }
+        let parent = TraceParent::parse(self.fields.get("traceparent")?)?;
+        Some(format!("{:032x}", parent.trace_id))
+    }
+}
+
+/// Tells of a request whose client left before there was a response.
+pub(super) struct Departure {
+    proxy: Arc<Proxy>,
+    exchange: Option<Exchange>,
+}
+
+impl Departure {
+    /// Watches over a request that has to wait.
+    pub(super) fn of(proxy: Arc<Proxy>, exchange: Exchange) -> Self {
+        Self { proxy, exchange: Some(exchange) }
+    }
+
+    /// There is a response: its own end will be told.
+    pub(super) fn stay(mut self) {
+        self.exchange = None;
+    }
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            self.proxy.account(&exchange, CLIENT_CLOSED_REQUEST, 0, "client-gone");
+        }
+    }
+}
+
+impl Exchange {
+    /// An exchange whose client may leave before there is a response.
+    pub(super) fn waiting(inbound: &Inbound, site: SiteLabel) -> Self {
+        let inbound = inbound.shared();
+        let mut exchange = inbound.exchange(site, Served::Gone, "client-gone");
+        exchange.sent(StatusCode::OK, Source::Synthetic);
+        exchange
+    }
+}
+
+fn protocol(protocol: Protocol) -> metrics::Protocol {
+    match protocol {
+        Protocol::Http1 { .. } => metrics::Protocol::H1,
+        Protocol::Http2 => metrics::Protocol::H2,
+        Protocol::Http3 => metrics::Protocol::H3,
+    }
+}

@@ -1,0 +1,254 @@
+//! What one request knows of itself, and what is told of it when it is over.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use smallvec::SmallVec;
+
+use super::error::Refusal;
+use super::{Proxy, Routing};
+use crate::message::{Body, Fields, Peer, Request, Response, Seen};
+use crate::object::{CacheKey, Selection, VarySpec};
+use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
+use crate::semantics::freshness::ResponseFacts;
+use crate::semantics::headers::cdn_loop_seen;
+use crate::semantics::time::Timestamp;
+use crate::semantics::uri::normalize_host;
+use crate::semantics::vary::write_selection;
+use crate::site::{ResourceUrl, Route, Site, SiteLabel, SiteTable};
+use crate::telemetry::metrics::Source;
+use crate::upstream::{Origin, UpstreamError};
+
+/// When a request came: read once, passed down to everything that needs the time.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// For durations.
+    pub instant: Instant,
+    /// For freshness, ages and the log.
+    pub now: Timestamp,
+}
+
+impl Arrival {
+    /// How long ago it was.
+    pub fn past(self) -> Duration {
+        self.instant.elapsed()
+    }
+
+    /// The time after a wait that began with this arrival.
+    pub fn later(self) -> Timestamp {
+        self.now.plus(self.past())
+    }
+}
+
+/// The site and route of a request, and the URL it stands for.
+type Located<'r, 's> = (&'s Arc<Site>, &'s Arc<Route>, ResourceUrl<'r>);
+
+/// A request without its content.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    pub(super) method: Method,
+    pub(super) host: Bytes,
+    pub(super) target: Bytes,
+    pub(super) fields: Fields,
+    pub(super) peer: Peer,
+    pub(super) arrival: Arrival,
+    pub(super) content_length: Option<u64>,
+}
+
+impl Inbound {
+    pub(super) fn new(request: Request, arrival: Arrival) -> (Self, Body) {
+        let Request { method, host, target, fields, body, content_length, peer } = request;
+        (Self { method, host, target, fields, peer, arrival, content_length }, body)
+    }
+
+    /// The site and route that serve this request, and the URL it stands for. A refusal tells the
+    /// site's metric where there is a site.
+    pub(super) fn locate<'r, 's>(
+        &'r self,
+        sites: &'s SiteTable,
+        name: &str,
+    ) -> Result<Located<'r, 's>, (Refusal, SiteLabel)> {
+        // RFC 8586 section 2: what has passed here before goes round.
+        let seen = self.fields.seen().any(Seen::CDN_LOOP);
+        if seen && cdn_loop_seen(self.fields.all("cdn-loop"), name) > 0 {
+            return Err((Refusal::Loop, SiteLabel::NONE));
+        }
+        let host = std::str::from_utf8(&self.host).ok().and_then(normalize_host);
+        let host: Cow<'r, str> = host.ok_or((Refusal::InvalidHost, SiteLabel::NONE))?;
+        let site = sites.find(&host).ok_or((Refusal::UnknownHost, SiteLabel::NONE))?;
+        // RFC 9110 section 9.3.8: what would come back shows fields that are not the client's.
+        if self.method == Method::TRACE || self.method == Method::CONNECT {
+            return Err((Refusal::Method, site.label));
+        }
+        let target = self.target().ok_or((Refusal::InvalidTarget, site.label))?;
+        let (route, resource) =
+            site.locate(host, target).ok_or((Refusal::InvalidTarget, site.label))?;
+        if !route.allows(&self.method) {
+            return Err((Refusal::Method, site.label));
+        }
+        Ok((site, route, resource))
+    }
+
+    /// The target, if it is a path (or the `*` of OPTIONS) without what no target can hold: key and
+    /// request upstream would differ in it (RFC 9112 section 3.2).
+    fn target(&self) -> Option<&str> {
+        let target = std::str::from_utf8(&self.target).ok()?;
+        let no_part = |byte: u8| byte <= b' ' || byte == b'#' || byte == 0x7f;
+        let is_path = target.starts_with('/') && !target.bytes().any(no_part);
+        (is_path || (target == "*" && self.method == Method::OPTIONS)).then_some(target)
+    }
+
+    /// The facts that the verdict asks for.
+    pub(super) fn facts(&self, body: &Body) -> RequestFacts {
+        RequestFacts {
+            method: cacheability::Method::from_bytes(self.method.as_str().as_bytes()),
+            authorization: self.fields.seen().any(Seen::AUTHORIZATION),
+            body: !matches!(body, Body::Empty),
+            range: self.fields.seen().any(Seen::RANGE),
+            no_store: false,
+            only_if_cached: false,
+        }
+    }
+
+    /// Writes the normalised selecting fields of this request.
+    pub(super) fn select(&self, spec: &VarySpec, out: &mut Selection) {
+        let get = |name: &str| {
+            let lines: SmallVec<[_; 4]> = self.fields.all(name).collect();
+            (!lines.is_empty()).then_some(lines)
+        };
+        write_selection(spec, get, out);
+    }
+
+    /// The same request, for another who needs to know it.
+    pub(super) fn shared(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            host: self.host.clone(),
+            target: self.target.clone(),
+            fields: self.fields.clone(),
+            ..*self
+        }
+    }
+
+    /// The exchange, to be completed when its response is sent.
+    pub(super) fn exchange(
+        self,
+        site: SiteLabel,
+        served: Served,
+        reason: &'static str,
+    ) -> Exchange {
+        Exchange {
+            inbound: self,
+            site,
+            served,
+            reason,
+            status: StatusCode::OK,
+            source: Source::Synthetic,
+            origin_status: None,
+        }
+    }
+}
+
+/// What is told of a request in the log and the metrics.
+#[derive(Debug)]
+pub struct Exchange {
+    pub(super) inbound: Inbound,
+    pub(super) site: SiteLabel,
+    pub(super) served: Served,
+    pub(super) reason: &'static str,
+    pub(super) status: StatusCode,
+    pub(super) source: Source,
+    pub(super) origin_status: Option<u16>,
+}
+
+impl Exchange {
+    /// Notes what is sent, and from where.
+    pub(super) fn sent(&mut self, status: StatusCode, source: Source) {
+        self.status = status;
+        self.source = source;
+    }
+}
+
+/// How a request was served: the `result` of log and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// From the store, fresh.
+    Hit,
+    /// From the store, stale.
+    Stale,
+    /// From the store, after upstream said that it holds.
+    Revalidated,
+    /// From upstream, by its own fetch.
+    Miss,
+    /// From upstream, by another's fetch.
+    Collapsed,
+    /// From upstream, not shared.
+    Pass,
+    /// Not at all, by a limit or rule of ours.
+    Refused,
+    /// Not at all, for upstream failed.
+    Error,
+    /// The client left before there was a response.
+    Gone,
+}
+
+impl Served {
+    /// Every way, in the order of the metrics' indices.
+    pub const NAMES: [&'static str; 9] =
+        ["hit", "stale", "revalidated", "miss", "collapsed", "pass", "refused", "error", "gone"];
+
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+
+    /// The index in the metrics.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A request on its way through the slow path.
+pub(super) struct Journey {
+    pub(super) proxy: Arc<Proxy>,
+    pub(super) site: Arc<Site>,
+    pub(super) route: Arc<Route>,
+    pub(super) inbound: Inbound,
+    pub(super) resource: ResourceUrl<'static>,
+    pub(super) primary: CacheKey,
+    pub(super) facts: RequestFacts,
+}
+
+impl Journey {
+    /// The origin of the route. A config that names an unknown one was refused, so that one is not
+    /// there is our fault.
+    pub(super) fn origin(&self) -> Result<Arc<Origin>, UpstreamError> {
+        let routing: Arc<Routing> = self.proxy.routing();
+        let name = &self.route.origin;
+        routing.upstreams.get(name).cloned().ok_or_else(|| UpstreamError::unknown(name))
+    }
+
+    /// Whether the response to the GET that stands for this request may be stored.
+    pub(super) fn storage(
+        &self,
+        facts: &ResponseFacts,
+        request_time: Timestamp,
+        response_time: Timestamp,
+    ) -> Storage {
+        let mut asked = self.facts;
+        asked.method = Default::default();
+        storage(&asked, facts, &self.route.freshness, request_time, response_time)
+    }
+}
+
+/// A response, and what is told of it.
+pub(super) struct Sent {
+    pub(super) response: Response,
+    pub(super) served: Served,
+    pub(super) source: Source,
+    pub(super) origin_status: Option<u16>,
+    pub(super) reason: &'static str,
+}

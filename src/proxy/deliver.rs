@@ -1,0 +1,284 @@
+//! Object to response: conditions, ranges, the lines of this response alone.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, StatusCode};
+
+use super::context::Inbound;
+use crate::collapse::Arriving;
+use crate::message::{Body, Extra, FieldBlock, PieceList, Response, Seen, push_field};
+use crate::object::{ObjectHead, Stored};
+use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::cacheability;
+use crate::semantics::conditional::{self, Conditions, Outcome, Validators, if_range_matches};
+use crate::semantics::multipart::Multipart;
+use crate::semantics::range::{
+    ByteRange, RangeSet, Resolved, write_content_range, write_unsatisfied_range,
+};
+use crate::semantics::time::{Timestamp, parse_http_date, write_http_date};
+
+/// Where a body is.
+enum Content<'a> {
+    Resident(&'a Stored),
+    Arriving(&'a Arriving),
+}
+
+/// The `Cache-Status` of a fresh hit.
+pub(super) fn hit_status<'a>(name: &'a str, head: &ObjectHead, now: Timestamp) -> CacheStatus<'a> {
+    let ttl = Some(head.freshness.left(now));
+    CacheStatus { cache: name, hit: true, ttl, ..CacheStatus::default() }
+}
+
+/// The response from a stored object.
+pub(super) fn stored(inbound: &Inbound, stored: &Stored, status: &CacheStatus<'_>) -> Response {
+    let lines = own_lines(&stored.head, None, status, inbound.arrival.later());
+    deliver(inbound, &stored.head, Content::Resident(stored), lines)
+        // A resident body can be read from its beginning at any time.
+        .unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+/// The response from an object on its way; `None` if its beginning is given up already.
+pub(super) fn arriving(
+    inbound: &Inbound,
+    arriving: &Arriving,
+    status: &CacheStatus<'_>,
+) -> Option<Response> {
+    let before = arriving.cache_status.as_ref();
+    let lines = own_lines(&arriving.head, before, status, inbound.arrival.later());
+    deliver(inbound, &arriving.head, Content::Arriving(arriving), lines)
+}
+
+fn deliver(
+    inbound: &Inbound,
+    head: &ObjectHead,
+    content: Content<'_>,
+    mut extra: Extra,
+) -> Option<Response> {
+    let seen = inbound.fields.seen();
+    if seen.any(Seen::CONDITIONAL)
+        && let Some(response) = precondition(inbound, head, &mut extra)
+    {
+        return Some(response);
+    }
+    if seen.any(Seen::RANGE)
+        && let Some(response) = partial(inbound, head, &content, &mut extra)
+    {
+        return response;
+    }
+    let length = content.length();
+    let body = if inbound.method == Method::HEAD { Body::Empty } else { content.whole()? };
+    Some(Response { status: head.status, content_length: length, block: head.block(), extra, body })
+}
+
+/// `age` and `cache-status`, with what other caches said `before`.
+fn own_lines(
+    head: &ObjectHead,
+    before: Option<&HeaderValue>,
+    status: &CacheStatus<'_>,
+    now: Timestamp,
+) -> Extra {
+    let mut extra = Extra::new();
+    extra.extend_from_slice(b"age: ");
+    let age = head.freshness.age(now);
+    extra.extend_from_slice(itoa::Buffer::new().format(age).as_bytes());
+    extra.extend_from_slice(b"\r\n");
+    // RFC 9211 section 2: the cache nearest the origin stands first.
+    if let Some(before) = before {
+        push_field(&mut extra, "cache-status", before.as_bytes());
+    }
+    push_cache_status(status, &mut extra);
+    extra
+}
+
+/// Appends the `cache-status` line.
+pub(super) fn push_cache_status(status: &CacheStatus<'_>, extra: &mut Extra) {
+    extra.extend_from_slice(b"cache-status: ");
+    status.write(extra);
+    extra.extend_from_slice(b"\r\n");
+}
+
+/// Appends the `date` line that RFC 9110 section 6.6.1 asks of whoever makes a response.
+pub(super) fn push_date(now: Timestamp, extra: &mut Extra) {
+    let mut date = Vec::new();
+    write_http_date(now, &mut date);
+    push_field(extra, "date", &date);
+}
+
+/// RFC 9110 section 13.2: 304 or 412, where a condition says so. Only a success is conditional.
+fn precondition(inbound: &Inbound, head: &ObjectHead, extra: &mut Extra) -> Option<Response> {
+    if !head.status.is_success() {
+        return None;
+    }
+    let mut conditions = Conditions::default();
+    for name in ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"] {
+        for line in inbound.fields.all(name) {
+            conditions.add(name, line);
+        }
+    }
+    let method = cacheability::Method::from_bytes(inbound.method.as_str().as_bytes());
+    let status = match conditional::evaluate(method, &conditions, &validators(head)) {
+        Outcome::Proceed => return None,
+        Outcome::NotModified => StatusCode::NOT_MODIFIED,
+        Outcome::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+    };
+    let (block, content_length) = match status {
+        // RFC 9110 section 15.4.5: no metadata of a representation that is not sent.
+        StatusCode::NOT_MODIFIED => {
+            (without(&head.block(), |name| name.starts_with("content-") && name != LOCATION), None)
+        }
+        _ => (without(&head.block(), is_of_representation), Some(0)),
+    };
+    let extra = std::mem::take(extra);
+    Some(Response { status, content_length, block, extra, body: Body::Empty })
+}
+
+/// The one content field that a 304 carries.
+const LOCATION: &str = "content-location";
+
+fn validators(head: &ObjectHead) -> Validators<'_> {
+    Validators { etag: head.etag(), last_modified: head.last_modified() }
+}
+
+/// RFC 9110 section 14: the parts asked for. `None`: the field is to be ignored. `Some(None)`: the
+/// part is given up already.
+#[allow(clippy::option_option)]
+fn partial(
+    inbound: &Inbound,
+    head: &ObjectHead,
+    content: &Content<'_>,
+    extra: &mut Extra,
+) -> Option<Option<Response>> {
+    if inbound.method != Method::GET || head.status != StatusCode::OK {
+        return None;
+    }
+    let total = content.length()?;
+    let ranges = RangeSet::parse(inbound.fields.get("range")?)?;
+    if let Some(value) = inbound.fields.get("if-range") {
+        let date = head.block().get("date").and_then(parse_http_date);
+        if !if_range_matches(value, &validators(head), date) {
+            return None;
+        }
+    }
+    match (ranges.resolve(total), content) {
+        (Resolved::Unsatisfiable, _) => Some(Some(unsatisfiable(head, total, extra))),
+        (Resolved::Ranges(ranges), _) if ranges.len() == 1 => {
+            Some(single(head, content, ranges[0], total, extra))
+        }
+        (Resolved::Ranges(ranges), Content::Resident(body)) => {
+            Some(Some(multipart(head, body, &ranges, total, extra)))
+        }
+        // Parts in any order of a body on its way would have to wait for its end.
+        (Resolved::Ranges(_), Content::Arriving(_)) => None,
+    }
+}
+
+fn unsatisfiable(head: &ObjectHead, total: u64, extra: &mut Extra) -> Response {
+    let mut value = Vec::new();
+    write_unsatisfied_range(total, &mut value);
+    push_field(extra, "content-range", &value);
+    Response {
+        status: StatusCode::RANGE_NOT_SATISFIABLE,
+        content_length: Some(0),
+        block: without(&head.block(), is_of_representation),
+        extra: std::mem::take(extra),
+        body: Body::Empty,
+    }
+}
+
+/// Whether a field tells of a representation, or how long to keep it: an error that answers one
+/// client's condition or range must not bear it, lest somebody keep the error so long.
+fn is_of_representation(name: &str) -> bool {
+    name.starts_with("content-")
+        || matches!(
+            name,
+            "cache-control" | "cdn-cache-control" | "etag" | "expires" | "last-modified" | "pragma"
+        )
+}
+
+fn single(
+    head: &ObjectHead,
+    content: &Content<'_>,
+    range: ByteRange,
+    total: u64,
+    extra: &mut Extra,
+) -> Option<Response> {
+    extra.extend_from_slice(b"content-range: ");
+    write_content_range(range, total, extra);
+    extra.extend_from_slice(b"\r\n");
+    let length = range.end - range.start;
+    Some(Response {
+        status: StatusCode::PARTIAL_CONTENT,
+        content_length: Some(length),
+        block: head.block(),
+        extra: std::mem::take(extra),
+        body: content.part(range.start, length)?,
+    })
+}
+
+fn multipart(
+    head: &ObjectHead,
+    body: &Stored,
+    ranges: &[ByteRange],
+    total: u64,
+    extra: &mut Extra,
+) -> Response {
+    let boundary = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+    let block = head.block();
+    let content_type = block.get("content-type");
+    let framing = Multipart { boundary: &boundary, content_type, total };
+    let mut pieces = Vec::new();
+    for (index, range) in ranges.iter().enumerate() {
+        let mut part_head = Vec::new();
+        framing.write_part_head(index, *range, &mut part_head);
+        pieces.push(Bytes::from(part_head));
+        pieces.extend(body.pieces(range.start, range.end - range.start));
+    }
+    let mut end = Vec::new();
+    framing.write_end(&mut end);
+    pieces.push(end.into());
+    let mut value = Vec::new();
+    framing.write_content_type(&mut value);
+    push_field(extra, "content-type", &value);
+    let length = framing.content_length(ranges);
+    Response {
+        status: StatusCode::PARTIAL_CONTENT,
+        content_length: Some(length),
+        block: without(&block, |name| name == "content-type"),
+        extra: std::mem::take(extra),
+        body: Body::Stream(Box::new(PieceList::new(pieces.into(), 0, length))),
+    }
+}
+
+/// The lines whose names `left_out` does not name.
+fn without(block: &FieldBlock, left_out: impl Fn(&str) -> bool) -> FieldBlock {
+    let mut lines = Vec::with_capacity(block.as_bytes().len());
+    for (name, value) in block.iter().filter(|(name, _)| !left_out(name)) {
+        push_field(&mut lines, name, value);
+    }
+    FieldBlock::from_lines(lines.into())
+}
+
+impl Content<'_> {
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::Resident(body) => Some(body.len()),
+            Self::Arriving(arriving) => arriving.content_length,
+        }
+    }
+
+    fn whole(&self) -> Option<Body> {
+        match self {
+            Self::Resident(body) => Some(body.whole()),
+            Self::Arriving(arriving) => arriving.relay.reader(0, None),
+        }
+    }
+
+    fn part(&self, start: u64, length: u64) -> Option<Body> {
+        match self {
+            Self::Resident(body) => Some(body.part(start, length)),
+            Self::Arriving(arriving) => arriving.relay.reader(start, Some(length)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+//! The slow path: join a flight or lead one, and deliver what it lands.
+//!
+//! ```text
+//!  round ── verdict ─┬─ Serve, ServeAndRefresh, Pass, Refuse ──► response
+//!    ▲               └─ Fetch, Revalidate ── join ─┬─ lead ──► Fill ─┐
+//!    │                                             └─ follow ────────┴─┬─► response
+//!    └──── another variant, a purge came between, a leader failed ─────┘
+//! ```
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::account::Departure;
+use super::context::{Exchange, Journey, Sent, Served};
+use super::deliver;
+use super::fill::{Fill, Led};
+use crate::collapse::{Arriving, Follower, Join, Landing};
+use crate::message::{Body, Reply};
+use crate::object::{CacheKey, PurgeState, Sequence, Stored};
+use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::verdict::{
+    Failure, OnFailure, Reason, StoredFacts, Verdict, on_failure, verdict,
+};
+use crate::store::Lookup;
+use crate::telemetry::metrics::{Source, Tier};
+use crate::upstream::UpstreamError;
+
+/// Flights that one request takes part in before it goes alone: it looks again where the variant
+/// was another's, a purge came between, or a leader failed.
+const ROUNDS_MAX: usize = 4;
+
+/// Flights that may fail before those who wait are told so: after the first, one of them leads.
+const FAILURES_MAX: usize = 2;
+
+/// What a request takes from a flight.
+enum Flown {
+    Done(Box<Sent>),
+    /// Nothing that serves this request: it is to look again.
+    Again,
+    /// The request is to go by itself, for this reason.
+    Alone(&'static str),
+    /// The fetch failed: by this error, where this request led.
+    Failed(Option<UpstreamError>),
+}
+
+impl Flown {
+    fn done(sent: Option<Sent>) -> Self {
+        sent.map_or(Self::Again, |sent| Self::Done(Box::new(sent)))
+    }
+}
+
+impl Journey {
+    /// Goes where the verdict points, and tells of a client that leaves before there is a response.
+    ///
+    /// Cancel safe: a client that leaves gives up its place in a flight; the flight goes on.
+    pub(super) async fn set_out(
+        self,
+        verdict: Verdict,
+        lookup: Lookup,
+        body: Body,
+    ) -> Reply<Exchange> {
+        let waiting = Exchange::waiting(&self.inbound, self.site.label);
+        let departure = Departure::of(self.proxy.clone(), waiting);
+        let sent = self.go(verdict, lookup, body).await;
+        departure.stay();
+        self.finish(sent)
+    }
+
+    async fn go(&self, mut verdict: Verdict, mut lookup: Lookup, mut body: Body) -> Sent {
+        if matches!(verdict, Verdict::Fetch(_) | Verdict::Revalidate(_)) {
+            self.proxy.metrics.miss(Tier::Memory);
+        }
+        let reason = verdict.reason();
+        let mut failures = 0;
+        for _ in 0..ROUNDS_MAX {
+            let (key, stored) = match lookup {
+                Lookup::Found(key, stored) => (key, Some(stored)),
+                Lookup::Missing(key) => (key, None),
+            };
+            match (verdict, &stored) {
+                (Verdict::Pass(why), _) => {
+                    let body = std::mem::take(&mut body);
+                    return self.pass(body, why.forward(), why.as_str()).await;
+                }
+                (Verdict::Refuse(_), _) => return self.not_stored(),
+                (Verdict::Serve(_), Some(stored)) => return self.hit(stored),
+                (Verdict::ServeAndRefresh(why), Some(stored)) => {
+                    return self.stale_while_revalidate(key, stored, why);
+                }
+                _ => {}
+            }
+            let validates = matches!(verdict, Verdict::Revalidate(_));
+            let key = self.flight_key(key);
+            match self.fly(key, stored, validates, reason).await {
+                Flown::Done(sent) => return *sent,
+                Flown::Alone(why) => return self.pass_unshared(key, reason.forward(), why).await,
+                Flown::Failed(Some(error)) => return self.failed(&error, reason.forward()),
+                Flown::Failed(None) => failures += 1,
+                Flown::Again => {}
+            }
+            if failures == FAILURES_MAX {
+                return self.without_response(reason);
+            }
+            (lookup, verdict) = self.look_again();
+        }
+        let key = self.flight_key(lookup.key());
+        self.pass_unshared(key, reason.forward(), "flights-exhausted").await
+    }
+
+    /// What the store holds now, and what it is good for.
+    fn look_again(&self) -> (Lookup, Verdict) {
+        let lookup = self.proxy.store.lookup(self.primary, |s, out| self.inbound.select(s, out));
+        let stored = match &lookup {
+            Lookup::Found(_, stored) => Some(self.facts_now(stored)),
+            Lookup::Missing(_) => None,
+        };
+        let verdict = verdict(&self.facts, stored.as_ref(), self.inbound.arrival.later());
+        (lookup, verdict)
+    }
+
+    /// The key of the flights for `key`. Requests with credentials fly apart: what they bring is
+    /// seldom to be shared, and nobody else shall wait for it or be told so.
+    fn flight_key(&self, key: CacheKey) -> CacheKey {
+        if self.facts.authorization { key.variant(b"authorization") } else { key }
+    }
+
+    async fn fly(
+        &self,
+        key: CacheKey,
+        stored: Option<Arc<Stored>>,
+        validates: bool,
+        reason: Reason,
+    ) -> Flown {
+        if self.proxy.uncacheable.holds(key) {
+            return Flown::Alone("hit-for-miss");
+        }
+        match self.join(key) {
+            Join::Alone => Flown::Alone("flights-full"),
+            Join::Follower(follower) => self.follow(follower, reason).await,
+            Join::Leader(leader) => {
+                // Another's flight may have ended between this request's look-up and its own
+                // flight.
+                if let (Lookup::Found(_, stored), Verdict::Serve(_)) = self.look_again() {
+                    return Flown::done(Some(self.hit(&stored)));
+                }
+                let (leading, led) = oneshot::channel();
+                let fill = Fill::new(self, key, leader, stored, Some(leading));
+                tokio::spawn(fill.run(validates));
+                match led.await {
+                    Ok(led) => self.led(led, reason),
+                    Err(_) => Flown::Failed(None),
+                }
+            }
+        }
+    }
+
+    fn join(&self, key: CacheKey) -> Join {
+        let rules = self.proxy.store.rules();
+        let now = self.inbound.arrival.later();
+        let serves = |since: Sequence, landing: Option<&Landing>| {
+            let purged = rules.state_since(since, || self.resource.purge_keys());
+            purged == PurgeState::Clean
+                && match landing {
+                    // A body may arrive for longer than its head is fresh.
+                    Some(Landing::Arriving(arriving)) => {
+                        let facts = arriving.head.facts(purged);
+                        self.selects(arriving)
+                            && matches!(verdict(&self.facts, Some(&facts), now), Verdict::Serve(_))
+                    }
+                    _ => true,
+                }
+        };
+        self.proxy.flights.join(self.primary, key, rules.head(), serves)
+    }
+
+    fn led(&self, led: Led, reason: Reason) -> Flown {
+        match led {
+            // The body's beginning is held until this request reads it itself.
+            Led::Arriving(arriving, _held) => Flown::done(self.arriving(&arriving, false, reason)),
+            Led::Validated(stored) => Flown::done(self.validated(&stored, false, reason)),
+            Led::StandIn(stored, status) => Flown::done(self.stand_in(&stored, reason, status)),
+            Led::Own(stored, why) => Flown::done(Some(self.own(&stored, reason, why))),
+            Led::Alone(received) => Flown::done(Some(self.passed(
+                received.response,
+                reason.forward(),
+                received.refused,
+            ))),
+            Led::Failed(error) => Flown::Failed(Some(error)),
+        }
+    }
+
+    async fn follow(&self, mut follower: Follower, reason: Reason) -> Flown {
+        let limit = self.inbound.arrival.instant + self.proxy.config.collapse_wait;
+        match timeout_at(Instant::from_std(limit), follower.landing()).await {
+            Err(_) => Flown::Alone("collapse-timeout"),
+            Ok(Landing::Arriving(arriving)) => Flown::done(self.arriving(&arriving, true, reason)),
+            Ok(Landing::Validated(stored)) => Flown::done(self.validated(&stored, true, reason)),
+            Ok(Landing::StandIn(stored)) => Flown::done(self.stand_in(&stored, reason, None)),
+            Ok(Landing::Released) => Flown::Alone("uncacheable"),
+            Ok(Landing::Failed) => Flown::Failed(None),
+        }
+    }
+
+    /// Whether a response on its way is this request's variant.
+    fn selects(&self, arriving: &Arriving) -> bool {
+        arriving.variant.as_ref().is_none_or(|variant| {
+            let mut selection = crate::object::Selection::new();
+            self.inbound.select(&variant.spec, &mut selection);
+            selection == variant.selection
+        })
+    }
+
+    /// The response from a body on its way; `None` if it is not this request's variant, a purge has
+    /// come between, or its beginning is given up already.
+    fn arriving(&self, arriving: &Arriving, collapsed: bool, reason: Reason) -> Option<Sent> {
+        let head = &arriving.head;
+        // What was under way when a hard purge came may be what was purged, for the one who asked
+        // for it as well.
+        let purged = self.purged(head);
+        let refused = purged == PurgeState::Hard
+            || collapsed && (purged != PurgeState::Clean || !self.selects(arriving));
+        if refused {
+            return None;
+        }
+        let status = CacheStatus {
+            cache: &self.proxy.config.name,
+            fwd: Some(reason.forward()),
+            fwd_status: (!collapsed).then_some(head.status.as_u16()),
+            stored: true,
+            collapsed,
+            ..CacheStatus::default()
+        };
+        let response = deliver::arriving(&self.inbound, arriving, &status)?;
+        let (served, source) = if collapsed {
+            self.proxy.metrics.collapsed();
+            (Served::Collapsed, Source::Flight)
+        } else {
+            (Served::Miss, Source::Origin)
+        };
+        let origin_status = Some(head.status.as_u16());
+        Some(Sent { response, served, source, origin_status, reason: reason.as_str() })
+    }
+
+    /// The response from what is stored, after upstream said that it holds; `None` if a purge has
+    /// come since it was asked.
+    fn validated(&self, stored: &Stored, collapsed: bool, reason: Reason) -> Option<Sent> {
+        if self.purged(&stored.head) != PurgeState::Clean {
+            return None;
+        }
+        let status = CacheStatus {
+            cache: &self.proxy.config.name,
+            fwd: Some(reason.forward()),
+            fwd_status: (!collapsed).then_some(304),
+            stored: true,
+            collapsed,
+            ..CacheStatus::default()
+        };
+        let served = if collapsed { Served::Collapsed } else { Served::Revalidated };
+        if collapsed {
+            self.proxy.metrics.collapsed();
+        }
+        let origin_status = (!collapsed).then_some(304);
+        let sent = self.send_stored(stored, served, &status, reason.as_str());
+        Some(Sent { origin_status, ..sent })
+    }
+
+    /// The same where the fields of the 304 are for this request alone.
+    fn own(&self, stored: &Stored, reason: Reason, why: &'static str) -> Sent {
+        let status = CacheStatus {
+            cache: &self.proxy.config.name,
+            fwd: Some(reason.forward()),
+            fwd_status: Some(304),
+            detail: Some(why),
+            ..CacheStatus::default()
+        };
+        let sent = self.send_stored(stored, Served::Revalidated, &status, why);
+        Sent { origin_status: Some(304), ..sent }
+    }
+
+    /// What is stored, though stale, for an upstream that failed (RFC 5861 section 4); `None` if a
+    /// purge has come between.
+    fn stand_in(&self, stored: &Stored, reason: Reason, status: Option<u16>) -> Option<Sent> {
+        let now = self.inbound.arrival.later();
+        let facts = self.facts_now(stored);
+        if on_failure(Some(&facts), Failure::Unreachable, now) == OnFailure::Fail {
+            return None;
+        }
+        let why = Reason::StaleIfError.as_str();
+        let told = CacheStatus {
+            cache: &self.proxy.config.name,
+            fwd: Some(reason.forward()),
+            fwd_status: status,
+            ttl: Some(stored.head.freshness.left(now)),
+            detail: Some(why),
+            ..CacheStatus::default()
+        };
+        let sent = self.send_stored(stored, Served::Stale, &told, why);
+        Some(Sent { origin_status: status, ..sent })
+    }
+
+    fn purged(&self, head: &crate::object::ObjectHead) -> PurgeState {
+        self.proxy.store.rules().judge(head, || self.resource.purge_keys())
+    }
+
+    /// The facts of what is stored, judged now.
+    pub(super) fn facts_now(&self, stored: &Stored) -> StoredFacts {
+        stored.head.facts(self.purged(&stored.head))
+    }
+
+    /// For those who waited for others who failed: stale if the rules allow it, else the error.
+    fn without_response(&self, reason: Reason) -> Sent {
+        if let (Lookup::Found(_, stored), _) = self.look_again()
+            && let Some(sent) = self.stand_in(&stored, reason, None)
+        {
+            return sent;
+        }
+        self.failed(&UpstreamError::of_another(&self.route.origin), reason.forward())
+    }
+
+    fn hit(&self, stored: &Stored) -> Sent {
+        let now = self.inbound.arrival.later();
+        let status = deliver::hit_status(&self.proxy.config.name, &stored.head, now);
+        self.send_stored(stored, Served::Hit, &status, Reason::Fresh.as_str())
+    }
+
+    /// What is stored, though stale; it is refreshed behind (RFC 5861 section 3).
+    pub(super) fn stale_while_revalidate(
+        &self,
+        key: CacheKey,
+        stored: &Arc<Stored>,
+        reason: Reason,
+    ) -> Sent {
+        self.refresh(self.flight_key(key), stored);
+        let status =
+            deliver::hit_status(&self.proxy.config.name, &stored.head, self.inbound.arrival.now);
+        let status = CacheStatus { detail: Some(reason.as_str()), ..status };
+        self.send_stored(stored, Served::Stale, &status, reason.as_str())
+    }
+
+    fn send_stored(
+        &self,
+        stored: &Stored,
+        served: Served,
+        status: &CacheStatus<'_>,
+        reason: &'static str,
+    ) -> Sent {
+        let response = deliver::stored(&self.inbound, stored, status);
+        Sent { response, served, source: Source::Memory, origin_status: None, reason }
+    }
+
+    /// One refresh a key: whoever finds a flight under way leaves it at that.
+    fn refresh(&self, key: CacheKey, stored: &Arc<Stored>) {
+        if let Join::Leader(leader) = self.join(key)
+            && !matches!(self.look_again().1, Verdict::Serve(_))
+        {
+            let validates = self.facts_now(stored).validator;
+            tokio::spawn(Fill::new(self, key, leader, Some(stored.clone()), None).run(validates));
+        }
+    }
+}

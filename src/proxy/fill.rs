@@ -1,0 +1,357 @@
+//! A fill: one fetch for all who wait, its body poured into relay and store.
+//!
+//! A fill is a task of its own. Clients come and go; it goes on while anybody reads, or while what
+//! it brings can be stored.
+//!
+//! Invariants:
+//! - no validator leaves for what a hard purge covers: it is judged after the flight has its
+//!   sequence, so a purge is either seen here or later than the flight;
+//! - what is for one client alone reaches the leading request and nobody else.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tokio::sync::oneshot;
+
+use super::context::Journey;
+use super::head::{Prepared, facts_of};
+use crate::collapse::{Arriving, Landing, Leader, Relay, RelayWriter};
+use crate::message::{Body, BodyError, BodyErrorKind, Piece};
+use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Stored, Variant};
+use crate::semantics::cacheability::{NoStore, Storage};
+use crate::semantics::conditional::EntityTag;
+use crate::semantics::freshness::{Freshness, ResponseFacts};
+use crate::semantics::time::Timestamp;
+use crate::semantics::vary::VarySpec;
+use crate::semantics::verdict::{Failure, OnFailure, on_failure};
+use crate::upstream::{IncomingResponse, UpstreamError};
+
+/// What a fill brings to the request that leads.
+pub(super) enum Led {
+    /// A response for all. The body is a reader that stands at its beginning.
+    Arriving(Arriving, Body),
+    /// What is stored still holds.
+    Validated(Arc<Stored>),
+    /// What is stored stands in for an upstream that failed, perhaps with this status.
+    StandIn(Arc<Stored>, Option<u16>),
+    /// What is stored still holds, with fields that must not be shared, for this reason.
+    Own(Arc<Stored>, &'static str),
+    /// A response that must not be shared.
+    Alone(Box<Received>),
+    /// No response.
+    Failed(UpstreamError),
+}
+
+/// A response that must not be shared.
+pub(super) struct Received {
+    pub(super) response: IncomingResponse,
+    /// Why it is not stored.
+    pub(super) refused: &'static str,
+}
+
+/// One fetch for all who wait.
+pub(super) struct Fill {
+    journey: Journey,
+    /// The flight's key.
+    key: CacheKey,
+    leader: Leader,
+    /// What is stored, though not good enough.
+    stored: Option<Arc<Stored>>,
+    /// The way to the request that leads, if one does.
+    leading: Option<oneshot::Sender<Led>>,
+}
+
+/// When the fetch began and when its head came.
+struct Times {
+    request: Timestamp,
+    response: Timestamp,
+}
+
+impl Fill {
+    pub(super) fn new(
+        journey: &Journey,
+        key: CacheKey,
+        leader: Leader,
+        stored: Option<Arc<Stored>>,
+        leading: Option<oneshot::Sender<Led>>,
+    ) -> Self {
+        Self { journey: journey.for_fill(), key, leader, stored, leading }
+    }
+
+    /// Fetches, lands, pours; asks whether what is stored still holds if it `validates`.
+    pub(super) async fn run(mut self, validates: bool) {
+        let origin = match self.journey.origin() {
+            Ok(origin) => origin,
+            Err(error) => return self.tell(Led::Failed(error)),
+        };
+        let validated = self.stored.clone().filter(|stored| {
+            let purged = self.journey.facts_now(stored).purged;
+            validates && purged != PurgeState::Hard
+        });
+        let request = self.journey.fetch_request(validated.as_ref().map(|stored| &stored.head));
+        let request_time = self.journey.inbound.arrival.later();
+        match origin.fetch(request).await {
+            Err(error) => match self.standing_in(error.failure()) {
+                Some(stored) => self.stand_in(stored, None),
+                None => self.tell(Led::Failed(error)),
+            },
+            Ok(response) => {
+                let response_time = self.journey.inbound.arrival.later();
+                let times = Times { request: request_time, response: response_time };
+                self.received(response, validated, &times).await;
+            }
+        }
+    }
+
+    /// Tells the leading request. It may have left: then nobody wants what is for it alone.
+    fn tell(&mut self, led: Led) {
+        if let Some(leading) = self.leading.take() {
+            drop(leading.send(led));
+        }
+    }
+
+    /// What is stored, where it may stand in for a failed upstream.
+    fn standing_in(&self, failure: Failure) -> Option<Arc<Stored>> {
+        let stored = self.stored.as_ref()?;
+        let facts = self.journey.facts_now(stored);
+        let now = self.journey.inbound.arrival.later();
+        (on_failure(Some(&facts), failure, now) == OnFailure::ServeStale).then(|| stored.clone())
+    }
+
+    fn stand_in(mut self, stored: Arc<Stored>, status: Option<u16>) {
+        self.tell(Led::StandIn(stored.clone(), status));
+        self.leader.land(Landing::StandIn(stored));
+    }
+
+    async fn received(
+        mut self,
+        response: IncomingResponse,
+        validated: Option<Arc<Stored>>,
+        times: &Times,
+    ) {
+        let status = response.status.as_u16();
+        if let (304, Some(stored)) = (status, validated) {
+            return self.freshen(&stored, response.headers, times);
+        }
+        if let Some(stored) = self.standing_in(Failure::Status(status)) {
+            return self.stand_in(stored, Some(status));
+        }
+        let facts = facts_of(status, &response.headers);
+        let max = self.journey.proxy.config.max_object;
+        match self.journey.storage(&facts, times.request, times.response) {
+            Storage::Refuse(refused) => {
+                // An error says nothing of the resource, nor does a refusal for one request's sake.
+                if status < 500 && refused != NoStore::Authorization {
+                    self.not_to_be_shared();
+                }
+                self.alone(response, refused.as_str());
+            }
+            // It is for clients of this scheme alone.
+            _ if self.is_redirect_to_itself(&response) => {
+                self.alone(response, "redirect-to-itself")
+            }
+            _ if response.content_length.is_some_and(|length| length > max) => {
+                self.not_to_be_shared();
+                self.alone(response, "too-large");
+            }
+            // Whether such a body is whole cannot be known, so it is not stored.
+            _ if response.until_close => {
+                self.not_to_be_shared();
+                self.alone(response, "until-close");
+            }
+            Storage::Store(freshness) => self.share(response, &facts, freshness).await,
+        }
+    }
+
+    fn is_redirect_to_itself(&self, response: &IncomingResponse) -> bool {
+        let location = response.headers.get(http::header::LOCATION);
+        response.status.is_redirection()
+            && location
+                .and_then(|location| location.to_str().ok())
+                .is_some_and(|location| self.journey.resource.is_itself(location))
+    }
+
+    /// What is stored is superseded, and what came is remembered as not to be shared.
+    fn not_to_be_shared(&self) {
+        let proxy = &self.journey.proxy;
+        proxy.uncacheable.remember(self.key);
+        if self.stored.is_some() {
+            proxy.store.remove(self.journey.primary);
+        }
+    }
+
+    fn alone(&mut self, response: IncomingResponse, refused: &'static str) {
+        self.tell(Led::Alone(Box::new(Received { response, refused })));
+        self.leader.land(Landing::Released);
+    }
+
+    /// RFC 9111 section 4.3.4: the stored response with the fields of the 304.
+    fn freshen(mut self, stored: &Arc<Stored>, update: HeaderMap, times: &Times) {
+        let preparation = self.journey.preparation(1);
+        let same = is_same(&stored.head, &update);
+        let vary = VarySpec::parse(preparation.as_received(&stored.head, "vary"));
+        let merged = preparation.freshened(&stored.head, update);
+        let status = stored.head.status;
+        let facts = facts_of(status.as_u16(), &merged);
+        if !same || facts.vary != vary {
+            // The 304 is of another representation, or chooses by other fields: it validates
+            // nothing, and whoever waits asks anew.
+            return self.journey.proxy.store.remove(self.journey.primary);
+        }
+        let storage = self.journey.storage(&facts, times.request, times.response);
+        let freshness = match storage {
+            Storage::Store(freshness) => freshness,
+            Storage::Refuse(_) => stored.head.freshness.expired(times.response),
+        };
+        let Prepared { block, withheld, .. } = preparation.freshened_lines(merged);
+        let sequence = self.leader.sequence();
+        let head = ObjectHead::new(status, freshness, sequence, block, withheld);
+        let freshened = Arc::new(stored.under(&head));
+        match storage {
+            Storage::Store(_) => {
+                self.keep(self.variant(&facts).as_deref(), freshened.clone());
+                self.tell(Led::Validated(freshened.clone()));
+                self.leader.land(Landing::Validated(freshened));
+            }
+            Storage::Refuse(refused) => {
+                if refused != NoStore::Authorization {
+                    self.not_to_be_shared();
+                }
+                self.tell(Led::Own(freshened, refused.as_str()));
+                self.leader.land(Landing::Released);
+            }
+        }
+    }
+
+    /// Lets all who wait read the body while it arrives, and stores it.
+    async fn share(
+        mut self,
+        response: IncomingResponse,
+        facts: &ResponseFacts,
+        freshness: Freshness,
+    ) {
+        let IncomingResponse { status, headers, body, content_length, http_minor, .. } = response;
+        let Prepared { block, withheld, cache_status } =
+            self.journey.preparation(http_minor).shared(headers);
+        let sequence = self.leader.sequence();
+        let head = ObjectHead::new(status, freshness, sequence, block, withheld);
+        let head = Arc::new(head);
+        let proxy = self.journey.proxy.clone();
+        proxy.uncacheable.forget(self.key);
+        let variant = self.variant(facts);
+        if let Some(variant) = &variant {
+            self.leader.keep(|| proxy.store.announce(self.journey.primary, &variant.spec));
+        }
+        let (relay, writer) = Relay::new();
+        let beginning = relay.reader(0, None).unwrap_or_default();
+        let arriving = Arriving {
+            head: head.clone(),
+            content_length,
+            relay,
+            variant: variant.clone(),
+            cache_status,
+        };
+        self.tell(Led::Arriving(arriving.clone(), beginning));
+        self.leader.land(Landing::Arriving(arriving));
+        match self.pour(&writer, body).await {
+            Ok(trailers) => {
+                if let Some(pieces) = writer.pieces() {
+                    let stored = Stored::new(&head, &pieces);
+                    self.keep(variant.as_deref(), Arc::new(stored));
+                }
+                writer.finish(trailers);
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a fill broke off");
+                writer.fail(error);
+            }
+        }
+    }
+
+    /// Reads the body to its end. Once it is too large to be stored only a window of it is kept,
+    /// and it is read while anybody reads on.
+    async fn pour(
+        &self,
+        writer: &RelayWriter,
+        mut body: Body,
+    ) -> Result<Option<HeaderMap>, BodyError> {
+        let config = &self.journey.proxy.config;
+        let mut windowed = false;
+        loop {
+            let piece = if windowed {
+                writer.room().await;
+                tokio::select! {
+                    piece = body.next() => piece,
+                    () = writer.deserted() => return Err(DESERTED),
+                }
+            } else {
+                body.next().await
+            };
+            match piece {
+                None => return Ok(None),
+                Some(Ok(Piece::Trailers(trailers))) => return Ok(Some(trailers)),
+                Some(Ok(Piece::Data(data))) => writer.push(data),
+                Some(Err(error)) => return Err(error),
+            }
+            if !windowed && writer.written() > config.max_object {
+                windowed = true;
+                self.not_to_be_shared();
+                self.leader.close();
+                writer.keep_window(config.relay_window);
+            }
+        }
+    }
+
+    /// Which variant the response is, where the resource varies.
+    fn variant(&self, facts: &ResponseFacts) -> Option<Arc<Variant>> {
+        if facts.vary.is_empty() {
+            return None;
+        }
+        let spec = facts.vary.clone();
+        let mut selection = Selection::new();
+        self.journey.inbound.select(&spec, &mut selection);
+        Some(Arc::new(Variant { spec, selection }))
+    }
+
+    fn keep(&self, variant: Option<&Variant>, stored: Arc<Stored>) {
+        let (store, primary) = (&self.journey.proxy.store, self.journey.primary);
+        self.leader.keep(|| {
+            // What a purge covers already must not take the place of what was fetched after it.
+            let urls = || self.journey.resource.purge_keys();
+            if store.rules().state_since(self.leader.sequence(), urls) == PurgeState::Clean {
+                store.insert(primary, variant, stored);
+            }
+        });
+    }
+}
+
+const DESERTED: BodyError =
+    BodyError::new(BodyErrorKind::Aborted, "nobody reads, and it is not stored");
+
+impl Journey {
+    /// The journey that a fill makes for this request and all who join it.
+    fn for_fill(&self) -> Self {
+        Self {
+            proxy: self.proxy.clone(),
+            site: self.site.clone(),
+            route: self.route.clone(),
+            inbound: self.inbound.shared(),
+            resource: self.resource.clone(),
+            primary: self.primary,
+            facts: self.facts,
+        }
+    }
+}
+
+/// RFC 9111 section 4.3.4: a strong validator in the 304 names the response that it is of.
+fn is_same(stored: &ObjectHead, update: &HeaderMap) -> bool {
+    let told = update.get(http::header::ETAG).and_then(|tag| EntityTag::parse(tag.as_bytes()));
+    match told {
+        Some(told) if !told.weak => {
+            // Servers that compress on the way weaken the tag of a 200 and not that of its 304.
+            let own = stored.etag().and_then(EntityTag::parse);
+            own.is_some_and(|own| own.weak_eq(told))
+        }
+        _ => true,
+    }
+}

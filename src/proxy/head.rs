@@ -1,0 +1,208 @@
+//! The head that leaves: what upstream said, cleaned once.
+//!
+//! ```text
+//!  upstream ──► received: hop-by-hop fields out, Date and Via in
+//!                  ├── passed ─► leave: the route's changes ─► block
+//!                  └── shared ─► Age and Cache-Status out ─► leave ─► block, withheld
+//!  304 ───────► freshened: block and withheld, its fields in their places ─► leave
+//! ```
+
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::context::Journey;
+use crate::message::FieldBlock;
+use crate::object::ObjectHead;
+use crate::semantics::freshness::ResponseFacts;
+use crate::semantics::headers::{connection_names, is_hop_by_hop, is_refreshed, write_via};
+use crate::semantics::time::{Timestamp, write_http_date};
+use crate::site::HeaderRules;
+
+/// Fields that are for tiers and not sent to clients.
+const FOR_TIERS: [HeaderName; 4] = [
+    HeaderName::from_static("surrogate-key"),
+    HeaderName::from_static("cache-tag"),
+    HeaderName::from_static("surrogate-control"),
+    HeaderName::from_static("headland-cdn-cache-control"),
+];
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// How a head is made ready.
+pub(super) struct Preparation<'a> {
+    /// This node's name, for `Via`.
+    pub(super) name: &'a str,
+    /// The version of HTTP that upstream spoke.
+    pub(super) received: &'a str,
+    /// The route's changes.
+    pub(super) rules: &'a HeaderRules,
+    /// When the response came.
+    pub(super) received_at: Timestamp,
+}
+
+/// A head made ready for many.
+pub(super) struct Prepared {
+    /// The lines that leave.
+    pub(super) block: FieldBlock,
+    /// Lines as upstream sent them that leave otherwise, or not at all.
+    pub(super) withheld: Option<Box<FieldBlock>>,
+    /// What caches on the way said of this response; no later one is told so.
+    pub(super) cache_status: Option<HeaderValue>,
+}
+
+impl Preparation<'_> {
+    /// The lines of a response that is handed on. Its `Age` and `Cache-Status` still hold.
+    pub(super) fn passed(&self, headers: HeaderMap) -> FieldBlock {
+        let mut headers = self.received(headers);
+        self.leave(&mut headers);
+        FieldBlock::from_map(&headers)
+    }
+
+    /// The lines of a response that is shared: what is said anew in each response is left out.
+    pub(super) fn shared(&self, headers: HeaderMap) -> Prepared {
+        let mut headers = self.received(headers);
+        headers.remove(AGE);
+        let lines: Vec<_> =
+            headers.get_all(CACHE_STATUS).iter().map(HeaderValue::as_bytes).collect();
+        let cache_status = match &lines[..] {
+            [] => None,
+            lines => HeaderValue::from_bytes(&lines.join(&b", "[..])).ok(),
+        };
+        headers.remove(CACHE_STATUS);
+        let withheld = self.leave(&mut headers);
+        Prepared { block: FieldBlock::from_map(&headers), withheld, cache_status }
+    }
+
+    /// RFC 9111 section 3.2: the fields as upstream said them, with those of a 304 in their places.
+    pub(super) fn freshened(&self, stored: &ObjectHead, mut update: HeaderMap) -> HeaderMap {
+        remove_hop_by_hop(&mut update);
+        // Both tell of the message, not of what is stored.
+        update.remove(VIA);
+        update.remove(CACHE_STATUS);
+        self.add_date(&mut update);
+        let names = update.keys().filter(|name| !is_refreshed(name.as_str())).cloned();
+        for name in names.collect::<Vec<_>>() {
+            update.remove(name);
+        }
+        let mut merged = HeaderMap::new();
+        for (name, value) in self.upstream_lines(stored) {
+            let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+            if let Ok(value) = HeaderValue::from_bytes(value)
+                && !update.contains_key(&name)
+            {
+                merged.append(name, value);
+            }
+        }
+        for (name, value) in &update {
+            merged.append(name.clone(), value.clone());
+        }
+        merged
+    }
+
+    /// The values of `name` (lower-case) as upstream sent them.
+    pub(super) fn as_received<'h>(
+        &self,
+        stored: &'h ObjectHead,
+        name: &str,
+    ) -> impl Iterator<Item = &'h [u8]> {
+        let lines = self.upstream_lines(stored);
+        lines.filter_map(move |(line, value)| (line == name).then_some(value))
+    }
+
+    /// The lines of a response that a 304 has freshened.
+    pub(super) fn freshened_lines(&self, mut merged: HeaderMap) -> Prepared {
+        merged.remove(AGE);
+        let withheld = self.leave(&mut merged);
+        Prepared { block: FieldBlock::from_map(&merged), withheld, cache_status: None }
+    }
+
+    /// What came, without what concerned that connection alone.
+    fn received(&self, mut headers: HeaderMap) -> HeaderMap {
+        remove_hop_by_hop(&mut headers);
+        headers.remove(CONTENT_LENGTH);
+        self.add_date(&mut headers);
+        let mut via = Vec::new();
+        let lines = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
+        write_via(lines, self.received, self.name, &mut via);
+        insert(&mut headers, VIA, via);
+        headers
+    }
+
+    /// RFC 9110 section 6.6.1: a recipient with a clock adds the date that is missing.
+    fn add_date(&self, headers: &mut HeaderMap) {
+        if !headers.contains_key(DATE) {
+            let mut date = Vec::new();
+            write_http_date(self.received_at, &mut date);
+            insert(headers, DATE, date);
+        }
+    }
+
+    /// Makes `headers` those that clients see; returns the lines that this changed.
+    fn leave(&self, headers: &mut HeaderMap) -> Option<Box<FieldBlock>> {
+        let mut withheld = HeaderMap::new();
+        let set = self.rules.set.iter().map(|(name, _)| name);
+        for name in FOR_TIERS.iter().chain(&self.rules.remove).chain(set) {
+            if !withheld.contains_key(name) {
+                for value in headers.get_all(name) {
+                    withheld.append(name.clone(), value.clone());
+                }
+            }
+        }
+        for name in &FOR_TIERS {
+            headers.remove(name);
+        }
+        self.rules.apply(headers);
+        (!withheld.is_empty()).then(|| Box::new(FieldBlock::from_map(&withheld)))
+    }
+
+    /// What upstream said: the lines that leave but for ours, and those withheld.
+    fn upstream_lines<'h>(
+        &self,
+        stored: &'h ObjectHead,
+    ) -> impl Iterator<Item = (&'h str, &'h [u8])> {
+        let ours = |name: &str| self.rules.set.iter().any(|(set, _)| set.as_str() == name);
+        let leaving = stored.fields().filter(move |(name, _)| !ours(name));
+        leaving.chain(stored.withheld.iter().flat_map(|lines| lines.iter()))
+    }
+}
+
+impl Journey {
+    /// How heads of this route's responses are made ready.
+    pub(super) fn preparation(&self, http_minor: u8) -> Preparation<'_> {
+        Preparation {
+            name: &self.proxy.config.name,
+            received: if http_minor == 0 { "1.0" } else { "1.1" },
+            rules: &self.route.response_headers,
+            received_at: self.inbound.arrival.later(),
+        }
+    }
+}
+
+/// What a head says of storing and using the response.
+pub(super) fn facts_of(status: u16, headers: &HeaderMap) -> ResponseFacts {
+    let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    ResponseFacts::read(status, fields)
+}
+
+/// RFC 9110 section 7.6.1: what belongs to one connection goes no further.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = {
+        let lines = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+        connection_names(lines).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+    };
+    let known = headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned();
+    for name in known.collect::<Vec<_>>().into_iter().chain(named) {
+        headers.remove(name);
+    }
+}
+
+/// Sets a field to a value that is known to be valid, or leaves it out.
+pub(super) fn insert(headers: &mut HeaderMap, name: HeaderName, value: Vec<u8>) {
+    match HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) {
+        Ok(value) => drop(headers.insert(name, value)),
+        Err(_) => drop(headers.remove(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

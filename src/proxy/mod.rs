@@ -1,0 +1,176 @@
+//! The journey of one request; every branch of it is here.
+//!
+//! May use `site`, `store`, `collapse`, `upstream`, `object`, `semantics` and `telemetry`, and
+//! joins them by passing values: none of them knows another.
+//!
+//! ```text
+//!  serve ── route ── key ── look up ── verdict ─┬─ Serve, …AndRefresh ──► deliver   (no future)
+//!                                               ├─ Fetch, Revalidate ──► fetch ─► deliver
+//!                                               │        flight ── fill ── store
+//!                                               ├─ Pass ───────────────► pass
+//!                                               └─ Refuse ─────────────► error
+//! ```
+//!
+//! Invariant: a hit is answered where it is found, on the event loop that asked, without a future,
+//! a lock that cores share, or a copy of the body.
+
+mod account;
+mod context;
+mod deliver;
+mod error;
+mod fetch;
+mod fill;
+mod forward;
+mod head;
+mod pass;
+mod refuse;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+pub use context::{Arrival, Exchange, Served};
+pub use error::Refusal;
+
+use self::context::{Inbound, Journey};
+pub use crate::collapse::Flights;
+use crate::collapse::HitForMiss;
+use crate::message::{Answer, Reply, Request};
+use crate::semantics::verdict::{Verdict, verdict};
+use crate::site::SiteTable;
+use crate::store::{Lookup, Store};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::{Metrics, Source, Tier};
+use crate::upstream::Upstreams;
+
+/// Limits and names of the proxy.
+#[derive(Clone, Debug)]
+pub struct ProxyConfig {
+    /// This node's name, in `Cache-Status` and `Via`.
+    pub name: String,
+    /// Largest body that is stored, in bytes.
+    pub max_object: u64,
+    /// A follower's longest wait for a head.
+    pub collapse_wait: Duration,
+    /// Bytes kept behind the end of a body that is too large to store.
+    pub relay_window: u64,
+}
+
+/// Serves requests from the store and from upstream.
+#[derive(Debug)]
+pub struct Proxy {
+    config: ProxyConfig,
+    routing: ArcSwap<Routing>,
+    store: Arc<Store>,
+    flights: Arc<Flights>,
+    /// Flights whose responses were not to be shared: their requests are passed on as they are.
+    uncacheable: HitForMiss,
+    metrics: Arc<Metrics>,
+    log: Arc<AccessLog>,
+}
+
+/// What a reload swaps.
+#[derive(Debug)]
+pub struct Routing {
+    /// The sites.
+    pub sites: SiteTable,
+    /// The origins that their routes name.
+    pub upstreams: Upstreams,
+}
+
+/// The parts that a proxy joins.
+#[derive(Debug)]
+pub struct Parts {
+    /// Sites and origins.
+    pub routing: Routing,
+    /// The tiers.
+    pub store: Arc<Store>,
+    /// Flights at once.
+    pub flights: usize,
+    /// How long, and for how many keys, a response that was not to be shared is remembered.
+    pub hit_for_miss: (u64, Duration),
+    /// The node's metrics.
+    pub metrics: Arc<Metrics>,
+    /// The access log.
+    pub log: Arc<AccessLog>,
+}
+
+impl Proxy {
+    /// A proxy over its parts.
+    pub fn new(config: ProxyConfig, parts: Parts) -> Self {
+        let (keys, lifetime) = parts.hit_for_miss;
+        Self {
+            config,
+            routing: ArcSwap::from_pointee(parts.routing),
+            store: parts.store,
+            flights: Arc::new(Flights::new(parts.flights)),
+            uncacheable: HitForMiss::new(keys, lifetime),
+            metrics: parts.metrics,
+            log: parts.log,
+        }
+    }
+
+    /// Takes new sites and origins for the requests that come from now on.
+    pub fn swap(&self, routing: Routing) {
+        self.routing.store(Arc::new(routing));
+    }
+
+    /// The sites and origins in use.
+    pub fn routing(&self) -> Arc<Routing> {
+        self.routing.load_full()
+    }
+
+    /// The tiers.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Answers a request: at once if a fresh response is resident.
+    pub fn serve(self: &Arc<Self>, request: Request, arrival: Arrival) -> Answer<Exchange> {
+        let (inbound, body) = Inbound::new(request, arrival);
+        let routing = self.routing.load();
+        let (site, route, resource) = match inbound.locate(&routing.sites, &self.config.name) {
+            Ok(found) => found,
+            Err((refusal, site)) => {
+                return Answer::Now(self.refuse_request(inbound, site, refusal));
+            }
+        };
+        let facts = inbound.facts(&body);
+        let extra = route.key.extra(&inbound.fields);
+        let primary = resource.key(site.generation, &extra);
+        let lookup = match facts.method.is_cacheable() {
+            true => self.store.lookup(primary, |spec, out| inbound.select(spec, out)),
+            false => Lookup::Missing(primary),
+        };
+        let stored = match &lookup {
+            Lookup::Found(_, stored) => {
+                let purged = self.store.rules().judge(&stored.head, || resource.purge_keys());
+                Some(stored.head.facts(purged))
+            }
+            Lookup::Missing(_) => None,
+        };
+        let verdict = verdict(&facts, stored.as_ref(), arrival.now);
+        if let (Verdict::Serve(reason), Lookup::Found(_, stored)) = (verdict, &lookup) {
+            self.metrics.hit(Tier::Memory);
+            let status = deliver::hit_status(&self.config.name, &stored.head, arrival.now);
+            let response = deliver::stored(&inbound, stored, &status);
+            let mut exchange = inbound.exchange(site.label, Served::Hit, reason.as_str());
+            exchange.sent(response.status, Source::Memory);
+            return Answer::Now(Reply { response, exchange });
+        }
+        let resource = resource.into_owned();
+        let (site, route) = (site.clone(), route.clone());
+        let proxy = self.clone();
+        let journey = Journey { proxy, site, route, inbound, resource, primary, facts };
+        if let (Verdict::ServeAndRefresh(reason), Lookup::Found(key, stored)) = (verdict, &lookup) {
+            self.metrics.hit(Tier::Memory);
+            let sent = journey.stale_while_revalidate(*key, stored, reason);
+            return Answer::Now(journey.finish(sent));
+        }
+        Answer::Later(Box::pin(journey.set_out(verdict, lookup, body)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

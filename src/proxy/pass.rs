@@ -1,0 +1,136 @@
+//! Requests that are not shared: handed on as they are, and their responses with them.
+
+use http::{Method, StatusCode};
+
+use super::context::{Exchange, Journey, Sent, Served};
+use super::head::facts_of;
+use super::{Refusal, deliver, error};
+use crate::message::{Body, Extra, Reply, Response};
+use crate::object::CacheKey;
+use crate::semantics::cache_status::{CacheStatus, Forward};
+use crate::semantics::cacheability::{Storage, invalidates};
+use crate::telemetry::metrics::Source;
+use crate::upstream::{IncomingResponse, UpstreamError};
+
+impl Journey {
+    /// Sends the client's own request upstream.
+    ///
+    /// Cancel safe: a client that leaves closes the connection to the origin.
+    pub(super) async fn pass(&self, body: Body, forward: Forward, reason: &'static str) -> Sent {
+        match self.ask(body).await {
+            Ok(response) => {
+                if invalidates(self.facts.method, response.status.as_u16()) {
+                    self.invalidate();
+                }
+                self.passed(response, forward, reason)
+            }
+            Err(error) => self.failed(&error, forward),
+        }
+    }
+
+    /// Sends a request upstream whose response could have been shared. If this one could, the next
+    /// request of the flight `key` leads again.
+    pub(super) async fn pass_unshared(
+        &self,
+        key: CacheKey,
+        forward: Forward,
+        reason: &'static str,
+    ) -> Sent {
+        match self.ask(Body::Empty).await {
+            Ok(response) => {
+                if self.could_be_shared(&response) {
+                    self.proxy.uncacheable.forget(key);
+                }
+                self.passed(response, forward, reason)
+            }
+            Err(error) => self.failed(&error, forward),
+        }
+    }
+
+    async fn ask(&self, body: Body) -> Result<IncomingResponse, UpstreamError> {
+        self.origin()?.fetch(self.pass_request(body)).await
+    }
+
+    fn could_be_shared(&self, response: &IncomingResponse) -> bool {
+        let max = self.proxy.config.max_object;
+        let now = self.inbound.arrival.later();
+        self.inbound.method == Method::GET
+            && response.status == StatusCode::OK
+            && !response.until_close
+            && response.content_length.is_some_and(|length| length <= max)
+            && matches!(
+                self.storage(&facts_of(200, &response.headers), now, now),
+                Storage::Store(_)
+            )
+    }
+
+    /// The response that came to this request alone.
+    pub(super) fn passed(
+        &self,
+        incoming: IncomingResponse,
+        forward: Forward,
+        reason: &'static str,
+    ) -> Sent {
+        let origin_status = Some(incoming.status.as_u16());
+        let status = CacheStatus {
+            cache: &self.proxy.config.name,
+            fwd: Some(forward),
+            fwd_status: origin_status,
+            detail: Some(reason),
+            ..CacheStatus::default()
+        };
+        let mut extra = Extra::new();
+        deliver::push_cache_status(&status, &mut extra);
+        // RFC 9110 section 8.6: neither has a length of its own to tell.
+        let lengthless = matches!(incoming.status.as_u16(), 204 | 304);
+        let response = Response {
+            status: incoming.status,
+            content_length: incoming.content_length.filter(|_| !lengthless),
+            block: self.preparation(incoming.http_minor).passed(incoming.headers),
+            extra,
+            body: incoming.body,
+        };
+        let (served, source) = (Served::Pass, Source::Origin);
+        Sent { response, served, source, origin_status, reason }
+    }
+
+    /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource.
+    fn invalidate(&self) {
+        self.proxy.flights.abandon(self.primary);
+        self.proxy.store.remove(self.primary);
+    }
+
+    /// 504: the client wanted a stored response or none (RFC 9111 section 5.2.1.7).
+    pub(super) fn not_stored(&self) -> Sent {
+        let refusal = Refusal::NotStored;
+        self.synthetic(error::refused(refusal, None), Served::Refused, None, refusal.as_str())
+    }
+
+    /// The error response of an upstream that failed.
+    pub(super) fn failed(&self, error: &UpstreamError, forward: Forward) -> Sent {
+        tracing::debug!(origin = error.origin, detail = error.detail, "no response from upstream");
+        self.synthetic(error::unavailable(error), Served::Error, Some(forward), error.reason)
+    }
+
+    fn synthetic(
+        &self,
+        mut response: Response,
+        served: Served,
+        fwd: Option<Forward>,
+        reason: &'static str,
+    ) -> Sent {
+        let cache = &self.proxy.config.name;
+        let status = CacheStatus { cache, fwd, detail: Some(reason), ..CacheStatus::default() };
+        deliver::push_cache_status(&status, &mut response.extra);
+        deliver::push_date(self.inbound.arrival.later(), &mut response.extra);
+        Sent { response, served, source: Source::Synthetic, origin_status: None, reason }
+    }
+
+    /// The reply, and what will be told of it.
+    pub(super) fn finish(self, sent: Sent) -> Reply<Exchange> {
+        let mut exchange = self.inbound.exchange(self.site.label, sent.served, sent.reason);
+        exchange.sent(sent.response.status, sent.source);
+        exchange.origin_status = sent.origin_status;
+        Reply { response: sent.response, exchange }
+    }
+}

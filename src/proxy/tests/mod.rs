@@ -1,0 +1,7 @@
+//! Journeys of requests, from the request handed in to the last byte of the response.
+
+mod flights;
+mod shaken;
+mod shared;
+mod stale;
+mod world;
