@@ -1,5 +1,6 @@
 //! Headland: an edge-caching CDN node.
 
+pub mod admin;
 pub mod collapse;
 pub mod config;
 pub mod listener;
@@ -7,6 +8,7 @@ pub mod message;
 pub mod net;
 pub mod object;
 pub mod proxy;
+pub mod purge;
 pub mod semantics;
 pub mod site;
 pub mod store;

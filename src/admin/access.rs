@@ -1,0 +1,209 @@
+//! Who may ask what: bearer tokens, their roles and sites; and what a browser may not be made to
+//! ask.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use http::StatusCode;
+
+use super::answer::Problem;
+use super::route::Need;
+use crate::config::secret::{Secret, TokenHash};
+use crate::config::token::{Token, TokenRole};
+use crate::semantics::uri::normalize_host;
+
+/// The tokens that are known, and whether the door is open without any.
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    tokens: Vec<Token>,
+    is_loopback: bool,
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    /// Name of the token's holder; `local` where no token is asked for.
+    pub(super) name: String,
+    /// Sites to which the token is limited; empty: all.
+    pub(super) sites: Vec<String>,
+}
+
+impl Access {
+    pub(super) fn new(tokens: Vec<Token>, listens_at: SocketAddr) -> Self {
+        Self { tokens, is_loopback: listens_at.ip().is_loopback() }
+    }
+
+    /// The caller, if the `Authorization` field allows what is needed.
+    pub(super) fn admit(
+        &self,
+        need: Need,
+        authorization: Option<&[u8]>,
+    ) -> Result<Caller, Problem> {
+        if need == Need::Nothing || (self.tokens.is_empty() && self.is_loopback) {
+            return Ok(Caller { name: "local".to_owned(), sites: Vec::new() });
+        }
+        let unknown = |detail| {
+            // RFC 6750 section 3.
+            Problem::new(StatusCode::UNAUTHORIZED, detail).with("www-authenticate", "Bearer")
+        };
+        let sent = authorization
+            .and_then(bearer)
+            .ok_or_else(|| unknown("authorization: expected \"Bearer\" and a token"))?;
+        let hash = TokenHash::of(&sent);
+        // Every hash is compared, so that the time does not tell which one it was.
+        let known = self.tokens.iter().fold(None, |known, token| match token.hash == hash {
+            true => Some(token),
+            false => known,
+        });
+        let token = known.ok_or_else(|| unknown("authorization: the token is not known here"))?;
+        if !allows(token.role, need) {
+            let role = token.role.as_str();
+            let needed =
+                if need == Need::Purge { "purge or admin" } else { "view, purge or admin" };
+            let detail = format!("authorization: expected a token of role {needed}, found {role}");
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        Ok(Caller { name: token.name.clone(), sites: token.sites.clone() })
+    }
+
+    /// Refuses a write that a browser was led to by a name which another made to point here
+    /// (DNS rebinding): on loopback the host is a loopback one.
+    pub(super) fn check_host(&self, host: &[u8]) -> Result<(), Problem> {
+        if !self.is_loopback || is_loopback_host(host) {
+            return Ok(());
+        }
+        let found = String::from_utf8_lossy(host);
+        let detail = format!("host: expected localhost or a loopback address, found {found:?}");
+        Err(Problem::new(StatusCode::FORBIDDEN, detail))
+    }
+}
+
+impl Caller {
+    /// Whether what concerns `site` is the caller's concern.
+    pub(super) fn sees(&self, site: &str) -> bool {
+        self.sites.is_empty() || self.sites.iter().any(|own| own == site)
+    }
+}
+
+fn allows(role: TokenRole, need: Need) -> bool {
+    match role {
+        TokenRole::Admin | TokenRole::Purge => true,
+        TokenRole::View => need != Need::Purge,
+        TokenRole::Node => need == Need::Nothing,
+    }
+}
+
+/// The token of a `Bearer` credential; the scheme is of any case (RFC 9110 section 11.1).
+fn bearer(authorization: &[u8]) -> Option<Secret> {
+    let (scheme, token) = std::str::from_utf8(authorization).ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
+}
+
+fn is_loopback_host(host: &[u8]) -> bool {
+    let Some(host) = std::str::from_utf8(host).ok().and_then(normalize_host) else {
+        return false;
+    };
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    // RFC 6761 section 6.3: localhost and all below it.
+    *host == *"localhost"
+        || host.ends_with(".localhost")
+        || address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        || address.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKENS: [(&str, TokenRole, &[&str]); 4] = [
+        ("viewer", TokenRole::View, &[]),
+        ("deploy", TokenRole::Purge, &["shop"]),
+        ("follower", TokenRole::Node, &[]),
+        ("owner", TokenRole::Admin, &[]),
+    ];
+
+    fn access(address: &str, with_tokens: bool) -> Access {
+        let token = |(name, role, sites): (&str, TokenRole, &[&str])| Token {
+            name: name.to_owned(),
+            role,
+            sites: sites.iter().map(|&site| site.to_owned()).collect(),
+            hash: TokenHash::of(&Secret::new(format!("hl_{name}"))),
+        };
+        let tokens = if with_tokens { TOKENS.map(token).into() } else { Vec::new() };
+        Access::new(tokens, address.parse().unwrap())
+    }
+
+    #[test]
+    fn on_loopback_without_tokens_the_door_is_open() {
+        for (address, open) in [("127.0.0.1:1", true), ("[::1]:1", true), ("10.0.0.1:1", false)] {
+            let admitted = access(address, false).admit(Need::Purge, None);
+            assert_eq!(admitted.is_ok(), open, "{address}");
+        }
+    }
+
+    #[test]
+    fn roles() {
+        let access = access("127.0.0.1:1", true);
+        let status = |authorization: &str, need| {
+            let admitted = access.admit(need, Some(authorization.as_bytes()));
+            admitted.map_or_else(|problem| problem.status.as_u16(), |_| 200)
+        };
+        // Nothing, view, purge.
+        let cases = [
+            ("Bearer hl_viewer", [200, 200, 403]),
+            ("Bearer hl_deploy", [200, 200, 200]),
+            ("bearer  hl_deploy", [200, 200, 200]),
+            ("Bearer hl_follower", [200, 403, 403]),
+            ("Bearer hl_owner", [200, 200, 200]),
+            ("Bearer hl_other", [200, 401, 401]),
+            ("Basic hl_owner", [200, 401, 401]),
+            ("Bearer", [200, 401, 401]),
+            ("", [200, 401, 401]),
+        ];
+        for (authorization, expected) in cases {
+            let found =
+                [Need::Nothing, Need::View, Need::Purge].map(|need| status(authorization, need));
+            assert_eq!(found, expected, "{authorization}");
+        }
+        let deploy = access.admit(Need::Purge, Some(b"Bearer hl_deploy")).unwrap();
+        assert_eq!(deploy.name, "deploy");
+        assert!(deploy.sees("shop") && !deploy.sees("blog"));
+    }
+
+    #[test]
+    fn a_refusal_says_what_was_expected() {
+        let access = access("127.0.0.1:1", true);
+        let detail = |authorization: Option<&str>| {
+            let admitted = access.admit(Need::Purge, authorization.map(str::as_bytes));
+            admitted.unwrap_err().detail
+        };
+        assert_eq!(detail(None), "authorization: expected \"Bearer\" and a token");
+        assert_eq!(detail(Some("Bearer hl_x")), "authorization: the token is not known here");
+        assert_eq!(
+            detail(Some("Bearer hl_viewer")),
+            "authorization: expected a token of role purge or admin, found view"
+        );
+    }
+
+    #[test]
+    fn on_loopback_a_write_needs_a_loopback_host() {
+        let cases = [
+            ("localhost", true),
+            ("LocalHost:9180", true),
+            ("a.localhost", true),
+            ("127.0.0.1:9180", true),
+            ("127.9.9.9", true),
+            ("[::1]:9180", true),
+            ("evil.example", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example", false),
+            ("10.0.0.1", false),
+            ("[::2]", false),
+            ("", false),
+        ];
+        for (host, allowed) in cases {
+            let here = access("127.0.0.1:1", false).check_host(host.as_bytes());
+            assert_eq!(here.is_ok(), allowed, "{host}");
+            assert!(access("10.0.0.1:1", true).check_host(host.as_bytes()).is_ok());
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What the door answers: JSON envelopes, plain text, problem details. Never stored by anyone.
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::message::{Body, Extra, Fault, FieldBlock, Response, push_field};
+
+/// A request that is not carried out (RFC 9457).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) status: StatusCode,
+    pub(super) detail: String,
+    field: Option<(&'static str, &'static str)>,
+}
+
+impl Problem {
+    /// A problem whose detail names what is wrong and what was expected.
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), field: None }
+    }
+
+    /// With one more response field.
+    pub(super) fn with(self, name: &'static str, value: &'static str) -> Self {
+        Self { field: Some((name, value)), ..self }
+    }
+
+    /// The response; `trace` is the trace that the request belongs to.
+    pub(super) fn response(&self, trace: Option<u128>) -> Response {
+        let mut problem = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(trace) = trace {
+            problem["trace_id"] = format!("{trace:032x}").into();
+        }
+        let mut response = response(self.status, "application/problem+json", text(&problem));
+        if let Some((name, value)) = self.field {
+            push_field(&mut response.extra, name, value.as_bytes());
+        }
+        response
+    }
+}
+
+impl From<Fault> for Problem {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.status, fault.detail)
+    }
+}
+
+/// `{ "data": …, "meta": … }`.
+pub(super) fn envelope(status: StatusCode, data: Value, meta: Value) -> Response {
+    response(status, "application/json", text(&json!({ "data": data, "meta": meta })))
+}
+
+/// The metrics in the Prometheus text format.
+pub(super) fn metrics(rendered: String) -> Response {
+    response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", rendered)
+}
+
+fn text(json: &Value) -> String {
+    format!("{json}\n")
+}
+
+fn response(status: StatusCode, content_type: &str, body: String) -> Response {
+    let mut lines = Vec::new();
+    push_field(&mut lines, "content-type", content_type.as_bytes());
+    push_field(&mut lines, "cache-control", b"no-store");
+    push_field(&mut lines, "x-content-type-options", b"nosniff");
+    Response {
+        status,
+        content_length: Some(body.len() as u64),
+        block: FieldBlock::from_lines(lines.into()),
+        extra: Extra::new(),
+        body: Body::Full(body.into()),
+    }
+}

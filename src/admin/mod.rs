@@ -1,0 +1,205 @@
+//! The private door of a node: probes, metrics, status, purges.
+//!
+//! May use `proxy`, `purge`, `site`, `store`, `upstream`, `object`, `semantics`, `net`, `config`
+//! and `telemetry`. It is a handler like the public one, so the same engines serve it.
+//!
+//! ```text
+//!  route ── host of a write ── token, role ── type of a write ── endpoint ── envelope
+//!     404, 405         403         401, 403             415        4xx, 503
+//! ```
+//!
+//! Invariant: nothing that the door does waits for an event loop, but a purge, and that has a
+//! bound.
+
+mod access;
+mod answer;
+mod life;
+mod purges;
+mod query;
+mod route;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{Method, StatusCode};
+use parking_lot::Mutex;
+
+pub use life::{Life, State};
+
+use self::access::{Access, Caller};
+use self::answer::Problem;
+use self::route::{Endpoint, Unrouted, View};
+use crate::config::token::Token;
+use crate::message::{Answer, Body, Ended, Fault, Peer, Reply, Request, Response};
+use crate::net::Handler;
+use crate::proxy::Proxy;
+use crate::purge::{Named, Purger, Resolve};
+use crate::semantics::trace::TraceParent;
+use crate::telemetry::metrics::Metrics;
+
+/// What the door tells of, and asks.
+#[derive(Debug)]
+pub struct AdminParts {
+    /// Name of the node.
+    pub name: String,
+    /// Region of the node.
+    pub region: String,
+    /// Role of the node, as a config writes it.
+    pub role: &'static str,
+    /// Version of the program.
+    pub version: &'static str,
+    /// Where the door listens: on loopback, and without tokens, it is open.
+    pub address: SocketAddr,
+    /// The node's state.
+    pub life: Arc<Life>,
+    /// Holds the store, the sites and the origins.
+    pub proxy: Arc<Proxy>,
+    /// Carries purges out.
+    pub purger: Arc<Purger>,
+    /// The node's metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The handler behind the admin listener. Clones share it.
+#[derive(Clone, Debug)]
+pub struct AdminDoor(Arc<Door>);
+
+struct Door {
+    parts: AdminParts,
+    settings: ArcSwap<Settings>,
+    scrape: Mutex<()>,
+}
+
+/// What a reload swaps.
+struct Settings {
+    access: Access,
+    config_version: String,
+}
+
+/// What a purged URL names by the sites that `proxy` serves.
+pub fn resolve_by(proxy: &Arc<Proxy>) -> Resolve {
+    let proxy = proxy.clone();
+    Box::new(move |url| {
+        let routing = proxy.routing();
+        let site = routing.sites.find(&url.host)?.label.name;
+        Some(Named { key: routing.sites.resolve(url)?, site })
+    })
+}
+
+impl AdminDoor {
+    /// A door for the holders of `tokens`; `config_version` tells one config from another.
+    pub fn new(parts: AdminParts, tokens: Vec<Token>, config_version: String) -> Self {
+        let access = Access::new(tokens, parts.address);
+        let settings = ArcSwap::from_pointee(Settings { access, config_version });
+        Self(Arc::new(Door { parts, settings, scrape: Mutex::new(()) }))
+    }
+
+    /// Takes the tokens of a new config.
+    pub fn reload(&self, tokens: Vec<Token>, config_version: String) {
+        let access = Access::new(tokens, self.0.parts.address);
+        self.0.settings.store(Arc::new(Settings { access, config_version }));
+    }
+}
+
+impl Handler for AdminDoor {
+    type Exchange = ();
+
+    fn serve(&self, request: Request) -> Answer<()> {
+        let trace = trace_of(&request);
+        let head = request.method == Method::HEAD;
+        let (path, query) = match std::str::from_utf8(&request.target) {
+            Ok(target) => target.split_once('?').unwrap_or((target, "")),
+            Err(_) => ("", ""),
+        };
+        let result = match self.0.admit(&request, path) {
+            Ok((Endpoint::Purge, caller)) => {
+                let (door, query) = (self.0.clone(), query.to_owned());
+                return Answer::Later(Box::pin(async move {
+                    let purged = door.purge(&query, request.body, caller, trace).await;
+                    reply(purged, false, trace)
+                }));
+            }
+            Ok((Endpoint::Read(view), caller)) => self.0.read(view, query, &caller),
+            Err(problem) => Err(problem),
+        };
+        Answer::Now(reply(result, head, trace))
+    }
+
+    fn refuse(&self, _: &Peer, fault: Fault) -> Reply<()> {
+        reply(Err(fault.into()), false, None)
+    }
+
+    fn ended(&self, (): (), _: Ended) {}
+}
+
+impl Door {
+    /// The endpoint, if the caller may use it in this way.
+    fn admit(&self, request: &Request, path: &str) -> Result<(Endpoint, Caller), Problem> {
+        let endpoint =
+            Endpoint::find(&request.method, path).map_err(|unrouted| match unrouted {
+                Unrouted::Path => {
+                    Problem::new(StatusCode::NOT_FOUND, format!("There is no endpoint {path:?}."))
+                }
+                // RFC 9110 section 15.5.6.
+                Unrouted::Method(allow) => {
+                    let detail = format!("method: expected {allow}, found {}", request.method);
+                    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).with("allow", allow)
+                }
+            })?;
+        let settings = self.settings.load();
+        if endpoint == Endpoint::Purge {
+            settings.access.check_host(&request.host)?;
+        }
+        let authorization = request.fields.get("authorization");
+        let caller = settings.access.admit(endpoint.need(), authorization)?;
+        if endpoint == Endpoint::Purge {
+            check_type(request.fields.get("content-type"))?;
+        }
+        Ok((endpoint, caller))
+    }
+
+    fn read(&self, view: View, query: &str, caller: &Caller) -> Result<Response, Problem> {
+        match view {
+            View::Health => Ok(self.health()),
+            View::Ready => self.ready(),
+            View::Metrics => Ok(self.metrics()),
+            View::Status => query::none(query).map(|()| self.status()),
+            View::Purges => self.purges(query, caller),
+            View::Receipt(number) => query::none(query).and_then(|()| self.receipt(number, caller)),
+        }
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").field("name", &self.parts.name).finish_non_exhaustive()
+    }
+}
+
+/// A form or a script of another site can send any type but this one without asking first.
+fn check_type(content_type: Option<&[u8]>) -> Result<(), Problem> {
+    let found = String::from_utf8_lossy(content_type.unwrap_or_default());
+    let media = found.split(';').next().unwrap_or_default().trim();
+    if media.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    let detail = format!("content-type: expected application/json, found {media:?}");
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
+}
+
+fn trace_of(request: &Request) -> Option<u128> {
+    Some(TraceParent::parse(request.fields.get("traceparent")?)?.trace_id)
+}
+
+fn reply(result: Result<Response, Problem>, head: bool, trace: Option<u128>) -> Reply<()> {
+    let mut response = result.unwrap_or_else(|problem| problem.response(trace));
+    if head {
+        response.body = Body::Empty;
+    }
+    Reply { response, exchange: () }
+}

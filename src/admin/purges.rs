@@ -1,0 +1,144 @@
+//! `/v1/purges`: purge, and what became of it.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::BytesMut;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::access::Caller;
+use super::answer::{self, Problem};
+use super::{Door, query};
+use crate::message::{Body, Piece, Response};
+use crate::object::PurgeKind;
+use crate::purge::{Asked, PurgeCommand, PurgeFault, Receipt, Refused};
+use crate::telemetry::access_log::rfc3339;
+
+/// Bytes of a request body: a thousand purges of a thousand bytes.
+const BODY_MAX: usize = 1 << 20;
+
+impl Door {
+    /// A list in, a list out.
+    pub(super) async fn purge(
+        &self,
+        query: &str,
+        body: Body,
+        caller: Caller,
+        trace: Option<u128>,
+    ) -> Result<Response, Problem> {
+        let patience = query::patience(query)?;
+        let asked = Asked {
+            by: caller.name,
+            sites: caller.sites,
+            at: SystemTime::now(),
+            since: Instant::now(),
+        };
+        let (commands, is_list) = commands(&read(body).await?).map_err(refused)?;
+        let receipts = self.parts.purger.purge(commands, asked, patience).await.map_err(refused)?;
+        for receipt in &receipts {
+            let (number, by) = (receipt.sequence.number, &receipt.by);
+            let (url, soft) = (&receipt.command.value, is_soft(receipt));
+            let trace = trace.map(|trace| format!("{trace:032x}"));
+            tracing::info!(number, by, site = receipt.site, url, soft, trace, "purged");
+        }
+        let shown: Vec<_> = receipts.iter().map(|receipt| self.show(receipt)).collect();
+        let complete = receipts.iter().all(|receipt| receipt.applied().is_some());
+        let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
+        let data = match is_list {
+            true => Value::Array(shown),
+            false => shown.into_iter().next().unwrap_or_default(),
+        };
+        Ok(answer::envelope(status, data, json!({})))
+    }
+
+    /// The recent purges of the caller's sites, the newest first.
+    pub(super) fn purges(&self, query: &str, caller: &Caller) -> Result<Response, Problem> {
+        let page = query::page(query)?;
+        let keep = |receipt: &Receipt| caller.sees(receipt.site);
+        let (receipts, more) = self.parts.purger.recent(page.before, page.limit, keep);
+        let next = receipts.last().filter(|_| more).map(|last| last.sequence.number.to_string());
+        let data = receipts.iter().map(|receipt| self.show(receipt)).collect();
+        let meta = json!({ "limit": page.limit, "next": next });
+        Ok(answer::envelope(StatusCode::OK, data, meta))
+    }
+
+    pub(super) fn receipt(&self, number: u64, caller: &Caller) -> Result<Response, Problem> {
+        let receipt = self.parts.purger.receipt(number);
+        let Some(receipt) = receipt.filter(|receipt| caller.sees(receipt.site)) else {
+            let detail = format!("No recent purge has the number {number}.");
+            return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+        };
+        let complete = receipt.applied().is_some();
+        let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
+        Ok(answer::envelope(status, self.show(&receipt), json!({})))
+    }
+
+    fn show(&self, receipt: &Receipt) -> Value {
+        let took = receipt.applied();
+        let (state, node) = match took {
+            Some(_) => ("complete", "applied"),
+            None => ("pending", "pending"),
+        };
+        let ms = took.map(|took| (took.as_secs_f64() * 1e6).round() / 1e3);
+        let unix = receipt.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        json!({
+            "sequence": { "log": self.parts.purger.log(), "number": receipt.sequence.number },
+            "state": state,
+            "nodes": [{ "name": self.parts.name, "state": node, "ms": ms }],
+            "kind": "url",
+            "value": receipt.command.value,
+            "site": receipt.site,
+            "soft": is_soft(receipt),
+            "exact": receipt.command.url.exact,
+            "by": receipt.by,
+            "at": rfc3339(unix.as_secs()),
+        })
+    }
+}
+
+fn is_soft(receipt: &Receipt) -> bool {
+    receipt.command.kind == PurgeKind::Soft
+}
+
+/// The whole body, in one piece.
+async fn read(mut body: Body) -> Result<BytesMut, Problem> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece
+            .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "body: broke off before its end"))?;
+        if let Piece::Data(bytes) = piece {
+            if whole.len() + bytes.len() > BODY_MAX {
+                let detail = format!("body: expected at most {BODY_MAX} bytes");
+                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+            }
+            whole.extend_from_slice(&bytes);
+        }
+    }
+    Ok(whole)
+}
+
+/// The purges of a body, and whether they came as a list.
+fn commands(body: &[u8]) -> Result<(Vec<PurgeCommand>, bool), Refused> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Array(list)) => Ok((PurgeCommand::list_from_json(&list)?, true)),
+        Ok(one) => Ok((vec![PurgeCommand::from_json(&one)?], false)),
+        Err(error) => Err(PurgeFault::Json(error.to_string()).into()),
+    }
+}
+
+fn refused(refused: Refused) -> Problem {
+    let status = match refused.fault {
+        PurgeFault::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        PurgeFault::OtherScope(_) => StatusCode::FORBIDDEN,
+        PurgeFault::UnknownHost(_) => StatusCode::NOT_FOUND,
+        PurgeFault::OtherSite { .. } | PurgeFault::Unsupported(_) => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        PurgeFault::Count { .. }
+        | PurgeFault::Invalid { .. }
+        | PurgeFault::Json(_)
+        | PurgeFault::UnknownField(_)
+        | PurgeFault::Url { .. } => StatusCode::BAD_REQUEST,
+    };
+    Problem::new(status, refused.to_string())
+}

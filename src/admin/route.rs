@@ -1,0 +1,104 @@
+//! The table of endpoints: method and path to what is asked, and what one needs to ask it.
+
+use http::Method;
+
+/// What is asked of the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    Read(View),
+    Purge,
+}
+
+/// What can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    Health,
+    Ready,
+    Metrics,
+    Status,
+    Purges,
+    Receipt(u64),
+}
+
+/// What one needs to be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing: probes tell no more than that there is a node.
+    Nothing,
+    View,
+    Purge,
+}
+
+/// A request for which there is no endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unrouted {
+    Path,
+    /// With the methods that there are.
+    Method(&'static str),
+}
+
+impl Endpoint {
+    /// The endpoint of `method` and `path`. HEAD is answered wherever GET is.
+    pub(super) fn find(method: &Method, path: &str) -> Result<Self, Unrouted> {
+        if path == "/v1/purges" && *method == Method::POST {
+            return Ok(Self::Purge);
+        }
+        let view = match path {
+            "/healthz" => View::Health,
+            "/readyz" => View::Ready,
+            "/metrics" => View::Metrics,
+            "/v1/status" => View::Status,
+            "/v1/purges" => View::Purges,
+            _ => {
+                let number = path.strip_prefix("/v1/purges/").and_then(|it| it.parse().ok());
+                View::Receipt(number.ok_or(Unrouted::Path)?)
+            }
+        };
+        match (method, view) {
+            (&Method::GET | &Method::HEAD, view) => Ok(Self::Read(view)),
+            (_, View::Purges) => Err(Unrouted::Method("GET, HEAD, POST")),
+            _ => Err(Unrouted::Method("GET, HEAD")),
+        }
+    }
+
+    pub(super) fn need(self) -> Need {
+        match self {
+            Self::Read(View::Health | View::Ready) => Need::Nothing,
+            Self::Read(_) => Need::View,
+            Self::Purge => Need::Purge,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints() {
+        let cases = [
+            ("GET", "/healthz", Ok(Endpoint::Read(View::Health))),
+            ("HEAD", "/healthz", Ok(Endpoint::Read(View::Health))),
+            ("POST", "/healthz", Err(Unrouted::Method("GET, HEAD"))),
+            ("GET", "/readyz", Ok(Endpoint::Read(View::Ready))),
+            ("GET", "/metrics", Ok(Endpoint::Read(View::Metrics))),
+            ("GET", "/v1/status", Ok(Endpoint::Read(View::Status))),
+            ("DELETE", "/v1/status", Err(Unrouted::Method("GET, HEAD"))),
+            ("GET", "/v1/purges", Ok(Endpoint::Read(View::Purges))),
+            ("HEAD", "/v1/purges", Ok(Endpoint::Read(View::Purges))),
+            ("POST", "/v1/purges", Ok(Endpoint::Purge)),
+            ("PUT", "/v1/purges", Err(Unrouted::Method("GET, HEAD, POST"))),
+            ("GET", "/v1/purges/7", Ok(Endpoint::Read(View::Receipt(7)))),
+            ("POST", "/v1/purges/7", Err(Unrouted::Method("GET, HEAD"))),
+            ("GET", "/v1/purges/x", Err(Unrouted::Path)),
+            ("GET", "/v1/purges/", Err(Unrouted::Path)),
+            ("GET", "/healthz/", Err(Unrouted::Path)),
+            ("GET", "/", Err(Unrouted::Path)),
+            ("OPTIONS", "*", Err(Unrouted::Path)),
+        ];
+        for (method, path, expected) in cases {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(Endpoint::find(&method, path), expected, "{method} {path}");
+        }
+    }
+}

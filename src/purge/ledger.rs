@@ -1,0 +1,81 @@
+//! The recent purges, and those that some event loop may not have seen yet.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::PurgeCommand;
+use crate::object::Sequence;
+
+/// What became of one purge.
+#[derive(Debug)]
+pub struct Receipt {
+    /// Its place in the log.
+    pub sequence: Sequence,
+    /// What was asked.
+    pub command: PurgeCommand,
+    /// The site that it purges.
+    pub site: &'static str,
+    /// Who asked.
+    pub by: String,
+    /// When.
+    pub at: SystemTime,
+    pub(super) since: Instant,
+    pub(super) applied: OnceLock<Duration>,
+}
+
+impl Receipt {
+    /// How long it took until no event loop served what is purged; `None` while that is pending.
+    pub fn applied(&self) -> Option<Duration> {
+        self.applied.get().copied()
+    }
+}
+
+/// Receipts in the order of the log, the newest last.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    recent: VecDeque<Arc<Receipt>>,
+    recent_max: usize,
+    pub(super) pending: Vec<Arc<Receipt>>,
+    /// Whether somebody carries what is pending through the barrier.
+    pub(super) is_carried: bool,
+}
+
+impl Ledger {
+    pub(super) fn new(recent_max: usize) -> Self {
+        Self {
+            recent: VecDeque::new(),
+            recent_max: recent_max.max(1),
+            pending: Vec::new(),
+            is_carried: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, receipt: Arc<Receipt>) {
+        if self.recent.len() == self.recent_max {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(receipt.clone());
+        self.pending.push(receipt);
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<Arc<Receipt>> {
+        let place = self.recent.binary_search_by_key(&number, |receipt| receipt.sequence.number);
+        self.recent.get(place.ok()?).cloned()
+    }
+
+    /// Up to `limit` receipts that `keep` wants, the newest first, from below `before` on; whether
+    /// there are more.
+    pub(super) fn page(
+        &self,
+        before: u64,
+        limit: usize,
+        keep: impl Fn(&Receipt) -> bool,
+    ) -> (Vec<Arc<Receipt>>, bool) {
+        let newest_first = self.recent.iter().rev();
+        let mut wanted =
+            newest_first.filter(|receipt| receipt.sequence.number < before && keep(receipt));
+        let page = wanted.by_ref().take(limit).cloned().collect();
+        (page, wanted.next().is_some())
+    }
+}
