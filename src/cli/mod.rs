@@ -1,0 +1,97 @@
+//! The command line: what people and scripts ask, and how they are answered.
+//!
+//! Exit codes: 0 done, 1 failed, 2 bad usage or config. What was asked for goes to stdout, what
+//! went wrong to stderr.
+
+mod check;
+pub mod demo;
+mod door;
+mod purge;
+mod status;
+mod table;
+mod token;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exit code of bad usage or a bad config, as clap's own.
+const USAGE: u8 = 2;
+
+/// An edge-caching CDN node.
+#[derive(Debug, Parser)]
+#[command(name = "headland", version, about, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  headland demo
+  headland check --config edge.toml
+  headland run --config edge.toml
+  headland purge url https://static.example.com/app.js --wait
+  headland status --node http://127.0.0.1:9180
+  headland token new --name deploy --role purge
+
+Exit codes: 0 done, 1 failed, 2 bad usage or config.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show it at work: an origin with real files, and a node in front of it, on loopback
+    #[command(after_help = "\
+Examples:
+  headland demo           until Ctrl-C; prints what to try
+  headland demo --once    a tour that checks itself; exits 0 or 1")]
+    Demo {
+        /// Walk the tour, check every step, and end
+        #[arg(long)]
+        once: bool,
+        /// Print one line with every address and file first
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run one node, until SIGTERM; SIGHUP reads config and certificates again
+    #[command(after_help = "Example:\n  headland run --config edge.toml")]
+    Run {
+        /// The config of the node
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    Check(check::Args),
+    Purge(purge::Args),
+    Status(status::Args),
+    Token(token::Args),
+}
+
+/// Reads the arguments of the process and does what they say.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Demo { once, json } => demo::run(once, json),
+        Command::Run { config } => crate::node::run(&config),
+        Command::Check(args) => check::run(&args),
+        Command::Purge(args) => purge::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Token(args) => token::run(&args),
+    }
+}
+
+/// Writes to stdout. A reader that went away wants no more, and that is no failure.
+fn say(text: &str) {
+    let _gone = std::io::stdout().write_all(text.as_bytes()).is_err();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_declared_soundly() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,155 @@
+//! `headland purge`: URLs away, and a receipt for each.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::door::{Door, DoorArgs, DoorError};
+use super::say;
+use crate::config::units::{parse_duration, show_duration};
+
+/// Purges in one request, at most.
+const BATCH_MAX: usize = 1000;
+
+/// What the way there and back may take beyond what the door is asked to wait.
+const WAY: Duration = Duration::from_secs(10);
+
+/// Purge what is stored
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    kind: Kind,
+}
+
+#[derive(Debug, Subcommand)]
+enum Kind {
+    Url(UrlArgs),
+}
+
+/// Purge URLs: each with every query, unless it has one or --exact is given
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  headland purge url https://static.example.com/app.js
+  headland purge url https://static.example.com/app.js --soft --wait --timeout 20s
+  headland purge url 'https://static.example.com/list?page=2' --node http://127.0.0.1:9180
+
+Exit codes: 0 every purge is complete, 1 failed or still pending, 2 bad usage.")]
+struct UrlArgs {
+    /// The URLs, each with http:// or https://
+    #[arg(value_name = "VALUE", required = true)]
+    values: Vec<String>,
+    /// Make stale what is stored instead of dropping it
+    #[arg(long)]
+    soft: bool,
+    /// Purge a URL without a query alone, not with every query
+    #[arg(long)]
+    exact: bool,
+    /// Wait until every node has applied it
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait, up to 60s
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = duration,
+        requires = "wait"
+    )]
+    timeout: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    door: DoorArgs,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let Kind::Url(args) = &args.kind;
+    let mut receipts = Vec::new();
+    let failed = purge(args, &mut receipts).err();
+    if args.json {
+        say(&format!("{}\n", json!({ "data": receipts, "meta": {} })));
+    } else {
+        say(&describe(&receipts));
+    }
+    match failed {
+        Some(error) => {
+            eprintln!("headland purge: {error}");
+            error.exit_code()
+        }
+        None if receipts.iter().all(|receipt| receipt["state"] == "complete") => ExitCode::SUCCESS,
+        None => {
+            eprintln!("headland purge: pending; the nodes that have yet to apply it will");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Asks for the purges, a batch at a time; `receipts` gets those of the batches that were taken.
+fn purge(args: &UrlArgs, receipts: &mut Vec<Value>) -> Result<(), DoorError> {
+    let door = Door::new(&args.door, args.timeout + WAY)?;
+    let target = match args.wait {
+        true => format!("/v1/purges?wait=true&timeout={}", show_duration(args.timeout)),
+        false => "/v1/purges".to_owned(),
+    };
+    let (soft, exact) = (args.soft, args.exact);
+    let command =
+        |value: &String| json!({ "kind": "url", "value": value, "soft": soft, "exact": exact });
+    for batch in args.values.chunks(BATCH_MAX) {
+        let told = door.post(&target, &batch.iter().map(command).collect())?;
+        match told.data {
+            Value::Array(list) => receipts.extend(list),
+            one => receipts.push(one),
+        }
+    }
+    Ok(())
+}
+
+/// A line for each purge, and one for each node below it.
+fn describe(receipts: &[Value]) -> String {
+    let mut out = String::new();
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    for receipt in receipts {
+        let (state, value) = (text(&receipt["state"]), text(&receipt["value"]));
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{state:<8}  {}  {value}", receipt["sequence"]["number"]);
+        for node in receipt["nodes"].as_array().into_iter().flatten() {
+            let (name, state) = (text(&node["name"]), text(&node["state"]));
+            let ms = node["ms"].as_f64().map_or(String::new(), |ms| format!("  {ms} ms"));
+            let _ = writeln!(out, "  {name}  {state}{ms}");
+        }
+    }
+    out
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "expected a duration such as 5s".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn receipts_are_described() {
+        let receipt = json!({
+            "sequence": { "log": "f00", "number": 7 },
+            "state": "pending",
+            "value": "https://a.example/x",
+            "nodes": [
+                { "name": "fra-1", "state": "applied", "ms": 1.5 },
+                { "name": "nyc-1", "state": "pending", "ms": null },
+            ],
+        });
+        let expected = "\
+pending   7  https://a.example/x
+  fra-1  applied  1.5 ms
+  nyc-1  pending
+";
+        assert_eq!(describe(&[receipt]), expected);
+    }
+}

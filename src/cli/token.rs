@@ -1,0 +1,142 @@
+//! `headland token new`: a random token, shown once, and the stanza that makes it known.
+
+use std::process::ExitCode;
+
+use clap::{Subcommand, ValueEnum};
+use rustls::crypto::aws_lc_rs::default_provider;
+use serde_json::json;
+
+use super::say;
+use crate::config::secret::{Secret, TokenHash};
+
+/// Make tokens for the admin door
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    New(NewArgs),
+}
+
+/// Make a random token, show it once, and the stanza to paste into the config
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  headland token new --name deploy --role purge --site shop
+  headland token new --name grafana --role view --json")]
+struct NewArgs {
+    /// Name of the holder, for logs
+    #[arg(long, value_parser = name)]
+    name: String,
+    /// What the holder may do
+    #[arg(long)]
+    role: Role,
+    /// Site to which the token is limited; may be given several times
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    site: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Role {
+    /// Reads
+    View,
+    /// Also purges
+    Purge,
+    /// Follows the purge log and sends heartbeats
+    Node,
+    /// Everything
+    Admin,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let Action::New(args) = &args.action;
+    let mut random = [0; 32];
+    if default_provider().secure_random.fill(&mut random).is_err() {
+        eprintln!("headland token: the system gives no random bytes; try again");
+        return ExitCode::FAILURE;
+    }
+    let token = format!("hl_{}", base64url(&random));
+    let hash = TokenHash::of(&Secret::new(token.as_str())).to_string();
+    let role = args.role.to_possible_value().map_or(String::new(), |it| it.get_name().to_owned());
+    let stanza = stanza(&args.name, &role, &args.site, &hash);
+    if args.json {
+        let data = json!({
+            "token": token, "name": args.name, "role": role, "sites": args.site, "hash": hash,
+            "stanza": stanza,
+        });
+        say(&format!("{}\n", json!({ "data": data, "meta": {} })));
+    } else {
+        say(&format!(
+            "The token, shown this once; keep it in a file that only its holder can read:\n\n\
+             {token}\n\nThe stanza for the config:\n\n{stanza}",
+        ));
+    }
+    ExitCode::SUCCESS
+}
+
+fn stanza(name: &str, role: &str, sites: &[String], hash: &str) -> String {
+    let sites = match sites {
+        [] => String::new(),
+        // Names need no escape.
+        sites => format!("sites = {sites:?}\n"),
+    };
+    format!("[[token]]\nname = \"{name}\"\nrole = \"{role}\"\n{sites}hash = \"{hash}\"\n")
+}
+
+/// A name as the config takes it.
+fn name(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    match (1..=64).contains(&text.len()) && text.bytes().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err("expected 1 to 64 letters, digits, \".\", \"_\" or \"-\"".to_owned()),
+    }
+}
+
+/// RFC 4648 section 5, without padding.
+fn base64url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at| u32::from(chunk.get(at).copied().unwrap_or_default());
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        // One digit more than there are bytes: each digit holds six bits.
+        for digit in 0..=chunk.len() {
+            let index = bits >> (18 - 6 * digit) & 63;
+            text.push(char::from(DIGITS[index as usize]));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64url_is_that_of_the_rfc() {
+        // RFC 4648 section 10.
+        let cases = [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        for (bytes, text) in cases {
+            assert_eq!(base64url(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64url(&[0xfb, 0xff]), "-_8");
+        assert_eq!(base64url(&[0; 32]).len(), 43);
+    }
+
+    #[test]
+    fn a_stanza_is_a_part_of_a_config() {
+        let hash = TokenHash::of(&Secret::new("hl_x")).to_string();
+        let sites = ["shop".to_owned(), "blog".to_owned()];
+        let expected = format!(
+            "[[token]]\nname = \"deploy\"\nrole = \"purge\"\nsites = [\"shop\", \"blog\"]\n\
+             hash = \"{hash}\"\n"
+        );
+        assert_eq!(stanza("deploy", "purge", &sites, &hash), expected);
+    }
+}

@@ -1,0 +1,74 @@
+//! The admin door of a node, on the control thread.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+
+use super::assemble::Assembled;
+use crate::admin::{AdminDoor, AdminParts, resolve_by};
+use crate::config::Config;
+use crate::net::{DrainWatch, Front, Gate};
+use crate::purge::{EventLoops, Purger, PurgerParts};
+
+/// Connections to the door at once.
+const CONNECTIONS: usize = 256;
+
+/// Receipts that are remembered.
+const RECEIPTS: usize = 1024;
+
+/// Purges that may wait for the event loops at once.
+const PENDING: usize = 4096;
+
+/// Serves the admin door on the calling runtime; purges wait for `loops`. Beyond loopback it speaks
+/// TLS: a config without certificates was refused.
+pub(super) fn open(
+    shared: &Arc<Assembled>,
+    listener: TcpListener,
+    loops: Vec<Handle>,
+    drain: DrainWatch,
+) {
+    let config = shared.config.lock();
+    let purger = Purger::new(PurgerParts {
+        store: shared.proxy.store().clone(),
+        resolve: resolve_by(&shared.proxy),
+        barrier: Box::new(EventLoops::new(loops)),
+        metrics: shared.metrics.clone(),
+        clock: Instant::now,
+        recent_max: RECEIPTS,
+        pending_max: PENDING,
+    });
+    let parts = AdminParts {
+        name: config.node.name.clone(),
+        region: config.node.region.clone(),
+        role: config.node.role.as_str(),
+        version: env!("CARGO_PKG_VERSION"),
+        address: config.listen.admin,
+        life: shared.life.clone(),
+        proxy: shared.proxy.clone(),
+        purger,
+        metrics: shared.metrics.clone(),
+    };
+    let door = AdminDoor::new(parts, config.tokens.clone(), version(&config));
+    let door = shared.admin.get_or_init(|| door).clone();
+    let tls = shared.tls.clone().filter(|_| !config.listen.admin.ip().is_loopback());
+    let front = Front {
+        handler: Arc::new(door),
+        limits: shared.limits.clone(),
+        gate: Gate::new(CONNECTIONS, CONNECTIONS),
+        observer: Arc::new(()),
+    };
+    tokio::spawn(async move {
+        if let Err(error) = front.tcp(listener, tls, None, drain).await {
+            tracing::error!(%error, "the admin door failed");
+        }
+    });
+}
+
+/// Tells one config from another.
+pub(super) fn version(config: &Config) -> String {
+    // The debug form shows no secret, so the hashes of the tokens go in by themselves.
+    let tokens: Vec<String> = config.tokens.iter().map(|token| token.hash.to_string()).collect();
+    blake3::hash(format!("{config:?} {tokens:?}").as_bytes()).to_hex()[..12].to_owned()
+}

@@ -1,0 +1,34 @@
+//! Why a node does not start.
+
+use std::io;
+
+use crate::net::bind::BindError;
+use crate::net::{QuicConfigError, TlsFault};
+use crate::telemetry::access_log;
+use crate::upstream::SetupError;
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The access log cannot be opened.
+    #[error("access log: {0}")]
+    AccessLog(#[from] access_log::OpenError),
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A certificate cannot be used.
+    #[error("certificates: {0}")]
+    Certificates(#[from] TlsFault),
+    /// An origin cannot be set up.
+    #[error("origin: {0}")]
+    Origin(#[from] SetupError),
+    /// QUIC cannot be served.
+    #[error("HTTP/3: {0}")]
+    Quic(#[from] QuicConfigError),
+    /// A thread cannot be started.
+    #[error("thread: {0}")]
+    Thread(#[source] io::Error),
+    /// The TLS library refused its settings.
+    #[error("TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}

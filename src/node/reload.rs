@@ -1,0 +1,67 @@
+//! New config without a restart: all of it or nothing.
+
+use super::Node;
+use super::admin_door::version;
+use super::assemble::{certificate_files, routing};
+use crate::config::Config;
+use crate::net::TlsFault;
+use crate::upstream::SetupError;
+
+/// What a reload did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Sections that differ and take effect only after a restart.
+    pub after_restart: Vec<&'static str>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A certificate cannot be used.
+    #[error("certificates: {0}")]
+    Certificates(#[from] TlsFault),
+    /// An origin cannot be set up.
+    #[error("origin: {0}")]
+    Origin(#[from] SetupError),
+}
+
+impl Node {
+    /// Takes sites, origins and certificates of `config` for the requests that come from now on,
+    /// and opens the access log anew. Blocks on files.
+    ///
+    /// # Errors
+    /// What cannot be had; nothing has changed then.
+    pub fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
+        let shared = &self.shared;
+        let mut current = shared.config.lock();
+        let previous = shared.proxy.routing();
+        let routing = routing(&config, shared.loops, &shared.metrics, Some(&previous))?;
+        if let Some(tls) = &shared.tls {
+            tls.certificates().reload(Some(certificate_files(&config)))?;
+        }
+        if let Some(runtime) = shared.runtime.get() {
+            let _entered = runtime.enter();
+            routing.upstreams.watch(Some(&previous.upstreams));
+        }
+        shared.proxy.swap(routing);
+        shared.log.reopen();
+        if let Some(door) = shared.admin.get() {
+            door.reload(config.tokens.clone(), version(&config));
+        }
+        let after_restart = fixed_sections(&current, &config);
+        *current = config;
+        Ok(Reloaded { after_restart })
+    }
+}
+
+/// The sections that are read at start alone, and differ.
+fn fixed_sections(before: &Config, after: &Config) -> Vec<&'static str> {
+    let sections = [
+        ("node", before.node == after.node),
+        ("listen", before.listen == after.listen),
+        ("cache", before.cache == after.cache),
+        ("limits", before.limits == after.limits),
+        ("logging", before.logging == after.logging),
+    ];
+    sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}

@@ -1,0 +1,143 @@
+//! The program as a script sees it: exit codes, stdout, stderr.
+
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const CONFIG: &str = r#"
+[listen]
+http = ["127.0.0.1:0"]
+[[origin]]
+name = "app"
+servers = [{ url = "http://127.0.0.1:1" }]
+[[site]]
+name = "shop"
+hosts = ["shop.example"]
+origin = "app"
+"#;
+
+fn headland(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_headland"))
+        .args(arguments)
+        .env_remove("HEADLAND_CONTROL")
+        .env_remove("HEADLAND_TOKEN_FILE")
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn check(text: &str, more: &[&str]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("edge.toml");
+    std::fs::write(&file, text).unwrap();
+    headland(&[&["check", "--config", file.to_str().unwrap()], more].concat())
+}
+
+#[test]
+fn help_is_given_for_every_command() {
+    let commands = ["demo", "run", "check", "purge", "purge url", "status", "token", "token new"];
+    for command in commands {
+        let arguments: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let help = headland(&arguments);
+        assert_eq!(code(&help), 0, "{command}");
+        assert!(stdout(&help).contains(&format!("Usage: headland {command}")), "{command}");
+    }
+    assert!(stdout(&headland(&["--help"])).contains("Examples:"));
+    assert!(stdout(&headland(&["--version"])).starts_with("headland "));
+}
+
+#[test]
+fn bad_usage_exits_with_2() {
+    let cases: [&[&str]; 10] = [
+        &[],
+        &["fly"],
+        &["check"],
+        &["run"],
+        &["purge", "url"],
+        &["purge", "tag", "p42"],
+        &["purge", "url", "http://a/", "--timeout", "5s"],
+        &["status", "--node", "127.0.0.1"],
+        &["status", "--token-file", "/nonexistent/token"],
+        &["token", "new", "--name", "a b", "--role", "view"],
+    ];
+    for arguments in cases {
+        let output = headland(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}");
+        assert!(!stderr(&output).is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn check_names_every_fault() {
+    let good = check(CONFIG, &[]);
+    assert_eq!(code(&good), 0, "{}", stderr(&good));
+    assert!(stdout(&good).ends_with("edge.toml: no fault\n"));
+
+    let faulty = CONFIG.replace("http = ", "htp = ");
+    let bad = check(&faulty, &[]);
+    assert_eq!((code(&bad), stdout(&bad).as_str()), (2, ""));
+    assert!(stderr(&bad).contains("edge.toml:3:"), "{}", stderr(&bad));
+
+    let json: Value = serde_json::from_slice(&check(&faulty, &["--json"]).stdout).unwrap();
+    assert_eq!(json["data"]["ok"], false);
+    let faults = json["data"]["faults"].as_array().unwrap();
+    assert!(faults.iter().any(|fault| fault["line"] == 3 && fault["key"] == "listen.htp"));
+}
+
+#[test]
+fn check_opens_files_when_asked() {
+    let config = format!("{CONFIG}\n[logging]\naccess = \"nowhere/access.log\"\n");
+    assert_eq!(code(&check(&config, &[])), 0);
+    let bad = check(&config, &["--files"]);
+    assert_eq!(code(&bad), 2);
+    assert!(stderr(&bad).contains("logging.access"), "{}", stderr(&bad));
+    assert_eq!(code(&headland(&["check", "--config", "/nonexistent/edge.toml"])), 2);
+}
+
+#[test]
+fn a_new_token_is_one_that_a_config_takes() {
+    let arguments =
+        ["token", "new", "--name", "deploy", "--role", "purge", "--site", "shop", "--json"];
+    let output = headland(&arguments);
+    assert_eq!(code(&output), 0);
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let token = json["data"]["token"].as_str().unwrap();
+    assert!(token.starts_with("hl_") && token.len() == 46, "{token}");
+    let stanza = json["data"]["stanza"].as_str().unwrap();
+    let config = format!("{CONFIG}\n{stanza}");
+    let config =
+        headland::config::Config::parse(&config, "edge.toml", Path::new(""), &|_| None).unwrap();
+    let secret = headland::config::secret::Secret::new(token);
+    assert!(config.tokens[0].hash.matches(&secret));
+
+    let people = headland(&arguments[..8]);
+    assert!(stdout(&people).contains("[[token]]\nname = \"deploy\"\nrole = \"purge\"\n"));
+    assert!(!stdout(&people).contains(token));
+}
+
+#[test]
+fn who_does_not_answer_is_named() {
+    // Port 1 of loopback: nobody listens there.
+    for arguments in [
+        &["status", "--node", "http://127.0.0.1:1"][..],
+        &["purge", "url", "http://shop.example/", "--node", "http://127.0.0.1:1"],
+    ] {
+        let output = headland(arguments);
+        assert_eq!(code(&output), 1, "{arguments:?}");
+        assert!(stderr(&output).contains("http://127.0.0.1:1 does not answer"), "{output:?}");
+    }
+}
