@@ -1,0 +1,17 @@
+# Every command that takes more than cargo.
+.PHONY: bench test
+
+# All tests, with the foreign clients that they speak to.
+test:
+	tests/setup-tools.sh
+	cargo test --locked
+
+# Side by side with nginx, HAProxy and Varnish; see benches/run.py for what can be chosen:
+#   make bench ROUNDS=3 SECONDS=1 BENCH="--rows h1-1k,h2-1k"
+ROUNDS ?= 4
+SECONDS ?= 2
+bench:
+	benches/setup.sh
+	cargo build --locked --release
+	cargo build --locked --release --example released_h3 --example h3_load
+	python3 -B benches/run.py --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCH)

@@ -1,0 +1,101 @@
+//! How long a stored response may be used (RFC 9111 section 4.2), and which are not stored at all.
+
+use crate::support::{Ask, Protocol, Reply, Scene, over_each_protocol};
+
+over_each_protocol!(
+    the_most_specific_lifetime_holds,
+    what_is_stale_is_asked_for_again,
+    what_is_not_to_be_stored_is_not,
+    what_a_site_says_of_lifetimes_holds,
+);
+
+/// Whether a second request is a hit.
+async fn is_stored(scene: &Scene, target: &str) -> bool {
+    scene.get(target).await;
+    scene.get(target).await.is_hit()
+}
+
+async fn the_most_specific_lifetime_holds(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let past = "Thu, 01 Jan 1970 00:00:00 GMT";
+    let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let ten_years_before = "Thu, 08 Nov 1984 08:49:37 GMT";
+    let fresh = [
+        Reply::ok("x").field("cache-control", "max-age=60"),
+        Reply::ok("x").field("cache-control", "max-age=0, s-maxage=60"),
+        Reply::ok("x").field("cache-control", "max-age=60").field("expires", past),
+        Reply::ok("x").field("expires", "Fri, 31 Dec 2100 00:00:00 GMT"),
+        Reply::ok("x").field("cache-control", "no-store").field("cdn-cache-control", "max-age=60"),
+        Reply::new(404).field("cache-control", "max-age=60"),
+        Reply::new(301).field("cache-control", "max-age=60").field("location", "/"),
+    ];
+    for (index, reply) in fresh.into_iter().enumerate() {
+        let target = format!("/fresh/{index}");
+        scene.origin.on(&target, reply);
+        assert!(is_stored(&scene, &target).await, "{target}");
+    }
+    let stale = [
+        Reply::ok("x").field("cache-control", "max-age=60, s-maxage=0"),
+        Reply::ok("x").field("expires", past),
+        Reply::ok("x").field("expires", "0"),
+        Reply::ok("x").field("cache-control", "max-age=60").field("cdn-cache-control", "max-age=0"),
+        Reply::ok("x").field("cache-control", "max-age=60").field("age", "60"),
+        // RFC 9111 section 4.2.2: a heuristic needs a Last-Modified to go by.
+        Reply::ok("x"),
+        Reply::new(500).field("last-modified", ten_years_before).field("date", date),
+    ];
+    for (index, reply) in stale.into_iter().enumerate() {
+        let target = format!("/stale/{index}");
+        scene.origin.on(&target, reply);
+        assert!(!is_stored(&scene, &target).await, "{target}");
+    }
+}
+
+async fn what_is_stale_is_asked_for_again(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.on("/", Reply::stale("\"1\"", "old"));
+    scene.origin.on("/", Reply::fresh("new"));
+    assert_eq!(scene.get("/").await.text(), "old");
+    let again = scene.get("/").await;
+    assert_eq!(again.text(), "new");
+    assert!(again.cache_status().starts_with("edge; fwd=stale"), "{}", again.cache_status());
+    assert!(scene.get("/").await.is_hit());
+    assert_eq!(scene.origin.count(), 2);
+}
+
+async fn what_is_not_to_be_stored_is_not(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let refused = [
+        Reply::ok("x").field("cache-control", "no-store, max-age=60"),
+        Reply::ok("x").field("cache-control", "private, max-age=60"),
+        Reply::fresh("x").field("set-cookie", "session=1"),
+        Reply::fresh("x").field("vary", "*"),
+    ];
+    for (index, reply) in refused.into_iter().enumerate() {
+        let target = format!("/{index}");
+        scene.origin.on(&target, reply);
+        assert!(!is_stored(&scene, &target).await, "{target}");
+    }
+    // RFC 9111 section 3.5.
+    let with_authorization = async |target: &str| {
+        scene.ask(Ask::get(target).field("authorization", "Basic eDp5")).await;
+        scene.ask(Ask::get(target).field("authorization", "Basic ejp6")).await.is_hit()
+    };
+    scene.origin.on("/mine", Reply::fresh("x"));
+    assert!(!with_authorization("/mine").await);
+    scene.origin.on("/ours", Reply::ok("x").field("cache-control", "public, max-age=60"));
+    assert!(with_authorization("/ours").await);
+}
+
+async fn what_a_site_says_of_lifetimes_holds(protocol: Protocol) {
+    let scene = Scene::with(protocol, |setup| {
+        let freshness = "default = \"60s\"\nnegative = { \"404\" = \"10s\", \"5xx\" = \"1s\" }";
+        setup.site(&format!("[site.freshness]\n{freshness}"))
+    })
+    .await;
+    scene.origin.on("/silent", Reply::ok("x"));
+    scene.origin.on("/explicit", Reply::ok("x").field("cache-control", "no-store"));
+    assert!(is_stored(&scene, "/silent").await);
+    assert!(is_stored(&scene, "/missing").await);
+    assert!(!is_stored(&scene, "/explicit").await);
+}

@@ -1,0 +1,26 @@
+//! What the node promises, over real sockets: one module a promise, most cases once for each
+//! protocol.
+
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access_log;
+mod collapse;
+mod conditional;
+mod crowd;
+mod demo;
+mod drain;
+mod freshness;
+mod hit_miss;
+mod limits;
+mod other_clients;
+mod proxy;
+mod purge;
+mod range;
+mod reload;
+mod stale;
+mod streaming;
+mod validation;
+mod vary;

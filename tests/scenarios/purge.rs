@@ -1,0 +1,156 @@
+//! After a purge's receipt no response begins from what it covers.
+
+use serde_json::json;
+
+use crate::support::door::Door;
+use crate::support::{Ask, Gate, Protocol, Reply, Scene, over_each_protocol, within};
+
+over_each_protocol!(
+    after_the_receipt_old_bytes_are_not_served,
+    a_fetch_begun_before_serves_nobody_after,
+    a_follower_that_joined_before_gets_new_bytes,
+    a_url_covers_its_queries_and_variants,
+    exact_covers_one_query,
+    a_soft_purge_validates_and_a_hard_one_does_not,
+    a_purge_of_another_host_covers_nothing_here,
+);
+
+const URL: &str = "https://shop.example/";
+
+async fn after_the_receipt_old_bytes_are_not_served(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let door = Door::of(&scene.node).await;
+    // Several connections, so that every event loop has its say.
+    let clients = [scene.crowd(1).await, scene.crowd(1).await, scene.crowd(1).await].concat();
+    let mut last = 0;
+    for round in 0..20 {
+        let text = format!("round {round}");
+        scene.origin.now("/", Reply::fresh(text.clone()));
+        let receipt = door.purge_url(URL).await;
+        let sequence = &receipt["data"]["sequence"];
+        assert!(sequence["log"].is_string());
+        assert!(sequence["number"].as_u64().unwrap() > last, "{receipt}");
+        last = sequence["number"].as_u64().unwrap();
+        for client in &clients {
+            assert_eq!(client.get("/").await.text(), text);
+        }
+        assert!(clients[0].get("/").await.is_hit());
+    }
+    assert_eq!(scene.origin.count(), 20);
+}
+
+async fn a_fetch_begun_before_serves_nobody_after(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let door = Door::of(&scene.node).await;
+    let gate = Gate::new();
+    scene.origin.on("/", Reply::fresh("old ").gate(&gate).piece("bytes"));
+    scene.origin.on("/", Reply::fresh("new"));
+    let before = scene.crowd(1).await;
+    let mut begun = within("a head", before[0].open(Ask::get("/"))).await.unwrap();
+    begun.at_least(1).await.unwrap();
+    door.purge_url(URL).await;
+    assert_eq!(scene.get("/").await.text(), "new");
+    gate.open();
+    // It began before the receipt and may run on.
+    within("the rest", begun.whole()).await.unwrap();
+    for _ in 0..3 {
+        let hit = scene.get("/").await;
+        assert_eq!((hit.is_hit(), hit.text()), (true, "new"));
+    }
+    assert_eq!(scene.origin.count(), 2);
+}
+
+async fn a_follower_that_joined_before_gets_new_bytes(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let door = Door::of(&scene.node).await;
+    let gate = Gate::new();
+    scene.origin.on("/", Reply::fresh("old").held(&gate));
+    scene.origin.on("/", Reply::fresh("new"));
+    let crowd = scene.crowd(5).await;
+    let leading = crowd[0].get("/");
+    let following = async {
+        scene.origin.until_asked(1).await;
+        let all = futures_util::future::join_all(crowd[1..].iter().map(|each| each.get("/")));
+        let purging = async {
+            door.purge_url(URL).await;
+            gate.open();
+        };
+        tokio::join!(all, purging).0
+    };
+    let (_, followers) = tokio::join!(leading, following);
+    assert!(followers.iter().all(|seen| seen.text() == "new"));
+    assert_eq!(scene.get("/").await.text(), "new");
+}
+
+async fn a_url_covers_its_queries_and_variants(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let door = Door::of(&scene.node).await;
+    scene.origin.on("/page", Reply::fresh("x").field("vary", "x-plan"));
+    scene.origin.on("/other", Reply::fresh("x"));
+    let asks = || {
+        let plain = ["/page", "/page?a=1", "/page?b=2"].map(Ask::get);
+        plain.into_iter().chain([Ask::get("/page").field("x-plan", "2")])
+    };
+    for ask in asks().chain([Ask::get("/other")]) {
+        scene.ask(ask).await;
+    }
+    for ask in asks() {
+        assert!(scene.ask(ask).await.is_hit());
+    }
+    // Neither the scheme nor the case of the host matters.
+    door.purge_url("http://SHOP.example/page").await;
+    for ask in asks() {
+        assert!(!scene.ask(ask).await.is_hit());
+    }
+    assert!(scene.get("/other").await.is_hit());
+}
+
+async fn exact_covers_one_query(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let door = Door::of(&scene.node).await;
+    scene.origin.on("/page", Reply::fresh("x"));
+    for target in ["/page", "/page?a=1", "/page?b=2"] {
+        scene.get(target).await;
+    }
+    let exact = |value: &str| json!({ "kind": "url", "value": value, "exact": true });
+    door.purge(exact("https://shop.example/page?a=1")).await;
+    assert!(scene.get("/page").await.is_hit());
+    assert!(scene.get("/page?b=2").await.is_hit());
+    assert!(!scene.get("/page?a=1").await.is_hit());
+    door.purge(exact("https://shop.example/page")).await;
+    assert!(!scene.get("/page").await.is_hit());
+    assert!(scene.get("/page?b=2").await.is_hit());
+}
+
+async fn a_soft_purge_validates_and_a_hard_one_does_not(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let door = Door::of(&scene.node).await;
+    let page = || Reply::fresh("hello").field("etag", "\"1\"");
+    let unchanged = || Reply::new(304).field("cache-control", "max-age=3600");
+    let soft = json!({ "kind": "url", "value": URL, "soft": true });
+    scene.origin.on("/", page());
+    scene.origin.on("/", unchanged());
+    scene.get("/").await;
+    door.purge(soft.clone()).await;
+    assert_eq!(scene.get("/").await.text(), "hello");
+    assert_eq!(scene.origin.last().field("if-none-match"), "\"1\"");
+    assert!(scene.get("/").await.is_hit());
+    // A failing origin is invisible after a soft one, and not after a hard one.
+    scene.origin.now("/", Reply::reset());
+    door.purge(soft).await;
+    assert_eq!(scene.get("/").await.text(), "hello");
+    door.purge_url(URL).await;
+    assert_eq!(scene.get("/").await.status, 502);
+    assert_eq!(scene.origin.last().field("if-none-match"), "");
+    scene.origin.now("/", page());
+    assert_eq!(scene.get("/").await.text(), "hello");
+}
+
+async fn a_purge_of_another_host_covers_nothing_here(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let door = Door::of(&scene.node).await;
+    scene.origin.on("/", Reply::fresh("x"));
+    scene.get("/").await;
+    door.purge_url("https://other.shop.example/").await;
+    assert!(scene.get("/").await.is_hit());
+}

@@ -1,0 +1,61 @@
+//! Responses of one URL that differ by request fields (RFC 9111 section 4.1).
+
+use crate::support::{Ask, Protocol, Reply, Scene, over_each_protocol};
+
+over_each_protocol!(
+    each_variant_is_stored_for_its_requests,
+    fields_are_compared_as_they_mean,
+    a_variant_that_waits_is_not_given_to_another,
+);
+
+async fn each_variant_is_stored_for_its_requests(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let varied = |body: &'static str| Reply::fresh(body).field("vary", "Accept-Language, X-Plan");
+    scene.origin.on("/", varied("de"));
+    scene.origin.on("/", varied("en"));
+    scene.origin.on("/", varied("none"));
+    let german = ("accept-language", "de");
+    let english = ("accept-language", "en");
+    assert_eq!(scene.get_with("/", german.0, german.1).await.text(), "de");
+    assert_eq!(scene.get_with("/", english.0, english.1).await.text(), "en");
+    assert_eq!(scene.get("/").await.text(), "none");
+    for (field, text) in [(Some(german), "de"), (Some(english), "en"), (None, "none")] {
+        let ask = field.iter().fold(Ask::get("/"), |ask, (name, value)| ask.field(name, value));
+        let hit = scene.ask(ask).await;
+        assert!(hit.is_hit(), "{}", hit.cache_status());
+        assert_eq!(hit.text(), text);
+        assert_eq!(hit.field("vary"), "Accept-Language, X-Plan");
+    }
+    assert_eq!(scene.origin.count(), 3);
+}
+
+async fn fields_are_compared_as_they_mean(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.on("/", Reply::fresh("x").field("vary", "x-list"));
+    scene.get_with("/", "x-list", "a, b").await;
+    let in_two_lines = Ask::get("/").field("x-list", "a").field("x-list", "b");
+    assert!(scene.ask(in_two_lines).await.is_hit());
+    assert!(!scene.get_with("/", "x-list", "b, a").await.is_hit());
+}
+
+async fn a_variant_that_waits_is_not_given_to_another(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let gate = crate::support::Gate::new();
+    let varied = |body: &'static str| Reply::fresh(body).field("vary", "x-plan");
+    scene.origin.on("/", varied("one").held(&gate));
+    scene.origin.on("/", varied("two"));
+    let mut crowd = scene.crowd(2).await;
+    let (first, second) = (crowd.remove(0), crowd.remove(0));
+    let one = async { first.ask(Ask::get("/").field("x-plan", "1")).await.unwrap() };
+    let two = async {
+        // It joins the first one's flight: that the response varies is not known yet.
+        scene.origin.until_asked(1).await;
+        let answer = second.ask(Ask::get("/").field("x-plan", "2"));
+        let opened = async { gate.open() };
+        tokio::join!(answer, opened).0.unwrap()
+    };
+    let (one, two) = tokio::join!(one, two);
+    assert_eq!((one.text(), two.text()), ("one", "two"));
+    let plans: Vec<_> = scene.origin.asked().iter().map(|asked| asked.field("x-plan")).collect();
+    assert_eq!(plans, ["1", "2"]);
+}

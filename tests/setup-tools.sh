@@ -1,0 +1,27 @@
+#!/bin/sh
+# Installs the clients that tests speak with: curl, gtlsclient (ngtcp2 on GnuTLS), and aioquic and
+# curl_cffi (libcurl on BoringSSL) in target/test-tools. Debian; quick when all is there.
+set -eu
+cd "$(dirname "$0")/.."
+tools=target/test-tools
+wanted="aioquic==1.7.2 curl_cffi==0.16.3"
+
+packages=
+command -v curl >/dev/null || packages="$packages curl"
+command -v gtlsclient >/dev/null || packages="$packages ngtcp2-client"
+command -v openssl >/dev/null || packages="$packages openssl"
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv"
+if [ -n "$packages" ]; then
+    as_root=
+    [ "$(id -u)" = 0 ] || as_root=sudo
+    $as_root apt-get update -q
+    # shellcheck disable=SC2086
+    $as_root apt-get install -y -q --no-install-recommends $packages
+fi
+
+if [ "$(cat "$tools/installed" 2>/dev/null)" != "$wanted" ]; then
+    python3 -m venv "$tools/venv"
+    # shellcheck disable=SC2086
+    "$tools/venv/bin/pip" install --quiet --disable-pip-version-check $wanted
+    printf '%s' "$wanted" >"$tools/installed"
+fi

@@ -1,0 +1,54 @@
+//! The admin door of a node, asked over HTTP/1.1.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::client::{Ask, Client, Place, Protocol, Seen};
+use super::{TestNode, within};
+
+/// The door.
+pub(crate) struct Door(Client);
+
+impl Door {
+    /// Of a node in this process.
+    pub(crate) async fn of(node: &TestNode) -> Self {
+        Self::at(node.admin(), Arc::new(Place::of(node))).await
+    }
+
+    /// At an address; of `place` only the trust is used.
+    pub(crate) async fn at(address: SocketAddr, place: Arc<Place>) -> Self {
+        let place = Place { http: address, https: address, tls: place.tls.clone() };
+        Self(Client::to(Arc::new(place), Protocol::H1).await.unwrap())
+    }
+
+    /// Asks for a path.
+    pub(crate) async fn get(&self, path: &str) -> Seen {
+        let ask = Ask::get(path).host("localhost");
+        within(path, self.0.ask(ask)).await.unwrap()
+    }
+
+    /// Purges, waits, and gives the receipt, which must be complete.
+    pub(crate) async fn purge(&self, command: Value) -> Value {
+        let ask = Ask::new("POST", "/v1/purges?wait=true").host("localhost");
+        let ask = ask.field("content-type", "application/json").content(command.to_string());
+        let seen = within("a receipt", self.0.ask(ask)).await.unwrap();
+        assert_eq!(seen.status, 200, "{}", seen.text());
+        let receipt: Value = serde_json::from_slice(&seen.body).unwrap();
+        assert_eq!(receipt["data"]["state"], "complete", "{receipt}");
+        receipt
+    }
+
+    /// Purges a URL.
+    pub(crate) async fn purge_url(&self, url: &str) -> Value {
+        self.purge(json!({ "kind": "url", "value": url })).await
+    }
+
+    /// The sum of the samples whose line begins so: a metric's name, and labels if need be.
+    pub(crate) async fn metric(&self, line: &str) -> f64 {
+        let metrics = self.get("/metrics").await;
+        let values = metrics.text().lines().filter(|sample| sample.starts_with(line));
+        values.map(|sample| sample.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+}
