@@ -1,0 +1,167 @@
+"""The result: medians, ratios with their spread, Markdown for the README, JSON for machines.
+
+A ratio is taken within each round (headland against the peer in the same round) and given as the
+median with the lowest and highest round; above 1 headland does more per server-CPU-second.
+"""
+
+import json
+from statistics import median
+
+OWN = "headland"
+
+
+def by_row(samples):
+    """{row: {server: [samples, by round]}} in the order measured."""
+    table = {}
+    for sample in samples:
+        table.setdefault(sample.row, {}).setdefault(sample.server, []).append(sample)
+    return table
+
+
+def ratios(own, peer):
+    """headland/peer in requests per CPU-second, for the rounds that both have."""
+    theirs = {sample.round: sample for sample in peer}
+    return [theirs[s.round].us / s.us for s in own if s.round in theirs]
+
+
+def summary(samples):
+    """One entry a row and server: medians, spread, ratio, notes."""
+    entries = []
+    for row, servers in by_row(samples).items():
+        for server, runs in servers.items():
+            entry = {
+                "row": row,
+                "server": server,
+                "rounds": len(runs),
+                "us_per_request": median(run.us for run in runs),
+                "us_min": min(run.us for run in runs),
+                "us_max": max(run.us for run in runs),
+                "requests_per_second": median(run.per_second for run in runs),
+                "requests_per_cpu_second": median(1e6 / run.us for run in runs),
+                "mib_per_cpu_second": median(run.mib_per_cpu_second for run in runs),
+                "server_busy": median(run.server_busy for run in runs),
+                "client_busy": median(run.client_busy for run in runs),
+                "notes": sorted({run.note for run in runs if run.note}),
+            }
+            if server != OWN and OWN in servers:
+                found = ratios(servers[OWN], runs)
+                if found:
+                    entry["ratio"] = median(found)
+                    entry["ratio_min"], entry["ratio_max"] = min(found), max(found)
+            entries.append(entry)
+    return entries
+
+
+def number(value):
+    """A figure in three digits or so, thousands set apart."""
+    if value >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def line(cells):
+    """One line of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def grid(rows, servers, cell):
+    """A Markdown table of rows against servers."""
+    head = [line(["row", *servers]), line(["---"] * (len(servers) + 1))]
+    return head + [line([row.title, *(cell(row, name) for name in servers)]) for row in rows]
+
+
+def speed_tables(rows, entries):
+    """Two tables: headland's CPU per request with its ratio to each peer; then every figure."""
+    found = {(entry["row"], entry["server"]): entry for entry in entries}
+    shown = [row for row in rows if any(key[0] == row.key for key in found)]
+    servers = list(dict.fromkeys(entry["server"] for entry in entries))
+
+    def ratio(row, server):
+        entry = found.get((row.key, server), {})
+        if server == OWN and entry:
+            return f"{number(entry['us_per_request'])} µs"
+        if "ratio" not in entry:
+            return ""
+        return f"**{entry['ratio']:.2f}** ({entry['ratio_min']:.2f}-{entry['ratio_max']:.2f})"
+
+    def figures(row, server):
+        entry = found.get((row.key, server))
+        if entry is None:
+            return ""
+        return (
+            f"{number(entry['us_per_request'])} µs"
+            f" · {number(entry['mib_per_cpu_second'])}"
+            f" · {number(entry['requests_per_second'])} at {entry['server_busy']:.0%}"
+        ) + "".join(f" [{note}]" for note in entry["notes"])
+
+    return [
+        "Server CPU per request of headland, and how many times as many requests it does per"
+        " CPU-second as each peer (lowest-highest round):",
+        "",
+        *grid(shown, servers, ratio),
+        "",
+        "Server CPU per request · MiB per CPU-second · requests per second at that share of"
+        " the core:",
+        "",
+        *grid(shown, servers, figures),
+    ]
+
+
+def collapse_table(results, clients):
+    """Median and worst time to the last byte, and the most origin requests of any round."""
+    out = [
+        f"{clients} clients at once for a cold 1 MiB object, origin delay 200 ms:",
+        "",
+        line(["server", "last byte of all, ms (lowest-highest)", "CPU, ms", "origin requests"]),
+        line(["---"] * 4),
+    ]
+    for server in dict.fromkeys(result["server"] for result in results):
+        mine = [result for result in results if result["server"] == server]
+        times = [result["last_byte_ms"] for result in mine]
+        most = max(result["origin_requests"] for result in mine)
+        spread = f"{median(times):.0f} ({min(times):.0f}-{max(times):.0f})"
+        cpu = [result["cpu_ms"] for result in mine if "cpu_ms" in result]
+        out.append(line([server, spread, f"{median(cpu):.0f}" if cpu else "", str(most)]))
+    return out
+
+
+def memory_table(results):
+    """Book-keeping per object and memory per idle TLS connection."""
+    objects = {result["server"]: result for result in results["objects"]}
+    idle = {result["server"]: result for result in results["connections"]}
+    counts = [str(result["objects"]) for result in results["objects"][:1]]
+    about = f" ({counts[0]} objects of 256 bytes)" if counts else ""
+    stored = f"bytes per object beyond head and body{about}"
+    out = [line(["server", stored, "KiB per idle TLS 1.3 connection"]), line(["---"] * 3)]
+    for server in dict.fromkeys([*objects, *idle]):
+        book = objects.get(server)
+        text = ""
+        if book:
+            text = number(book["bookkeeping_bytes"])
+            text += f" ({book['note']})" if book["note"] else ""
+        held = f"{idle[server]['bytes_each'] / 1024:.1f}" if server in idle else ""
+        out.append(line([server, text, held]))
+    return out
+
+
+def markdown(result, rows, conditions):
+    """The whole report."""
+    out = ["## Benchmark", "", *conditions, ""]
+    if result["summary"]:
+        out += [*speed_tables(rows, result["summary"]), ""]
+    if result["collapse"]:
+        out += [*collapse_table(result["collapse"], result["collapse_clients"]), ""]
+    if any(result["memory"].values()):
+        out += [*memory_table(result["memory"]), ""]
+    if result["skipped"]:
+        out += ["Not measured:", "", *(f"- {text}" for text in result["skipped"]), ""]
+    if result["faults"]:
+        out += ["Faults (no figure was made of these runs):", ""]
+        out += [*(f"- {text}" for text in result["faults"]), ""]
+    return "\n".join(out)
+
+
+def write(folder, result, text):
+    """`latest.json` and `latest.md` in the folder."""
+    (folder / "latest.json").write_text(json.dumps(result, indent=1) + "\n")
+    (folder / "latest.md").write_text(text)
