@@ -48,6 +48,9 @@ section! {
         /// How long a body may move more slowly than `min_rate`.
         min_rate_grace: Duration = Duration::from_secs(60),
             Limit(Duration::from_secs(1)..=FOREVER);
+        /// Whether an HTTP/1.1 client that shut its sending side down, as one that left has, is
+        /// still waited with for a response that the origin has yet to send.
+        half_close: bool = false;
         /// How long requests under way may run on when the node stops.
         drain_timeout: Duration = Duration::from_secs(30),
             Limit(Duration::from_millis(10)..=FOREVER);

@@ -31,6 +31,9 @@ pub struct Limits {
     pub min_rate: u64,
     /// How long the client may be slower than `min_rate`.
     pub min_rate_grace: Duration,
+    /// Whether a client of HTTP/1.1 that shut its write side down is still owed a response that has
+    /// to be waited for; else it counts as gone.
+    pub half_close: bool,
     /// Bytes of response queued for one connection before its bodies are no longer polled.
     pub connection_buffer: usize,
 }
@@ -51,6 +54,7 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(10),
             min_rate: 128,
             min_rate_grace: Duration::from_secs(60),
+            half_close: false,
             connection_buffer: 256 * 1024,
         }
     }

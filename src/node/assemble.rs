@@ -182,6 +182,7 @@ fn limits(config: &Config) -> Limits {
         handshake_timeout: limits.handshake_timeout,
         min_rate: limits.min_rate.0.0,
         min_rate_grace: limits.min_rate_grace,
+        half_close: limits.half_close,
         connection_buffer: limits.connection_buffer.as_usize(),
     }
 }

@@ -2,12 +2,19 @@
 
 use serde_json::Value;
 
-use crate::support::{Ask, Gate, Protocol, Reply, Scene, TestNode, over_each_protocol, within};
+use crate::support::door::Door;
+use crate::support::{
+    Ask, Gate, Protocol, Reply, Scene, TestNode, eventually, over_each_protocol, within,
+};
+
+/// Requests whose clients left before there was a response.
+const GONE: &str = "headland_request_seconds_count{result=\"gone\"";
 
 over_each_protocol!(
     each_request_is_a_line_of_json,
     lines_can_be_in_common_log_format,
     a_client_that_leaves_is_logged_as_gone,
+    a_client_that_leaves_before_the_head_gives_its_place_back,
 );
 
 async fn lines(node: &mut TestNode) -> Vec<String> {
@@ -95,4 +102,27 @@ async fn a_client_that_leaves_is_logged_as_gone(protocol: Protocol) {
     assert_eq!(lines.len(), 1);
     let line: Value = serde_json::from_str(&lines[0]).unwrap();
     assert_eq!((&line["status"], &line["reason"]), (&200.into(), &"client-gone".into()));
+}
+
+async fn a_client_that_leaves_before_the_head_gives_its_place_back(protocol: Protocol) {
+    let scene = Scene::with(protocol, |setup| setup.logging("access = \"access.log\"")).await;
+    let gate = Gate::new();
+    scene.origin.on("/", Reply::fresh("late").held(&gate));
+    let leaving = scene.crowd(1).await.remove(0);
+    tokio::select! {
+        _ = leaving.open(Ask::get("/")) => panic!("an answer before the origin's"),
+        () = scene.origin.until_asked(1) => {}
+    }
+    drop(leaving);
+    let door = Door::of(&scene.node).await;
+    let gone = async || door.metric(GONE).await >= 1.0;
+    eventually("the request's end while its origin stalls", gone).await;
+    // The fetch goes on, for whoever asks next.
+    gate.open();
+    assert_eq!(scene.get("/").await.text(), "late");
+    assert_eq!(scene.origin.count(), 1);
+    drop(door);
+    let lines = logged(scene).await;
+    let first: Value = serde_json::from_str(&lines[0]).unwrap();
+    assert_eq!((&first["status"], &first["reason"]), (&499.into(), &"client-gone".into()));
 }

@@ -87,7 +87,6 @@ async fn a_client_that_leaves_ends_its_own_fetch(protocol: Protocol) {
     let mut response = within("a head", crowd[0].open(Ask::get("/"))).await.unwrap();
     response.at_least(1).await.unwrap();
     drop((response, crowd));
-    // A client of HTTP/1.1 that shut its side may still read: only bytes tell that it does not.
     gate.open();
     scene.origin.until("the end of the connection", |asked| asked[0].left).await;
 }

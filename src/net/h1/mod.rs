@@ -15,8 +15,10 @@
 //! read, one call of the handler, one write; it sets no timer and allocates nothing, because the
 //! head's bytes are a slice of the read buffer, which is reclaimed once the request is dropped.
 //!
-//! A client that shuts its write side down still gets its answers: RFC 9112 section 9.6 lets it,
-//! and only an error of the transport says that nobody listens any more.
+//! A client that shuts its write side down still gets what is at hand. Once only the handler is
+//! waited for, it counts as gone, as with nginx, hyper and Go: to the node it looks no different
+//! from one that closed, and a place held for a client that left is the dearer error. With
+//! `half_close` it is waited for; then only an error of the transport says that nobody listens.
 //!
 //! Invariants:
 //! - responses leave in the order of the requests, and nothing of a request is read as another;

@@ -87,6 +87,11 @@ impl<H: Handler> Outgoing<H> {
         self.queued.all - self.written.all
     }
 
+    /// Whether the transport has taken and passed on all that was queued.
+    pub(super) fn is_written(&self) -> bool {
+        self.parts.is_empty() && !self.unflushed
+    }
+
     /// Bytes that the transport took since the connection began.
     pub(super) fn written(&self) -> u64 {
         self.written.all

@@ -86,7 +86,7 @@ where
     ) -> Result<Reply<H::Exchange>, End> {
         let waited = poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Ready(reply) => Poll::Ready(Ok(reply)),
-            Poll::Pending => self.poll_io(cx).map(Err),
+            Poll::Pending => self.poll_client(cx).map(Err),
         });
         let waited = waited.await;
         self.now = Instant::now();
@@ -145,9 +145,20 @@ where
             match self.poll_write(cx) {
                 Poll::Ready(Ok(())) if !is_dry => {}
                 Poll::Ready(Err(end)) => return Poll::Ready(Err(end)),
-                _ => return self.poll_io(cx).map(Err),
+                _ => return self.poll_client(cx).map(Err),
             }
         }
+    }
+
+    /// Moves what can be moved while the handler is waited for. Ready as [`poll_io`](Self::poll_io)
+    /// is, and if the client has shut its side down and nothing is on its way to it: a client that
+    /// left and one that only has no more to say look the same, and the former is the usual one.
+    fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        if let Poll::Ready(end) = self.poll_io(cx) {
+            return Poll::Ready(end);
+        }
+        let has_left = self.input.closed && !self.limits.half_close && self.out.is_written();
+        if has_left { Poll::Ready(End::Gone) } else { Poll::Pending }
     }
 
     /// Moves what can be moved. Ready if the connection cannot go on: [`End::Cut`] past the

@@ -130,12 +130,8 @@ impl Drop for Dropped {
     }
 }
 
-#[tokio::test]
-async fn a_reset_ends_the_wait_for_an_answer_and_a_half_close_does_not() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (_drain, watch) = Drain::new();
-
+/// A handler that never answers, and what tells that it was given up.
+fn never() -> (Arc<Scripted>, oneshot::Receiver<()>) {
     let (sender, dropped) = oneshot::channel();
     let guard = Mutex::new(Some(Dropped(Some(sender))));
     let handler = Scripted::new(move |_| {
@@ -145,6 +141,59 @@ async fn a_reset_ends_the_wait_for_an_answer_and_a_half_close_does_not() {
             std::future::pending().await
         }))
     });
+    (handler, dropped)
+}
+
+#[tokio::test]
+async fn a_client_that_shut_its_side_is_gone_once_only_the_handler_is_waited_for() {
+    let (handler, dropped) = never();
+    let (mut client, served, _drain) = connect(&handler, Limits::default());
+    client.write_all(GET).await.unwrap();
+    client.shutdown().await.unwrap();
+    dropped.await.unwrap();
+    assert!(!served.await.unwrap());
+    assert_eq!(read_all(client).await, "");
+
+    // A body that stalls is no different, and ends as cut.
+    let handler = Scripted::new(|request| {
+        struct Stalled;
+        impl BodyStream for Stalled {
+            fn poll_piece(
+                &mut self,
+                _: &mut Context<'_>,
+            ) -> Poll<Option<Result<Piece, BodyError>>> {
+                Poll::Pending
+            }
+        }
+        let body = Body::Stream(Box::new(Stalled));
+        Answer::Now(reply(&request.target, 200, Some(9), body))
+    });
+    let (mut client, served, _drain) = connect(&handler, Limits::default());
+    client.write_all(GET).await.unwrap();
+    client.shutdown().await.unwrap();
+    served.await.unwrap();
+    assert_eq!(handler.endings(), [("/".to_owned(), 0, Outcome::ClientGone)]);
+
+    // What is at hand is owed, however slowly it is taken.
+    let handler = Scripted::new(|request| {
+        let body = Body::Full(Bytes::from(vec![b'x'; 5000]));
+        Answer::Now(reply(&request.target, 200, None, body))
+    });
+    let (mut client, server) = tokio::io::duplex(100);
+    let (_drain, watch) = Drain::new();
+    spawn(server, &handler, Limits::default(), watch);
+    client.write_all(&GET.repeat(2)).await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(read_all(client).await.matches("HTTP/1.1 200 OK").count(), 2);
+}
+
+#[tokio::test]
+async fn a_reset_ends_the_wait_for_an_answer_and_a_half_close_that_is_allowed_does_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_drain, watch) = Drain::new();
+
+    let (handler, dropped) = never();
     let client = TcpStream::connect(address).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
     let served = spawn(server, &handler, Limits::default(), watch.clone());
@@ -169,7 +218,8 @@ async fn a_reset_ends_the_wait_for_an_answer_and_a_half_close_does_not() {
     });
     let mut client = TcpStream::connect(address).await.unwrap();
     let (server, _) = listener.accept().await.unwrap();
-    spawn(server, &handler, Limits::default(), watch);
+    let limits = Limits { half_close: true, ..Limits::default() };
+    spawn(server, &handler, limits, watch);
     client.write_all(&GET.repeat(2)).await.unwrap();
     client.shutdown().await.unwrap();
     assert_eq!(read_all(client).await.matches("HTTP/1.1 200 OK").count(), 2);

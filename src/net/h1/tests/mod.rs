@@ -138,6 +138,7 @@ where
 
 /// Sends `wire`, shuts the write side down, and reads all that comes back.
 async fn exchange(handler: &Arc<Scripted>, limits: Limits, wire: &[u8]) -> String {
+    let limits = Limits { half_close: true, ..limits };
     let (mut client, served, _drain) = connect(handler, limits);
     client.write_all(wire).await.unwrap();
     client.shutdown().await.unwrap();

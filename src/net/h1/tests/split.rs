@@ -24,7 +24,8 @@ fn mixed(request: Request) -> Answer<String> {
 
 async fn answers(wire: &[u8], cuts: &[usize]) -> String {
     let handler = Scripted::new(mixed);
-    let (client, _served, _drain) = connect(&handler, Limits::default());
+    let limits = Limits { half_close: true, ..Limits::default() };
+    let (client, _served, _drain) = connect(&handler, limits);
     let (mut answers, mut requests) = tokio::io::split(client);
     let mut rest = wire;
     for &cut in cuts {
