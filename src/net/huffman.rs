@@ -101,8 +101,9 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
         };
         if length > held {
             // Padding: fewer than eight bits, all ones (RFC 7541 section 5.2).
-            let ones = bits.checked_shr(64 - held).unwrap_or(0) == (1 << held) - 1;
-            return if held < 8 && ones { Ok(()) } else { Err(Invalid) };
+            let is_padding =
+                held < 8 && bits.checked_shr(64 - held).unwrap_or(0) == (1 << held) - 1;
+            return if is_padding { Ok(()) } else { Err(Invalid) };
         }
         out.push(symbol);
         bits <<= length;
@@ -202,6 +203,7 @@ pub(super) mod tests {
         let table: &[&[u8]] = &[
             &[0xff],                   // eight bits of padding
             &[0xff, 0xff, 0xff, 0xff], // EOS
+            &[0xff; 8],                // EOS at the top of all the bits there can be
             &[0x00],                   // '0', then padding of zeros
             &[0x1e],                   // 'a', then padding of 110
             &[0x1f, 0xff],             // 'a', then eleven bits of padding
