@@ -1,5 +1,5 @@
-//! How long a connection waits: one deadline, and a minimum rate for each direction that is waited
-//! for, all on one timer.
+//! How long a connection waits: one deadline, and a pace for each direction that is waited for, all
+//! on one timer.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -17,8 +17,9 @@ pub(super) struct Patience {
     timer: Timer,
     deadline: Instant,
     limits: Arc<Limits>,
-    sending: Option<Pace>,
-    taking: Option<Pace>,
+    /// Boxed, for most connections wait for neither.
+    sending: Option<Box<Pace>>,
+    taking: Option<Box<Pace>>,
 }
 
 /// What a wait ended with.
@@ -33,7 +34,7 @@ pub(super) enum Over {
 }
 
 impl Patience {
-    /// Waits until `deadline`, and for the minimum rate of `limits`.
+    /// Waits until `deadline`, and for the pace that `limits` ask for.
     pub(super) fn new(deadline: Instant, limits: Arc<Limits>) -> Self {
         Self { timer: Timer::new(deadline), deadline, limits, sending: None, taking: None }
     }
@@ -53,7 +54,14 @@ impl Patience {
         wait(&mut self.sending, &self.limits, bytes);
     }
 
-    /// The client is not waited for to send content.
+    /// The client is not waited for to send content until the handler wants more.
+    pub(super) fn pause_sending(&mut self) {
+        if let Some(pace) = self.sending.as_mut().filter(|pace| !pace.is_paused()) {
+            pace.pause(Instant::now());
+        }
+    }
+
+    /// The content is over.
     pub(super) fn stop_sending(&mut self) {
         self.sending = None;
     }
@@ -72,7 +80,8 @@ impl Patience {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
             let paces = [&self.sending, &self.taking].into_iter().flatten();
-            let judgement = paces.map(Pace::next_judgement).min();
+            let paces = paces.filter(|pace| !pace.is_paused());
+            let judgement = paces.map(|pace| pace.next_judgement()).min();
             self.timer.set(judgement.map_or(self.deadline, |at| at.min(self.deadline)));
             ready!(self.timer.poll_expired(cx));
             let now = Instant::now();
@@ -89,11 +98,16 @@ impl Patience {
     }
 }
 
-fn wait(pace: &mut Option<Pace>, limits: &Limits, bytes: usize) {
+fn wait(pace: &mut Option<Box<Pace>>, limits: &Limits, bytes: usize) {
     match pace {
-        Some(pace) => pace.moved(bytes),
-        None if limits.min_rate == 0 => {}
-        None => *pace = Some(Pace::new(limits, Instant::now())),
+        // Nothing has happened, so the time need not be known.
+        Some(pace) if bytes == 0 && !pace.is_paused() => {}
+        Some(pace) => {
+            let now = Instant::now();
+            pace.resume(now);
+            pace.moved(bytes, now);
+        }
+        None => *pace = Some(Box::new(Pace::new(limits, Instant::now()))),
     }
 }
 
@@ -119,5 +133,20 @@ mod tests {
         assert_eq!(Instant::now(), start + second * 15);
         patience.wait_for(second * 60);
         assert_eq!(poll_fn(|cx| patience.poll(cx)).await, Over::Taking);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stands_still_is_over_at_the_idle_timeout_while_it_is_waited_for() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let limits = Limits { min_rate: 0, idle_timeout: second * 5, ..Limits::default() };
+        let mut patience = Patience::new(start + second * 7, Arc::new(limits));
+        patience.wait_for_sending(0);
+        patience.pause_sending();
+        assert_eq!(poll_fn(|cx| patience.poll(cx)).await, Over::Deadline);
+        patience.wait_for(second * 60);
+        patience.wait_for_sending(0);
+        assert_eq!(poll_fn(|cx| patience.poll(cx)).await, Over::Sending);
+        assert_eq!(Instant::now(), start + second * 12);
     }
 }

@@ -177,7 +177,7 @@ where
                 Poll::Ready(Over::Taking) => return Poll::Ready(End::Gone),
                 Poll::Ready(Over::Sending) => {
                     self.patience.stop_sending();
-                    self.break_upload(BodyErrorKind::Timeout, "below the minimum rate");
+                    self.break_upload(BodyErrorKind::Timeout, "content too slow");
                 }
             }
         }
@@ -201,7 +201,7 @@ where
                 }
             }
             if !wanted {
-                self.patience.stop_sending();
+                self.patience.pause_sending();
                 let is_full = self.input.buffer.len() >= self.limits.header_bytes;
                 if is_full || self.input.closed {
                     return Poll::Pending;

@@ -165,7 +165,7 @@ where
                 Poll::Ready(Ok(written)) => {
                     self.session.written(written);
                     if let Some(pace) = &mut self.pace {
-                        pace.moved(written);
+                        pace.moved(written, self.session.now);
                     }
                     progress = true;
                     self.unflushed = true;
@@ -251,7 +251,7 @@ where
         }
         let limits = &self.session.limits;
         let pace = self.pace.get_or_insert_with(|| Pace::new(limits, now));
-        pace.moved(received);
+        pace.moved(received, now);
     }
 }
 

@@ -235,7 +235,7 @@ impl<H: Handler, G> Session<H, G> {
         // but the transport, whose calls complete, and buffers that begin anew.
         let result = catch_unwind(AssertUnwindSafe(|| step(stream, &mut turn)));
         if let Some(pace) = &mut self.pace {
-            pace.moved(moved);
+            pace.moved(moved, now.into());
         }
         self.waiting -= usize::from(slot.waits_for_client);
         self.last_active = now;
@@ -345,11 +345,11 @@ impl<H: Handler, G> Session<H, G> {
         Ok(())
     }
 
-    /// The minimum rate is asked of a client only while it is waited for.
+    /// A pace is asked of a client only while it is waited for.
     fn watch_pace(&mut self, now: Instant) {
         if self.waiting == 0 {
             self.pace = None;
-        } else if self.pace.is_none() && self.limits.min_rate > 0 {
+        } else if self.pace.is_none() {
             let pace = Pace::new(&self.limits, now.into());
             self.look_by(pace.next_judgement().into_std());
             self.pace = Some(pace);

@@ -51,9 +51,9 @@ pub(super) struct Turn<'a, H> {
 /// What a stream waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
-    /// Bytes from the client, or room for bytes to it.
+    /// Content from the client, or room for bytes to it.
     ForClient,
-    /// The handler, or the body it gave.
+    /// The handler, the body it gave, or the rest of a head.
     ForHandler,
     /// Nothing: both directions are done with.
     Done,
@@ -407,7 +407,7 @@ impl<X: Send + 'static> Stream<X> {
 
     fn waits_without_response(&self) -> Waits {
         match &self.receive {
-            Receive::Head(_) | Receive::Framing(..) => Waits::ForClient,
+            // A head has a time of its own.
             Receive::Content(content) if content.inbox.is_awaited() => Waits::ForClient,
             _ => Waits::ForHandler,
         }

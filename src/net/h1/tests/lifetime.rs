@@ -93,6 +93,29 @@ async fn a_client_below_the_minimum_rate_is_cut_off() {
     assert!(read_all(&mut client).await.ends_with("connection: close\r\n\r\ntimeout"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn content_has_to_move_and_fast_enough() {
+    let post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+    let handler = Scripted::new(uploads::collect);
+    let start = Instant::now();
+    let idle_timeout = Duration::from_secs(5);
+    let limits = Limits { min_rate: 0, idle_timeout, ..Limits::default() };
+    let (mut client, _served, _drain) = connect(&handler, limits);
+    client.write_all(post).await.unwrap();
+    assert!(read_all(&mut client).await.ends_with("\r\n\r\n[timeout]"));
+    assert_eq!(start.elapsed().as_secs(), 5);
+
+    // One byte now and then is no rate.
+    let (mut client, _served, _drain) = connect(&handler, Limits::default());
+    client.write_all(post).await.unwrap();
+    // Past the end of its patience nobody takes them.
+    while client.write_all(b"x").await.is_ok() {
+        tokio::time::advance(Duration::from_secs(20)).await;
+        tokio::task::yield_now().await;
+    }
+    assert!(read_all(&mut client).await.contains("[timeout]"));
+}
+
 #[tokio::test]
 async fn a_drain_ends_idle_connections_and_lets_others_finish() {
     let handler = Scripted::new(echo);

@@ -180,6 +180,10 @@ async fn a_client_that_takes_nothing_is_cut_off() {
     let mut raw = Raw::new(Limits::default()).await;
     raw.post(1, "/echo", &[]).await;
     raw.expect_goaway(Code::ENHANCE_YOUR_CALM).await;
+    // To stand still is too slow without any rate.
+    let mut raw = Raw::new(Limits { min_rate: 0, ..Limits::default() }).await;
+    raw.post(1, "/echo", &[]).await;
+    raw.expect_goaway(Code::ENHANCE_YOUR_CALM).await;
     // A handler at work is not the client's fault.
     let mut raw = Raw::new(Limits::default()).await;
     raw.get(1, "/never").await;

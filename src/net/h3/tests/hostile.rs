@@ -118,6 +118,20 @@ fn a_slow_head_gets_408_and_an_idle_connection_is_closed() {
 }
 
 #[test]
+fn content_that_stands_still_ends_the_connection() {
+    let idle_timeout = Duration::from_millis(200);
+    let limits = Limits { min_rate: 0, idle_timeout, ..Limits::default() };
+    serve_test(limits, async |node: Node| {
+        let raw = node.raw().await;
+        let mut post = USUAL;
+        post[0].1 = "POST";
+        post[3].1 = "/echo";
+        let (_send, _recv) = raw.stream(&headers(&post)).await;
+        assert_eq!(raw.closed().await, reset(Code::EXCESSIVE_LOAD));
+    });
+}
+
+#[test]
 fn an_exchange_has_a_longest_time() {
     let limits = Limits { request_timeout: Duration::from_millis(50), ..Limits::default() };
     serve_test(limits, async |node: Node| {
