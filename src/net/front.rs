@@ -52,17 +52,14 @@ impl<H: Handler> Front<H> {
     }
 
     /// Serves HTTP/3 on a socket of event loop `event_loop` of `loops`, which is the calling one,
-    /// until the drain has ended.
-    ///
-    /// # Errors
-    /// The socket failed.
+    /// until it is dropped or the socket fails; `drain` is let go of when the drain has ended here.
     pub async fn udp(
         &self,
         socket: UdpSocket,
         quic: Quic,
         (event_loop, loops): (usize, usize),
         drain: DrainWatch,
-    ) -> io::Result<()> {
+    ) -> io::Error {
         let (gate, observer) = (self.gate.clone(), self.observer.clone());
         let front = h3::Front {
             handler: self.handler.clone(),

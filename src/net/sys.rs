@@ -3,6 +3,8 @@
 
 use std::io;
 use std::mem::{size_of, zeroed};
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::{Duration, Instant};
 
 /// Binds the calling thread to one of the cores that the process may use: the `index`-th, counted
 /// round.
@@ -26,4 +28,39 @@ pub(super) fn pin_to_core(index: usize) -> io::Result<()> {
     // SAFETY: the kernel only reads the set.
     let set = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &chosen) };
     if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Blocks the calling thread until `socket` takes bytes, for `longest` at most; the time that is
+/// left of it, which is nothing where it cannot be waited for.
+pub(super) fn wait_until_writable(socket: impl AsFd, longest: Duration) -> Duration {
+    let begun = Instant::now();
+    let milliseconds = libc::c_int::try_from(longest.as_millis()).unwrap_or(libc::c_int::MAX);
+    let fd = socket.as_fd().as_raw_fd();
+    let mut waited = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: the kernel reads and writes the one `pollfd` that the pointer names.
+    let ready = unsafe { libc::poll(&raw mut waited, 1, milliseconds) };
+    if ready > 0 { longest.saturating_sub(begun.elapsed()) } else { Duration::ZERO }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn a_full_socket_is_waited_for_and_not_without_end() {
+        let (sender, receiver) = UnixDatagram::pair().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        while sender.send(&[0; 1000]).is_ok() {}
+        let left = wait_until_writable(&sender, Duration::from_millis(1));
+        assert_eq!(left, Duration::ZERO);
+        let reading = std::thread::spawn(move || {
+            receiver.set_nonblocking(true).unwrap();
+            while receiver.recv(&mut [0; 1000]).is_ok() {}
+            receiver
+        });
+        assert!(!wait_until_writable(&sender, Duration::from_secs(60)).is_zero());
+        reading.join().unwrap();
+    }
 }

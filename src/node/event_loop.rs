@@ -73,7 +73,7 @@ fn listen(index: usize, shared: &Arc<Assembled>, sockets: LoopSockets, drain: &D
         let Some(quic) = shared.quic.clone() else { continue };
         let (shared, drain) = (shared.clone(), drain.clone());
         let place = (index, shared.loops);
-        spawn("http3", async move { shared.front.udp(socket, quic, place, drain).await });
+        spawn("http3", async move { Err(shared.front.udp(socket, quic, place, drain).await) });
     }
 }
 

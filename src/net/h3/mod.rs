@@ -42,8 +42,9 @@ use super::{DrainWatch, Handler, Limits};
 use crate::message::{Peer, Protocol, Scheme};
 use session::Session;
 
-/// Serves HTTP/3 on one bound socket of event loop `event_loop` of `loops`, until a drain has ended
-/// or the socket fails. To be called on that loop.
+/// Serves HTTP/3 on one bound socket of event loop `event_loop` of `loops`, until it is dropped or
+/// the socket fails. To be called on that loop. `drain` is let go of once a drain has ended here;
+/// the socket is kept, for the kernel would steer the clients of other loops anew if it left.
 ///
 /// `admit` is asked for each client; what it gives is kept as long as the connection, and `None`
 /// refuses it.
@@ -53,8 +54,11 @@ pub async fn serve<H: Handler, G>(
     (event_loop, loops): (usize, usize),
     front: Front<H, impl FnMut(SocketAddr) -> Option<G>>,
     drain: DrainWatch,
-) -> io::Result<()> {
-    Endpoint::new(socket, quic, (event_loop, loops), front)?.run(drain).await
+) -> io::Error {
+    match Endpoint::new(socket, quic, (event_loop, loops), front) {
+        Ok(endpoint) => endpoint.run(drain).await,
+        Err(error) => error,
+    }
 }
 
 /// What all connections of an endpoint share.

@@ -25,6 +25,8 @@ const SENDS_A_TURN: usize = 4;
 const UNPROVEN_HANDSHAKES: usize = 256;
 /// How far the send window may grow beyond the connection's buffer with the congestion window.
 const MOST_IN_FLIGHT: u64 = 16 * 1024 * 1024;
+/// How long an endpoint that is dropped may hold its thread up until its last packets are taken.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// How far ahead the timer is set while no connection has a deadline.
 const FAR: Duration = Duration::from_secs(3600);
 
@@ -96,19 +98,42 @@ impl<S: Sessions> Endpoint<S> {
         })
     }
 
-    /// Serves until a drain has ended, or the socket fails.
-    pub(in crate::net) async fn run(mut self, mut drain: DrainWatch) -> io::Result<()> {
-        let mut draining = pin!(drain.draining());
-        future::poll_fn(|cx| {
-            if !self.draining && draining.as_mut().poll(cx).is_ready() {
-                self.drain(now());
+    /// Serves until it is dropped, or the socket fails. Lets go of `drain` once every connection is
+    /// over and its client knows; the socket stays in its group for the sake of the others.
+    pub(in crate::net) async fn run(mut self, mut drain: DrainWatch) -> io::Error {
+        {
+            let mut draining = pin!(drain.draining());
+            let drained = future::poll_fn(|cx| {
+                if !self.draining && draining.as_mut().poll(cx).is_ready() {
+                    self.drain(now());
+                }
+                match self.turn(cx) {
+                    Ok(()) if self.is_drained() => Poll::Ready(Ok(())),
+                    Ok(()) => Poll::Pending,
+                    Err(error) => Poll::Ready(Err(error)),
+                }
+            });
+            if let Err(error) = drained.await {
+                return error;
             }
-            self.turn(cx)
+        }
+        drop(drain);
+        future::poll_fn(|cx| match self.turn(cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(error),
         })
         .await
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Whether a drain has ended: no connection is open, and nothing waits for room in the socket.
+    fn is_drained(&self) -> bool {
+        self.draining
+            && self.stalled.is_none()
+            && self.due.is_empty()
+            && self.connections.iter().flatten().all(|one| one.session.is_none())
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let now = now();
         self.ready.set_parent(cx.waker());
         let more = self.receive(cx, now)?;
@@ -119,14 +144,11 @@ impl<S: Sessions> Endpoint<S> {
                 self.drive(handle, now);
             }
         }
-        if self.draining && self.connections.iter().flatten().all(|one| one.session.is_none()) {
-            return Poll::Ready(Ok(()));
-        }
         self.arm_timer(cx, now);
         if more || (self.stalled.is_none() && !self.due.is_empty()) {
             cx.waker().wake_by_ref();
         }
-        Poll::Pending
+        Ok(())
     }
 
     /// Takes datagrams that have come; true if more may be there.
@@ -337,9 +359,11 @@ impl<S: Sessions> Endpoint<S> {
 
 impl<S: Sessions> Drop for Endpoint<S> {
     /// What is still open ends here. One packet tells each client (RFC 9000 section 10.2), which
-    /// would else wait for its idle time-out; nobody is left to repeat it if it is lost.
+    /// would else wait for its idle time-out; nobody is left to repeat it if it is lost. A socket
+    /// that is full is waited for, for all of them together no longer than [`LAST_WORDS`].
     fn drop(&mut self) {
         let now = now();
+        let mut patience = LAST_WORDS;
         for connection in self.connections.iter_mut().flatten() {
             if connection.machine.is_closed() {
                 continue;
@@ -347,7 +371,9 @@ impl<S: Sessions> Drop for Endpoint<S> {
             connection.machine.close(now, S::Session::NO_ERROR, Bytes::new());
             self.packets.clear();
             if let Some(close) = connection.machine.poll_transmit(now, 1, &mut self.packets) {
-                let _sent = self.socket.send(&close, &self.packets);
+                while !self.socket.send(&close, &self.packets) && !patience.is_zero() {
+                    patience = self.socket.wait_for_room(patience);
+                }
             }
         }
     }

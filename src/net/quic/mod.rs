@@ -11,6 +11,10 @@
 //! they (or a waker, or a timer) concern once, so the answers of many streams leave in one batch.
 //! Everything of a connection lives in the endpoint's task: no task, channel or lock per stream.
 //!
+//! A socket that leaves its reuseport group makes the kernel number the others anew, so that
+//! datagrams of live connections reach the wrong loop. So an endpoint whose drain has ended keeps
+//! its socket and answers late packets until it is dropped, with all the others.
+//!
 //! An endpoint that is dropped, as at the end of a drain that took too long, tells its clients so
 //! by a CONNECTION_CLOSE each.
 //!

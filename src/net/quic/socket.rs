@@ -3,12 +3,15 @@
 use std::io::{self, IoSliceMut};
 use std::net::UdpSocket;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use quinn_proto::{EcnCodepoint, Transmit};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use crate::net::sys;
 
 /// Asked of the kernel, which may give less: room for the bursts of many connections.
 const KERNEL_BUFFER: usize = 4 * 1024 * 1024;
@@ -113,6 +116,11 @@ impl Socket {
         };
         let sent = self.state.send(UdpSockRef::from(self.io.get_ref()), &transmit);
         !sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Blocks until a send may succeed, for `longest` at most; the time that is left of it.
+    pub(super) fn wait_for_room(&self, longest: Duration) -> Duration {
+        sys::wait_until_writable(self.io.get_ref(), longest)
     }
 
     /// Ready once a send may succeed. An error means that the wait is impossible.

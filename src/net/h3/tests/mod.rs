@@ -164,6 +164,8 @@ fn a_drain_finishes_what_is_begun() {
         let closed = client.connection().closed().await;
         assert_eq!(support::close_code(&closed), reset(Code::NO_ERROR));
         node.stopped().await;
+        // Its socket stays, for the clients of the other event loops.
+        assert!(std::net::UdpSocket::bind(node.address).is_err());
     });
 }
 
