@@ -1,6 +1,12 @@
 //! Graceful stop: every connection watches one signal, and the stop waits for the last watcher.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
+
+/// A request may be under way while a drain begins; longer than it travels nobody is waited for
+/// that has asked for nothing.
+pub(super) const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Begins a drain and waits for its end.
 #[derive(Debug)]

@@ -4,7 +4,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -15,11 +14,9 @@ use tokio_rustls::server::TlsStream;
 use super::{ConnectionObserver, Door};
 use crate::message::{Peer, Protocol, Scheme};
 use crate::net::DrainWatch;
+use crate::net::drain::DRAIN_GRACE;
 use crate::net::preface::{Version, sniff};
 use crate::net::tls::HandshakeError;
-
-/// A request may be under way while a drain begins; longer than it travels nobody is waited for.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
 
 /// Speaks HTTP on a connection whose protocol is known.
 pub(crate) trait Engine: Send + Sync + 'static {
@@ -61,7 +58,12 @@ pub(crate) async fn serve_connection<E: Engine>(
         return;
     };
     // In a box of its own, which is gone before the first request: an idle connection is small.
-    let handshake = Box::pin(timeout(door.limits.handshake_timeout, tls.accept(stream))).await;
+    let handshake = Box::pin(timeout(door.limits.handshake_timeout, tls.accept(stream)));
+    let handshake = tokio::select! {
+        biased;
+        handshake = handshake => handshake,
+        () = silent_in_drain(&mut drain) => return,
+    };
     match handshake.unwrap_or(Err(HandshakeError::Timeout)) {
         Ok((stream, version)) => {
             let peer = peer(address, version, Scheme::Https);
@@ -76,7 +78,8 @@ pub(crate) async fn serve_connection<E: Engine>(
     }
 }
 
-/// Resolves when a drain has gone on for so long that a client that said nothing will not begin.
+/// Resolves when a drain has gone on for so long that a client that has asked for nothing yet will
+/// not begin.
 async fn silent_in_drain(drain: &mut DrainWatch) {
     drain.draining().await;
     sleep(DRAIN_GRACE).await;

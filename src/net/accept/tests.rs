@@ -175,6 +175,20 @@ async fn a_silent_client_is_closed() {
     assert_eq!(answer(stream).await, "");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_a_handshake_that_stands_still() {
+    let authority = Authority::new();
+    let certificates = Certificates::load(vec![authority.issue("a", &["a.example"])]).unwrap();
+    let tls = ServerTls::new(certificates).unwrap();
+    let running = start_with(0, Limits::default(), Some(tls));
+    let mut silent = TcpStream::connect(running.address).await.unwrap();
+    running.drain.begin();
+    running.accept.await.unwrap().unwrap();
+    running.drain.done().await;
+    assert_eq!(silent.read_u8().await.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    assert!(running.journal.0.lock().unwrap().is_empty(), "it was waited for to its time-out");
+}
+
 #[tokio::test]
 async fn a_secure_door_speaks_what_was_agreed_and_counts_who_failed() {
     let authority = Authority::new();

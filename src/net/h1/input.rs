@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::head::Scan;
 use super::{Connection, End};
+use crate::net::drain::DRAIN_GRACE;
 use crate::net::{Fault, Handler, Limits};
 
 /// Bytes of a read buffer. A head that does not fit makes it grow.
@@ -168,9 +169,6 @@ where
 
     /// Waits for the first bytes of a request.
     async fn idle(&mut self) -> Result<(), End> {
-        if self.drain.is_draining() {
-            return Err(End::Done);
-        }
         let deadline = self.now + self.limits.idle_timeout;
         if self.input.buffer.capacity() > 0 {
             self.patience.wait_until(deadline.min(self.now + WARM));
@@ -185,16 +183,19 @@ where
         self.sleep().await
     }
 
-    /// Waits with no buffer, and ends at once when a drain begins.
+    /// Waits with no buffer. A drain ends it soon: no response has told the client yet that there
+    /// is one, so that its next request may be on its way.
     async fn sleep(&mut self) -> Result<(), End> {
         let Self { input, io, patience, drain, .. } = self;
         let mut draining = pin!(drain.draining());
+        let mut told = false;
         poll_fn(|cx| {
             if let Poll::Ready(read) = input.poll_first(io, cx) {
                 return Poll::Ready(read.map(drop).map_err(|_| End::Gone));
             }
-            if draining.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(End::Done));
+            if !told && draining.as_mut().poll(cx).is_ready() {
+                told = true;
+                patience.wait_no_longer_than(Instant::now() + DRAIN_GRACE);
             }
             patience.poll(cx).map(|_| Err(End::Done))
         })

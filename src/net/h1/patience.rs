@@ -44,6 +44,11 @@ impl Patience {
         self.deadline = deadline;
     }
 
+    /// Waits until `deadline`, or until the earlier one that stands.
+    pub(super) fn wait_no_longer_than(&mut self, deadline: Instant) {
+        self.deadline = self.deadline.min(deadline);
+    }
+
     /// Waits for `duration` from now on.
     pub(super) fn wait_for(&mut self, duration: Duration) {
         self.deadline = Instant::now() + duration;

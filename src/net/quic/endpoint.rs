@@ -14,6 +14,7 @@ use quinn_proto::{ConnectionHandle, DatagramEvent, Event, Incoming, Transmit, Va
 use super::socket::{self, Received, Socket};
 use super::{Quic, Session, Sessions};
 use crate::net::DrainWatch;
+use crate::net::drain::DRAIN_GRACE;
 use crate::net::ready::Ready;
 use crate::net::timer::Timer;
 
@@ -274,6 +275,8 @@ impl<S: Sessions> Endpoint<S> {
                 && let Some(session) = &mut connection.session
             {
                 session.drain(now);
+                // RFC 9000 section 10.2.3: a client that is not yet known cannot be told.
+                connection.handshake_until = connection.handshake_until.min(now + DRAIN_GRACE);
                 connection.mark(ConnectionHandle(place), &mut self.due);
             }
         }

@@ -116,7 +116,19 @@ async fn content_has_to_move_and_fast_enough() {
     assert!(read_all(&mut client).await.contains("[timeout]"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn a_request_that_meets_the_drain_is_answered() {
+    let handler = Scripted::new(echo);
+    let (mut client, _served, drain) = connect(&handler, Limits::default());
+    drain.begin();
+    tokio::task::yield_now().await;
+    client.write_all(GET).await.unwrap();
+    assert!(read_all(&mut client).await.ends_with("connection: close\r\n\r\nGET a /"));
+    drop(client);
+    drain.done().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_ends_idle_connections_and_lets_others_finish() {
     let handler = Scripted::new(echo);
     let (client, _served, drain) = connect(&handler, Limits::default());
