@@ -45,6 +45,7 @@ fn proxy(metrics: &Arc<Metrics>) -> Arc<Proxy> {
         store: Arc::new(Store::new(limits)),
         flights: 4,
         hit_for_miss: (4, Duration::from_secs(1)),
+        refresh_pause: Duration::from_secs(1),
         metrics: metrics.clone(),
         log: AccessLog::open(&log, metrics.access_log_dropped().clone()).unwrap().into(),
     };

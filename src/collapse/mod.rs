@@ -20,9 +20,9 @@
 //! ```
 
 mod flight;
-mod hit_for_miss;
 mod relay;
+mod remembered;
 
 pub use flight::{Arriving, Flights, Follower, Join, Landing, Leader};
-pub use hit_for_miss::HitForMiss;
 pub use relay::{Relay, RelayWriter};
+pub use remembered::RememberedKeys;

@@ -33,6 +33,9 @@ const CERTIFICATE_PERIOD: Duration = Duration::from_secs(5);
 /// Purge rules kept apart before they are merged into one.
 const RULES: usize = 65_536;
 
+/// How long a refresh that brought nothing holds the next one of its key back.
+const REFRESH_PAUSE: Duration = Duration::from_secs(2);
+
 /// Bytes that one line of the access log is reckoned at, to turn lines into a bound on memory.
 const LOG_LINE: usize = 512;
 
@@ -102,6 +105,7 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
             })),
             flights: config.cache.flights,
             hit_for_miss: (config.cache.flights as u64, config.cache.hit_for_miss),
+            refresh_pause: REFRESH_PAUSE,
             metrics: metrics.clone(),
             log: log.clone(),
         },

@@ -350,13 +350,28 @@ impl Journey {
         Sent { response, served, source: Source::Memory, origin_status: None, reason }
     }
 
-    /// One refresh a key: whoever finds a flight under way leaves it at that.
+    /// One refresh a key: whoever finds a flight under way leaves it at that. One that brought
+    /// nothing holds the next one back, so that a failing upstream is not asked by each request.
     fn refresh(&self, key: CacheKey, stored: &Arc<Stored>) {
+        if self.proxy.refreshed.holds(key) {
+            return;
+        }
         if let Join::Leader(leader) = self.join(key)
             && !matches!(self.look_again().1, Verdict::Serve(_))
         {
             let validates = self.facts_now(stored).validator;
-            tokio::spawn(Fill::new(self, key, leader, Some(stored.clone()), None).run(validates));
+            let (leading, led) = oneshot::channel();
+            let fill = Fill::new(self, key, leader, Some(stored.clone()), Some(leading));
+            let proxy = self.proxy.clone();
+            proxy.refreshed.remember(key);
+            tokio::spawn(fill.run(validates));
+            tokio::spawn(async move {
+                match led.await {
+                    Ok(Led::Arriving(..) | Led::Validated(_)) => proxy.refreshed.forget(key),
+                    // Once more, for the pause begins now.
+                    _ => proxy.refreshed.remember(key),
+                }
+            });
         }
     }
 }

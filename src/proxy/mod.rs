@@ -35,7 +35,7 @@ pub use error::Refusal;
 
 use self::context::{Inbound, Journey};
 pub use crate::collapse::Flights;
-use crate::collapse::HitForMiss;
+use crate::collapse::RememberedKeys;
 use crate::message::{Answer, Reply, Request};
 use crate::semantics::verdict::{Verdict, verdict};
 use crate::site::SiteTable;
@@ -65,7 +65,9 @@ pub struct Proxy {
     store: Arc<Store>,
     flights: Arc<Flights>,
     /// Flights whose responses were not to be shared: their requests are passed on as they are.
-    uncacheable: HitForMiss,
+    uncacheable: RememberedKeys,
+    /// Flights whose refresh goes on, or brought nothing a moment ago.
+    refreshed: RememberedKeys,
     metrics: Arc<Metrics>,
     log: Arc<AccessLog>,
 }
@@ -90,6 +92,9 @@ pub struct Parts {
     pub flights: usize,
     /// How long, and for how many keys, a response that was not to be shared is remembered.
     pub hit_for_miss: (u64, Duration),
+    /// How long a refresh behind a stale response that brought nothing holds the next one back; for
+    /// as many keys.
+    pub refresh_pause: Duration,
     /// The node's metrics.
     pub metrics: Arc<Metrics>,
     /// The access log.
@@ -105,7 +110,8 @@ impl Proxy {
             routing: ArcSwap::from_pointee(parts.routing),
             store: parts.store,
             flights: Arc::new(Flights::new(parts.flights)),
-            uncacheable: HitForMiss::new(keys, lifetime),
+            uncacheable: RememberedKeys::new(keys, lifetime),
+            refreshed: RememberedKeys::new(keys, parts.refresh_pause),
             metrics: parts.metrics,
             log: parts.log,
         }

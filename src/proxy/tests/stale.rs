@@ -196,6 +196,28 @@ async fn one_refresh_goes_on_behind_stale_responses() {
 }
 
 #[tokio::test]
+async fn a_refresh_that_fails_holds_the_next_one_back() {
+    const FIELDS: [&str; 1] = ["cache-control: max-age=1, stale-while-revalidate=60"];
+    let world = World::new("", |_, number| match number {
+        0 => vec![say("200 OK", &FIELDS, "old")],
+        _ => vec![say("503 Busy", &[], "no")],
+    })
+    .await;
+    world.get("/a").got().await;
+    for _ in 0..3 {
+        assert_eq!(world.get("/a").at(5).got().await.body, "old");
+    }
+    world.origin.asked(2).await;
+    for target in ["/b", "/c", "/d"] {
+        // Goes to the origin and back, as a refresh would.
+        assert_eq!(world.get(target).got().await.status, 503);
+        assert_eq!(world.get("/a").at(5).got().await.body, "old");
+    }
+    let heads = world.origin.heads();
+    assert_eq!(heads.iter().filter(|head| head.starts_with("GET /a ")).count(), 2);
+}
+
+#[tokio::test]
 async fn what_became_private_is_no_longer_there() {
     let world = World::new("", |_, number| match number {
         0 => vec![say("200 OK", &TAGGED, "public")],

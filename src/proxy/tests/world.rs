@@ -269,6 +269,7 @@ fn proxy(origin: &str, site: &str) -> Proxy {
         store: Arc::new(Store::new(limits)),
         flights: 100,
         hit_for_miss: (100, Duration::from_secs(60)),
+        refresh_pause: Duration::from_secs(60),
         log: Arc::new(log),
         metrics,
     };

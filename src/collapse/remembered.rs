@@ -1,5 +1,9 @@
-//! Keys whose responses were not to be shared: for a bounded time their requests go by themselves,
-//! so that an uncacheable resource is never serialised behind a flight (Varnish: hit-for-miss).
+//! Keys remembered for a bounded time, in a bounded table. Two things are remembered so:
+//!
+//! - that a response was not to be shared: the key's requests then go by themselves, so that an
+//!   uncacheable resource is never serialised behind a flight (Varnish: hit-for-miss);
+//! - that a refresh behind a stale response brought nothing: the next one then waits a moment, so
+//!   that an upstream that fails is not asked anew by each request.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,10 +12,10 @@ use moka::sync::Cache;
 
 use crate::object::{CacheKey, KeyHasher};
 
-/// The keys remembered.
-pub struct HitForMiss(Cache<CacheKey, (), KeyHasher>);
+/// A table of keys.
+pub struct RememberedKeys(Cache<CacheKey, (), KeyHasher>);
 
-impl HitForMiss {
+impl RememberedKeys {
     /// Remembers up to `keys` keys for `lifetime` each; a zero lifetime remembers nothing.
     pub fn new(keys: u64, lifetime: Duration) -> Self {
         let keys = if lifetime.is_zero() { 0 } else { keys };
@@ -19,26 +23,26 @@ impl HitForMiss {
         Self(cache.build_with_hasher(KeyHasher::default()))
     }
 
-    /// The response for `key` was not to be shared.
+    /// Remembers `key` from now on for the lifetime.
     pub fn remember(&self, key: CacheKey) {
         self.0.insert(key, ());
     }
 
-    /// A response for `key` could be shared after all.
+    /// What was remembered of `key` holds no more.
     pub fn forget(&self, key: CacheKey) {
         if self.holds(key) {
             self.0.invalidate(&key);
         }
     }
 
-    /// Whether requests for `key` go by themselves.
+    /// Whether `key` is remembered.
     pub fn holds(&self, key: CacheKey) -> bool {
         self.0.contains_key(&key)
     }
 }
 
-impl fmt::Debug for HitForMiss {
+impl fmt::Debug for RememberedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "HitForMiss({} keys)", self.0.entry_count())
+        write!(f, "RememberedKeys({})", self.0.entry_count())
     }
 }
