@@ -71,6 +71,15 @@ impl Protocol {
         }
     }
 
+    /// The place of its [`as_str`](Self::as_str) among the labels of metrics: 0, 1 or 2.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Http1 { .. } => 0,
+            Self::Http2 => 1,
+            Self::Http3 => 2,
+        }
+    }
+
     /// The received-protocol of a `Via` member (RFC 9110 section 7.6.3).
     pub fn via(self) -> &'static str {
         match self {

@@ -21,11 +21,11 @@ impl Observer {
 
 impl ConnectionObserver for Observer {
     fn opened(&self, protocol: Protocol) {
-        self.metrics.connection_opened(label(protocol));
+        self.metrics.connection_opened(metrics::Protocol::ALL[protocol.index()]);
     }
 
     fn closed(&self, protocol: Protocol) {
-        self.metrics.connection_closed(label(protocol));
+        self.metrics.connection_closed(metrics::Protocol::ALL[protocol.index()]);
     }
 
     fn refused(&self, refusal: Refusal) {
@@ -41,10 +41,15 @@ impl ConnectionObserver for Observer {
     }
 }
 
-fn label(protocol: Protocol) -> metrics::Protocol {
-    match protocol {
-        Protocol::Http1 { .. } => metrics::Protocol::H1,
-        Protocol::Http2 => metrics::Protocol::H2,
-        Protocol::Http3 => metrics::Protocol::H3,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_protocol_has_its_own_label_in_the_metrics() {
+        for protocol in [Protocol::Http1 { minor: 0 }, Protocol::Http2, Protocol::Http3] {
+            let label = metrics::Protocol::ALL[protocol.index()].label();
+            assert_eq!(label, protocol.as_str());
+        }
     }
 }

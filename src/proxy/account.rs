@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::Proxy;
 use super::context::{Exchange, Inbound, Served};
-use crate::message::{Ended, Outcome, Protocol, Seen};
+use crate::message::{Ended, Outcome, Seen};
 use crate::semantics::trace::TraceParent;
 use crate::site::SiteLabel;
 use crate::telemetry::access_log::Entry;
@@ -32,7 +32,7 @@ impl Proxy {
         let duration = inbound.arrival.past();
         self.metrics.request(&RequestSample {
             site: site.metric,
-            protocol: protocol(inbound.peer.protocol),
+            protocol: metrics::Protocol::ALL[inbound.peer.protocol.index()],
             status,
             result: served.index(),
             source: *source,
@@ -112,13 +112,5 @@ impl Exchange {
         let mut exchange = inbound.exchange(site, Served::Gone, "client-gone");
         exchange.sent(StatusCode::OK, Source::Synthetic);
         exchange
-    }
-}
-
-fn protocol(protocol: Protocol) -> metrics::Protocol {
-    match protocol {
-        Protocol::Http1 { .. } => metrics::Protocol::H1,
-        Protocol::Http2 => metrics::Protocol::H2,
-        Protocol::Http3 => metrics::Protocol::H3,
     }
 }

@@ -13,7 +13,8 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    pub(super) const ALL: [Self; 3] = [Self::H1, Self::H2, Self::H3];
+    /// Every one, in the order of their indices.
+    pub const ALL: [Self; 3] = [Self::H1, Self::H2, Self::H3];
 
     /// The label value.
     pub fn label(self) -> &'static str {
