@@ -1,5 +1,7 @@
 //! One line for each request, when it is over.
 
+use std::io::BufRead;
+
 use serde_json::Value;
 
 use crate::support::door::Door;
@@ -125,4 +127,35 @@ async fn a_client_that_leaves_before_the_head_gives_its_place_back(protocol: Pro
     let lines = logged(scene).await;
     let first: Value = serde_json::from_str(&lines[0]).unwrap();
     assert_eq!((&first["status"], &first["reason"]), (&499.into(), &"client-gone".into()));
+}
+
+/// A log that stands still holds no request up: what its bounded queue cannot take is dropped, and
+/// counted, so that lines and drops make up the requests.
+#[tokio::test]
+async fn what_the_log_cannot_take_is_dropped_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    // Opened for both, so that neither end waits for the other.
+    let pipe = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+    let set = format!("access = \"{}\"\nqueue = 64", path.display());
+    let scene = Scene::with(Protocol::H1, |setup| setup.logging(&set)).await;
+    scene.origin.on("/", Reply::fresh("hello"));
+    let door = Door::of(&scene.node).await;
+    let mut asked = 0;
+    let dropped = async || door.metric("headland_access_log_dropped_total").await;
+    while dropped().await < 10.0 {
+        for _ in 0..50 {
+            assert_eq!(scene.get("/").await.text(), "hello");
+            asked += 1;
+        }
+    }
+    let written = asked - dropped().await as usize;
+    assert!(written > 0);
+    let reading = tokio::task::spawn_blocking(move || {
+        let lines = std::io::BufReader::new(pipe).lines().take(written);
+        lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()).count()
+    });
+    assert_eq!(within("all lines that were not dropped", reading).await.unwrap(), written);
+    assert_eq!(asked - dropped().await as usize, written);
 }

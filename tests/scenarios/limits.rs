@@ -1,10 +1,13 @@
 //! A client over a limit gets the status that the RFCs name; others notice nothing.
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 
 use crate::support::door::Door;
 use crate::support::wire::Wire;
-use crate::support::{Ask, Client, Gate, Protocol, Reply, Scene, eventually, over_each_protocol};
+use crate::support::{
+    Ask, Client, Gate, Protocol, Reply, Scene, eventually, over_each_protocol, within,
+};
 
 over_each_protocol!(
     what_is_too_large_is_refused,
@@ -12,6 +15,9 @@ over_each_protocol!(
     streams_at_once_are_bounded,
     a_connection_ends_after_its_requests,
     an_address_has_so_many_connections,
+    a_node_has_so_many_connections,
+    a_client_that_takes_too_slowly_is_cut_off,
+    an_upload_that_stands_still_is_ended,
 );
 
 async fn what_is_too_large_is_refused(protocol: Protocol) {
@@ -109,7 +115,15 @@ async fn a_connection_ends_after_its_requests(protocol: Protocol) {
 }
 
 async fn an_address_has_so_many_connections(protocol: Protocol) {
-    let scene = Scene::with(protocol, |setup| setup.limits("connections_per_address = 2")).await;
+    two_connections_at_once(protocol, "connections_per_address").await;
+}
+
+async fn a_node_has_so_many_connections(protocol: Protocol) {
+    two_connections_at_once(protocol, "connections").await;
+}
+
+async fn two_connections_at_once(protocol: Protocol, limit: &str) {
+    let scene = Scene::with(protocol, |setup| setup.limits(&format!("{limit} = 2"))).await;
     let door = Door::of(&scene.node).await;
     scene.origin.on("/", Reply::fresh("hello"));
     // HTTP/1.1 clients connect when they ask.
@@ -123,14 +137,56 @@ async fn an_address_has_so_many_connections(protocol: Protocol) {
     };
     assert!(refused, "a third connection was served");
     assert!(scene.get("/").await.is_hit() && second.get("/").await.is_hit());
-    let metric = "headland_connections_refused_total{reason=\"connections_per_address\"";
-    assert!(door.metric(metric).await >= 1.0);
+    let metric = format!("headland_connections_refused_total{{reason=\"{limit}\"");
+    assert!(door.metric(&metric).await >= 1.0);
     drop(second);
     let freed = async || match Client::to(scene.place(), protocol).await {
         Ok(next) => next.ask(Ask::get("/")).await.is_ok(),
         Err(_) => false,
     };
     eventually("the place of the one that left", freed).await;
+}
+
+async fn an_upload_that_stands_still_is_ended(protocol: Protocol) {
+    let limits = "idle_timeout = \"2s\"\nmin_rate = \"0B/s\"";
+    let scene = Scene::with(protocol, |setup| setup.limits(limits)).await;
+    scene.origin.on("/form", Reply::ok("thanks"));
+    scene.origin.on("/", Reply::fresh("hello"));
+    let (ask, upload) = Ask::new("POST", "/form").streamed();
+    upload.send("part".into()).await.unwrap();
+    let client = Client::of(&scene.node, protocol).await;
+    let seen = within("an end", client.ask(ask)).await;
+    assert!(seen.is_err() || seen.is_ok_and(|seen| seen.status == 408));
+    assert!(scene.origin.asked().iter().all(|asked| !asked.whole), "the origin took it for whole");
+    drop(upload);
+    let client = Client::of(&scene.node, protocol).await;
+    assert_eq!(client.get("/").await.text(), "hello");
+}
+
+async fn a_client_that_takes_too_slowly_is_cut_off(protocol: Protocol) {
+    let limits = "min_rate = \"1KiB/s\"\nmin_rate_grace = \"1s\"";
+    let scene = Scene::with(protocol, |setup| setup.limits(limits)).await;
+    // Far more than all buffers on the way can hold.
+    let large = Bytes::from(vec![b'x'; 256 << 20]);
+    scene.origin.on("/large", Reply::ok(large).field("cache-control", "no-store"));
+    scene.origin.on("/", Reply::fresh("hello"));
+    let slow = Client::of(&scene.node, protocol).await;
+    let response = within("a head", slow.open(Ask::get("/large"))).await.unwrap();
+    scene.origin.until("the end of the fetch", |asked| asked[0].left).await;
+    assert!(within("an end", response.whole()).await.is_err(), "ended as if whole");
+    assert_eq!(Client::of(&scene.node, protocol).await.get("/").await.text(), "hello");
+}
+
+#[tokio::test]
+async fn a_handshake_has_its_time() {
+    let scene = slow("handshake_timeout = \"50ms\"").await;
+    let door = Door::of(&scene.node).await;
+    let mut silent = Wire::to(scene.node.https()).await;
+    assert_eq!(silent.rest().await, "");
+    let metric = "headland_connections_refused_total{reason=\"timeout\"";
+    let counted = async || door.metric(metric).await >= 1.0;
+    eventually("the count of the handshake", counted).await;
+    assert_eq!(scene.get("/").await.text(), "hello");
 }
 
 #[tokio::test]
