@@ -1,14 +1,16 @@
 //! The head of a stored response: what the verdict asks, and the lines that leave.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::block;
 use super::purge::Sequence;
+use super::stored::Large;
 use crate::message::{FieldBlock, field_lines};
 use crate::semantics::conditional::EntityTag;
-use crate::semantics::freshness::Freshness;
+use crate::semantics::freshness::{Freshness, FreshnessFlags};
 use crate::semantics::time::{Timestamp, parse_http_date};
 use crate::semantics::verdict::{PurgeState, StoredFacts};
 
@@ -17,30 +19,42 @@ use crate::semantics::verdict::{PurgeState, StoredFacts};
 pub struct ObjectHead {
     /// The status.
     pub status: StatusCode,
-    /// Age and lifetime.
-    pub freshness: Freshness,
     /// The purge sequence that the response is known to reflect: the node's position when its fetch
     /// began.
     pub sequence: Sequence,
-    /// Lines as upstream sent them that leave otherwise, or not at all: what a later 304 does not
-    /// say anew still counts as upstream said it.
-    pub withheld: Option<Box<FieldBlock>>,
-    /// The lines that leave; behind them, where it is small, the body of a stored response.
-    bytes: Bytes,
+    /// The highest sequence up to which no purge rule covers this response, counted from
+    /// `sequence`. Only a hint: it rises and never falls, and a stale reading costs one more
+    /// judgement.
+    checked: AtomicU32,
+    /// Age and lifetime, its fields side by side with ours: as a struct it would be padded.
+    born: Timestamp,
+    lifetime: u32,
+    stale_while_revalidate: u32,
+    stale_if_error: u32,
+    flags: FreshnessFlags,
+    validators: Validators,
     /// Bytes of the lines.
     lines: u32,
-    /// Where the entity tag stands in the lines: start and length; no length if there is none.
-    etag: (u32, u32),
-    /// Whether there is a Last-Modified that can be read.
-    dated: bool,
-    /// The highest sequence up to which no purge rule covers this response. Only a hint: it rises
-    /// and never falls, and a stale reading costs one more judgement.
-    checked: AtomicU64,
+    /// The lines that leave; behind them, where it is small, the body of a stored response.
+    bytes: Bytes,
+    aside: Option<Box<Aside>>,
 }
+
+/// What most responses do not have.
+#[derive(Clone, Debug, Default)]
+struct Aside {
+    withheld: Option<FieldBlock>,
+    /// The body, unless it stands behind the lines.
+    large: Option<Large>,
+}
+
+/// Which validators stand in the lines and can be read, one bit each.
+#[derive(Clone, Copy, Debug)]
+struct Validators(u8);
 
 impl ObjectHead {
     /// A head as it came from upstream. `block` holds the lines that leave, framing and hop-by-hop
-    /// fields left out.
+    /// fields left out; `withheld` see [`withheld`](Self::withheld).
     pub fn new(
         status: StatusCode,
         freshness: Freshness,
@@ -48,36 +62,63 @@ impl ObjectHead {
         block: FieldBlock,
         withheld: Option<Box<FieldBlock>>,
     ) -> Self {
+        let Freshness { born, lifetime, stale_while_revalidate, stale_if_error, flags } = freshness;
+        let validators = Validators::of(&block);
         let bytes = block.shared().clone();
-        let place = |value: &[u8]| {
-            let start = value.as_ptr() as usize - bytes.as_ptr() as usize;
-            (start as u32, value.len() as u32)
-        };
-        let is_tag = |value: &&[u8]| EntityTag::parse(value).is_some();
-        let etag = block.get("etag").filter(is_tag).map_or((0, 0), place);
-        let dated = block.get("last-modified").and_then(parse_http_date).is_some();
-        let checked = AtomicU64::new(sequence.number);
-        let lines = bytes.len() as u32;
-        Self { status, freshness, sequence, withheld, bytes, lines, etag, dated, checked }
+        Self {
+            status,
+            sequence,
+            checked: AtomicU32::new(0),
+            born,
+            lifetime,
+            stale_while_revalidate,
+            stale_if_error,
+            flags,
+            validators,
+            lines: bytes.len() as u32,
+            bytes,
+            aside: Aside { withheld: withheld.map(|lines| *lines), large: None }.boxed(),
+        }
     }
 
     /// The same head, with `body` behind its lines in one allocation of its own.
-    pub(super) fn followed_by<'b>(&self, body: impl Iterator<Item = &'b [u8]> + Clone) -> Self {
-        let length = body.clone().map(<[u8]>::len).sum::<usize>();
-        let mut bytes = Vec::with_capacity(self.lines().len() + length);
-        bytes.extend_from_slice(self.lines());
-        body.for_each(|piece| bytes.extend_from_slice(piece));
-        self.over(bytes.into())
+    pub(super) fn followed_by<'b>(&'b self, body: impl Iterator<Item = &'b [u8]> + Clone) -> Self {
+        let length = self.lines().len() + body.clone().map(<[u8]>::len).sum::<usize>();
+        let bytes = block::joined(length, std::iter::once(self.lines()).chain(body));
+        self.over(bytes, None)
     }
 
-    /// The same head without a body behind it.
-    pub(super) fn alone(&self) -> Self {
-        self.over(self.block().shared().clone())
+    /// The same head, with a body of its own pieces.
+    pub(super) fn beside(&self, body: Large) -> Self {
+        self.over(self.block().shared().clone(), Some(body))
     }
 
-    fn over(&self, bytes: Bytes) -> Self {
-        let (withheld, checked) = (self.withheld.clone(), AtomicU64::new(self.checked()));
-        Self { bytes, withheld, checked, ..*self }
+    fn over(&self, bytes: Bytes, large: Option<Large>) -> Self {
+        let checked = AtomicU32::new(self.checked.load(Ordering::Acquire));
+        let aside = Aside { withheld: self.withheld().cloned(), large }.boxed();
+        Self { bytes, aside, checked, ..*self }
+    }
+
+    /// Age and lifetime.
+    pub fn freshness(&self) -> Freshness {
+        Freshness {
+            born: self.born,
+            lifetime: self.lifetime,
+            stale_while_revalidate: self.stale_while_revalidate,
+            stale_if_error: self.stale_if_error,
+            flags: self.flags,
+        }
+    }
+
+    /// Lines as upstream sent them that leave otherwise, or not at all: what a later 304 does not
+    /// say anew still counts as upstream said it.
+    pub fn withheld(&self) -> Option<&FieldBlock> {
+        self.aside.as_ref()?.withheld.as_ref()
+    }
+
+    /// The body, where it does not stand behind the lines.
+    pub(super) fn large(&self) -> Option<&Large> {
+        self.aside.as_ref()?.large.as_ref()
     }
 
     /// The lines that leave.
@@ -85,14 +126,28 @@ impl ObjectHead {
         FieldBlock::from_lines(self.bytes.slice(..self.lines as usize))
     }
 
-    /// What stands behind the lines.
+    /// What stands behind the lines, shared.
     pub(super) fn behind(&self) -> Bytes {
         self.bytes.slice(self.lines as usize..)
     }
 
+    /// Bytes of what stands behind the lines.
+    pub(super) fn behind_len(&self) -> usize {
+        self.bytes.len() - self.lines as usize
+    }
+
     /// Bytes of the lines that leave, and of those withheld.
     pub(super) fn len(&self) -> usize {
-        self.lines as usize + self.withheld.as_ref().map_or(0, |lines| lines.as_bytes().len())
+        self.lines as usize + self.withheld().map_or(0, |lines| lines.as_bytes().len())
+    }
+
+    /// Bytes that hold the head, but for this struct and the lines.
+    pub(super) fn bookkeeping(&self) -> usize {
+        let aside = self.aside.as_ref().map_or(0, |aside| {
+            let withheld = aside.withheld.as_ref().map(|lines| lines.as_bytes().len());
+            size_of::<Aside>() + withheld.map_or(0, block::overhead)
+        });
+        block::overhead(self.bytes.len()) + aside
     }
 
     /// Name and value of every line that leaves.
@@ -106,38 +161,66 @@ impl ObjectHead {
 
     /// The entity tag, quotes and weakness mark included; `None` where the field holds no tag.
     pub fn etag(&self) -> Option<&[u8]> {
-        let (start, length) = self.etag;
-        let tag = self.bytes.get(start as usize..(start + length) as usize)?;
-        (!tag.is_empty()).then_some(tag)
+        if self.validators.has(Validators::ETAG) { self.value("etag") } else { None }
     }
 
     /// When the representation last changed, as the origin says.
     pub fn last_modified(&self) -> Option<Timestamp> {
-        if !self.dated {
+        if !self.validators.has(Validators::LAST_MODIFIED) {
             return None;
         }
-        let mut fields = self.fields();
-        fields.find(|(name, _)| *name == "last-modified").and_then(|(_, at)| parse_http_date(at))
+        self.value("last-modified").and_then(parse_http_date)
+    }
+
+    fn value(&self, name: &str) -> Option<&[u8]> {
+        self.fields().find_map(|(found, value)| (found == name).then_some(value))
     }
 
     /// The facts that the verdict asks for.
     pub fn facts(&self, purged: PurgeState) -> StoredFacts {
-        let etag = self.etag();
         StoredFacts {
-            freshness: self.freshness,
-            validator: etag.is_some() || self.dated,
-            strong_validator: etag.is_some_and(|etag| !etag.starts_with(b"W/")),
+            freshness: self.freshness(),
+            validator: self.validators.has(Validators::ETAG | Validators::LAST_MODIFIED),
+            strong_validator: self.validators.has(Validators::STRONG),
             purged,
         }
     }
 
     /// Up to which sequence this response was judged clean.
     pub fn checked(&self) -> u64 {
-        self.checked.load(Ordering::Acquire)
+        self.sequence.number.saturating_add(self.checked.load(Ordering::Acquire).into())
     }
 
     /// Remembers a judgement: no rule up to `number` covers this response.
     pub fn set_checked(&self, number: u64) {
-        self.checked.fetch_max(number, Ordering::AcqRel);
+        let past = number.saturating_sub(self.sequence.number);
+        self.checked.fetch_max(u32::try_from(past).unwrap_or(u32::MAX), Ordering::AcqRel);
+    }
+}
+
+impl Aside {
+    fn boxed(self) -> Option<Box<Self>> {
+        (self.withheld.is_some() || self.large.is_some()).then(|| Box::new(self))
+    }
+}
+
+impl Validators {
+    const LAST_MODIFIED: u8 = 1;
+    const ETAG: u8 = 2;
+    /// The entity tag is a strong one.
+    const STRONG: u8 = 4;
+
+    fn of(block: &FieldBlock) -> Self {
+        let dated = block.get("last-modified").and_then(parse_http_date);
+        let etag = block
+            .get("etag")
+            .and_then(EntityTag::parse)
+            .map_or(0, |tag| if tag.weak { Self::ETAG } else { Self::ETAG | Self::STRONG });
+        Self(etag | dated.map_or(0, |_| Self::LAST_MODIFIED))
+    }
+
+    /// Whether any of `bits` is set.
+    fn has(self, bits: u8) -> bool {
+        self.0 & bits != 0
     }
 }

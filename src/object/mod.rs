@@ -7,6 +7,7 @@
 //!                                    └─► VarySpec ──► CacheKey of the variant ──► Stored
 //! ```
 
+mod block;
 mod head;
 mod key;
 mod purge;

@@ -1,7 +1,7 @@
 //! A complete stored response.
 //!
 //! ```text
-//!  small   head ─► │ lines that leave │ body │        one allocation
+//!  small   head ─► │ lines that leave │ body │        one allocation, see `block`
 //!  large   head ─► │ lines that leave │
 //!          body ─► │ piece │ piece │ … │              each at most LARGE_PIECE bytes
 //! ```
@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::block;
 use super::head::ObjectHead;
 use crate::message::{Body, PieceList};
 
@@ -22,13 +23,18 @@ use crate::message::{Body, PieceList};
 pub struct Stored {
     /// The head.
     pub head: ObjectHead,
-    /// The body, unless it stands behind the head's lines.
-    large: Option<Box<Large>>,
 }
+
+// With the two counters of an `Arc` one of the size classes of common allocators: the next one up
+// would cost every object 16 bytes.
+const _: () = assert!(size_of::<Stored>() + COUNTERS == 96);
+
+/// Bytes of the counters of an `Arc`.
+const COUNTERS: usize = 2 * size_of::<usize>();
 
 /// A body in pieces of its own, none empty.
 #[derive(Clone, Debug)]
-struct Large {
+pub(super) struct Large {
     pieces: Arc<[Bytes]>,
     length: u64,
 }
@@ -45,18 +51,15 @@ impl Stored {
     pub fn new(head: &ObjectHead, pieces: &[Bytes]) -> Self {
         let length: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
         if length <= SMALL_MAX {
-            return Self {
-                head: head.followed_by(pieces.iter().map(|piece| &piece[..])),
-                large: None,
-            };
+            return Self { head: head.followed_by(pieces.iter().map(|piece| &piece[..])) };
         }
-        Self { head: head.alone(), large: Some(Box::new(Large::of(pieces, length))) }
+        Self { head: head.beside(Large::of(pieces, length)) }
     }
 
     /// The same body under another head.
     pub fn under(&self, head: &ObjectHead) -> Self {
-        match &self.large {
-            Some(large) => Self { head: head.alone(), large: Some(large.clone()) },
+        match self.head.large() {
+            Some(large) => Self { head: head.beside(large.clone()) },
             None => Self::new(head, &[self.head.behind()]),
         }
     }
@@ -70,20 +73,16 @@ impl Stored {
     /// counters of this struct's owners, and those of the owners of its bytes with their address
     /// and size.
     pub fn bookkeeping(&self) -> u64 {
-        const SHARED_BYTES: usize = 3 * size_of::<usize>();
-        let large = self.large.as_ref().map_or(0, |large| {
-            let piece = size_of::<Bytes>() + SHARED_BYTES;
-            size_of::<Large>() + 2 * size_of::<usize>() + large.pieces.len() * piece
+        let large = self.head.large().map_or(0, |large| {
+            let piece = |piece: &Bytes| size_of::<Bytes>() + block::overhead(piece.len());
+            COUNTERS + large.pieces.iter().map(piece).sum::<usize>()
         });
-        (size_of::<Self>() + 2 * size_of::<usize>() + SHARED_BYTES + large) as u64
+        (size_of::<Self>() + COUNTERS + self.head.bookkeeping() + large) as u64
     }
 
     /// Bytes of the body.
     pub fn len(&self) -> u64 {
-        match &self.large {
-            Some(large) => large.length,
-            None => self.head.behind().len() as u64,
-        }
+        self.head.large().map_or_else(|| self.head.behind_len() as u64, |large| large.length)
     }
 
     /// Whether there is no body.
@@ -98,7 +97,7 @@ impl Stored {
 
     /// `length` bytes from `start` on, to be sent.
     pub fn part(&self, start: u64, length: u64) -> Body {
-        let one = match &self.large {
+        let one = match self.head.large() {
             _ if length == 0 => return Body::Empty,
             None => self.head.behind(),
             Some(large) if large.pieces.len() == 1 => large.pieces[0].clone(),
@@ -111,7 +110,7 @@ impl Stored {
 
     /// The pieces of `length` bytes from `start` on.
     pub fn pieces(&self, start: u64, length: u64) -> PieceList {
-        let pieces = match &self.large {
+        let pieces = match self.head.large() {
             Some(large) => large.pieces.clone(),
             None => Arc::from([self.head.behind()]),
         };

@@ -24,7 +24,7 @@ enum Content<'a> {
 
 /// The `Cache-Status` of a fresh hit.
 pub(super) fn hit_status<'a>(name: &'a str, head: &ObjectHead, now: Timestamp) -> CacheStatus<'a> {
-    let ttl = Some(head.freshness.left(now));
+    let ttl = Some(head.freshness().left(now));
     CacheStatus { cache: name, hit: true, ttl, ..CacheStatus::default() }
 }
 
@@ -78,7 +78,7 @@ fn own_lines(
 ) -> Extra {
     let mut extra = Extra::new();
     extra.extend_from_slice(b"age: ");
-    let age = head.freshness.age(now);
+    let age = head.freshness().age(now);
     extra.extend_from_slice(itoa::Buffer::new().format(age).as_bytes());
     extra.extend_from_slice(b"\r\n");
     // RFC 9211 section 2: the cache nearest the origin stands first.

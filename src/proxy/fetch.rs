@@ -292,7 +292,7 @@ impl Journey {
             cache: &self.proxy.config.name,
             fwd: Some(reason.forward()),
             fwd_status: status,
-            ttl: Some(stored.head.freshness.left(now)),
+            ttl: Some(stored.head.freshness().left(now)),
             detail: Some(why),
             ..CacheStatus::default()
         };

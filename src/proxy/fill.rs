@@ -201,7 +201,7 @@ impl Fill {
         let storage = self.journey.storage(&facts, times.request, times.response);
         let freshness = match storage {
             Storage::Store(freshness) => freshness,
-            Storage::Refuse(_) => stored.head.freshness.expired(times.response),
+            Storage::Refuse(_) => stored.head.freshness().expired(times.response),
         };
         let Prepared { block, withheld, .. } = preparation.freshened_lines(merged);
         let sequence = self.leader.sequence();

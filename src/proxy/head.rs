@@ -162,7 +162,7 @@ impl Preparation<'_> {
     ) -> impl Iterator<Item = (&'h str, &'h [u8])> {
         let ours = |name: &str| self.rules.set.iter().any(|(set, _)| set.as_str() == name);
         let leaving = stored.fields().filter(move |(name, _)| !ours(name));
-        leaving.chain(stored.withheld.iter().flat_map(|lines| lines.iter()))
+        leaving.chain(stored.withheld().into_iter().flat_map(|lines| lines.iter()))
     }
 }
 
