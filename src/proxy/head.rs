@@ -3,11 +3,11 @@
 //! ```text
 //!  upstream ──► received: hop-by-hop fields out, Date and Via in
 //!                  ├── passed ─► leave: the route's changes ─► block
-//!                  └── shared ─► Age and Cache-Status out ─► leave ─► block, withheld
+//!                  └── shared ─► Age, Cache-Status, Trailer out ─► leave ─► block, withheld
 //!  304 ───────► freshened: block and withheld, its fields in their places ─► leave
 //! ```
 
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, VIA};
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, TRAILER, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::context::Journey;
@@ -62,6 +62,8 @@ impl Preparation<'_> {
     pub(super) fn shared(&self, headers: HeaderMap) -> Prepared {
         let mut headers = self.received(headers);
         headers.remove(AGE);
+        // RFC 9111 section 3.1: trailers are not stored, so none may be announced.
+        headers.remove(TRAILER);
         let lines: Vec<_> =
             headers.get_all(CACHE_STATUS).iter().map(HeaderValue::as_bytes).collect();
         let cache_status = match &lines[..] {

@@ -4,7 +4,8 @@ use super::sink::Sink;
 use super::syntax::{is_token, members, trim};
 
 /// Whether the field of this lower-case name concerns one connection only and is neither forwarded
-/// nor stored: RFC 9110 sections 7.6.1 and 11.7, RFC 9111 section 3.1.
+/// nor stored: RFC 9110 sections 7.6.1 and 11.7, RFC 9111 section 3.1. `Trailer` is none of them: it
+/// tells of a part of the message that goes on (RFC 9110 section 6.6.2).
 pub fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
@@ -16,17 +17,20 @@ pub fn is_hop_by_hop(name: &str) -> bool {
             | "proxy-authorization"
             | "proxy-connection"
             | "te"
-            | "trailer"
             | "transfer-encoding"
             | "upgrade"
     )
 }
 
 /// Whether a 304 or HEAD response replaces the field of this lower-case name in the stored response
-/// (RFC 9111 section 3.2). What describes the stored bytes stays, for they stay.
+/// (RFC 9111 section 3.2). What describes the stored bytes stays, for they stay; `Trailer` tells of
+/// the message that came.
 pub fn is_refreshed(name: &str) -> bool {
     !is_hop_by_hop(name)
-        && !matches!(name, "content-encoding" | "content-length" | "content-range" | "content-type")
+        && !matches!(
+            name,
+            "content-encoding" | "content-length" | "content-range" | "content-type" | "trailer"
+        )
 }
 
 /// The fields that the lines of Connection name, to be removed with it; compare in any case.
@@ -125,13 +129,13 @@ mod tests {
 
     #[test]
     fn hop_by_hop_names() {
-        for name in ["connection", "te", "trailer", "transfer-encoding", "upgrade", "keep-alive"] {
+        for name in ["connection", "te", "transfer-encoding", "upgrade", "keep-alive"] {
             assert!(is_hop_by_hop(name), "{name}");
         }
         for name in ["proxy-connection", "proxy-authorization", "http2-settings"] {
             assert!(is_hop_by_hop(name), "{name}");
         }
-        for name in ["", "via", "content-length", "trailers", "date"] {
+        for name in ["", "via", "content-length", "trailer", "trailers", "date"] {
             assert!(!is_hop_by_hop(name), "{name}");
         }
     }
@@ -141,7 +145,9 @@ mod tests {
         for name in ["cache-control", "date", "etag", "expires", "age", "x-a"] {
             assert!(is_refreshed(name), "{name}");
         }
-        for name in ["content-length", "content-encoding", "content-range", "content-type", "te"] {
+        for name in
+            ["content-length", "content-encoding", "content-range", "content-type", "te", "trailer"]
+        {
             assert!(!is_refreshed(name), "{name}");
         }
     }

@@ -9,6 +9,8 @@ over_each_protocol!(
     a_request_that_goes_round_is_refused,
     who_asks_is_told_by_this_node_alone,
     trailers_pass_through,
+    trailers_of_a_request_pass_through,
+    trailers_are_not_stored,
     an_unknown_host_is_misdirected,
     methods_that_are_not_allowed_are_refused,
     an_unsafe_request_that_succeeds_invalidates,
@@ -101,7 +103,46 @@ async fn trailers_pass_through(protocol: Protocol) {
     }
     let seen = scene.ask(ask).await;
     assert_eq!(seen.text(), "hello");
+    assert_eq!(seen.field("trailer"), "x-sum");
     assert_eq!(seen.trailers.get("x-sum").unwrap(), "42");
+}
+
+async fn trailers_of_a_request_pass_through(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.on("/", Reply::ok("thanks"));
+    let announced = || Ask::new("POST", "/").trailer("x-sum", "42").trailer("x-sign", "a, b");
+    let (streamed, content) = announced().streamed();
+    let (seen, ()) = tokio::join!(scene.ask(streamed), async {
+        content.send("hello".into()).await.unwrap();
+        drop(content);
+    });
+    assert_eq!((seen.status, seen.text()), (200, "thanks"));
+    if protocol != Protocol::H1 {
+        // These can say the length and have trailers all the same.
+        scene.ask(announced().content("hello")).await;
+    }
+    for asked in scene.origin.asked() {
+        assert_eq!(
+            (asked.body.as_slice(), asked.field("content-length")),
+            (&b"hello"[..], "".into())
+        );
+        assert_eq!(asked.field("trailer"), "x-sum, x-sign");
+        let mut trailers = asked.trailers;
+        trailers.sort();
+        let wanted = [("x-sign", "a, b"), ("x-sum", "42")];
+        assert_eq!(trailers, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+}
+
+async fn trailers_are_not_stored(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let reply = Reply::fresh("hello").field("trailer", "x-sum").trailer("x-sum", "42");
+    scene.origin.on("/", reply);
+    scene.get("/").await;
+    let hit = scene.get("/").await;
+    assert!(hit.is_hit());
+    assert_eq!((hit.text(), hit.field("trailer").as_str()), ("hello", ""));
+    assert!(hit.trailers.is_empty());
 }
 
 async fn an_unknown_host_is_misdirected(protocol: Protocol) {

@@ -75,6 +75,7 @@ pub(crate) struct Ask {
 pub(crate) struct Content {
     pieces: Option<mpsc::Receiver<Bytes>>,
     whole: Option<Bytes>,
+    trailers: Option<HeaderMap>,
 }
 
 /// A response whose body is still to be read. Dropping it leaves.
@@ -111,7 +112,7 @@ impl Ask {
             host: HOST.to_owned(),
             target: target.to_owned(),
             fields: HeaderMap::new(),
-            content: Content { pieces: None, whole: None },
+            content: Content { pieces: None, whole: None, trailers: None },
         }
     }
 
@@ -135,14 +136,21 @@ impl Ask {
     pub(crate) fn content(self, content: impl Into<Bytes>) -> Self {
         let content = content.into();
         let length = content.len().to_string();
-        Self { content: Content { pieces: None, whole: Some(content) }, ..self }
+        Self { content: Content { whole: Some(content), ..self.content }, ..self }
             .field("content-length", &length)
+    }
+
+    /// With a trailer after the content, which is in chunks where the protocol has no other way.
+    pub(crate) fn trailer(mut self, name: &str, value: &str) -> Self {
+        let trailers = self.content.trailers.get_or_insert_default();
+        trailers.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        self.field("trailer", name)
     }
 
     /// With content that comes through the sender, of unknown length, and ends with it.
     pub(crate) fn streamed(self) -> (Self, mpsc::Sender<Bytes>) {
         let (sender, pieces) = mpsc::channel(1);
-        (Self { content: Content { pieces: Some(pieces), whole: None }, ..self }, sender)
+        (Self { content: Content { pieces: Some(pieces), ..self.content }, ..self }, sender)
     }
 
     fn into_request(self, protocol: Protocol) -> Request<Content> {
@@ -335,15 +343,17 @@ impl http_body::Body for Content {
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        let frame = |data| Ok(http_body::Frame::data(data));
-        match &mut self.pieces {
-            None => std::task::Poll::Ready(self.whole.take().map(frame)),
-            Some(pieces) => pieces.poll_recv(cx).map(|piece| piece.map(frame)),
-        }
+        let piece = match &mut self.pieces {
+            None => self.whole.take(),
+            Some(pieces) => std::task::ready!(pieces.poll_recv(cx)),
+        };
+        let data = piece.map(http_body::Frame::data);
+        let frame = data.or_else(|| self.trailers.take().map(http_body::Frame::trailers));
+        std::task::Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_none() && self.whole.is_none()
+        self.pieces.is_none() && self.whole.is_none() && self.trailers.is_none()
     }
 }
 
@@ -391,7 +401,12 @@ async fn ask_h3(mut sender: H3Sender, ask: Ask, link: Link) -> Result<Opened, Br
     // A response may come, and the content be stopped, before all of it is sent.
     tokio::spawn(async move {
         while let Some(Ok(frame)) = content.frame().await {
-            send.send_data(frame.into_data().unwrap_or_default()).await?;
+            match frame.into_data() {
+                Ok(data) => send.send_data(data).await?,
+                Err(frame) => {
+                    send.send_trailers(frame.into_trailers().unwrap_or_default()).await?;
+                }
+            }
         }
         send.finish().await
     });

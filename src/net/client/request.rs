@@ -1,7 +1,7 @@
 //! What goes to a server and what comes back, in words of no library.
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 
@@ -17,11 +17,13 @@ pub struct OutgoingRequest {
     /// Path and query, sent as they are.
     pub target: Bytes,
     /// The fields. `Host` is the server's own where it is missing; `Connection`, `Content-Length`
-    /// and `Transfer-Encoding` are the pool's and taken out.
+    /// and `Transfer-Encoding` are the pool's and taken out. Trailers are sent if `Trailer` names
+    /// them.
     pub headers: HeaderMap,
     /// The content.
     pub body: Body,
-    /// Bytes of the content where they are known; else it is sent in chunks.
+    /// Bytes of the content where they are known; else it is sent in chunks, as it is where trailers
+    /// are announced.
     pub content_length: Option<u64>,
 }
 
@@ -58,7 +60,12 @@ pub(super) fn prepare(request: OutgoingRequest, server: &Server) -> Result<Prepa
     if !headers.contains_key(HOST) {
         headers.insert(HOST, server.authority.clone());
     }
-    let content_length = body.known_length().or(content_length);
+    if !matches!(body, Body::Stream(_)) {
+        headers.remove(TRAILER);
+    }
+    // RFC 9112 section 7.1.2: trailers come behind chunks.
+    let announced = headers.contains_key(TRAILER);
+    let content_length = body.known_length().or(content_length).filter(|_| !announced);
     // RFC 9110 section 8.6: a method that gives content a meaning says so even of none.
     if content_length == Some(0) && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));

@@ -56,9 +56,9 @@ fn what_concerned_one_connection_goes_no_further() {
     ]);
     let rules = HeaderRules::default();
     let date = format!("date: {DATE}");
-    let wanted = [&*date, "via: 1.0 far, 1.1 node", "x-end: 1"];
-    assert_eq!(lines(&preparation(&rules).passed(came.clone())), wanted);
-    assert_eq!(lines(&preparation(&rules).shared(came).block), wanted);
+    let (trailer, via, end) = ("trailer: x", "via: 1.0 far, 1.1 node", "x-end: 1");
+    assert_eq!(lines(&preparation(&rules).passed(came.clone())), [&date, trailer, via, end]);
+    assert_eq!(lines(&preparation(&rules).shared(came).block), [&date, via, end]);
 }
 
 #[test]
@@ -112,6 +112,7 @@ fn a_304_takes_the_place_of_what_it_names() {
         ("content-encoding", "gzip"),
         ("content-length", "0"),
         ("content-type", "text/html"),
+        ("trailer", "x"),
         ("via", "1.1 other"),
         ("x-hop", "1"),
         ("x-twice", "new"),
