@@ -4,8 +4,8 @@ use super::sink::Sink;
 use super::syntax::{is_token, members, trim};
 
 /// Whether the field of this lower-case name concerns one connection only and is neither forwarded
-/// nor stored: RFC 9110 sections 7.6.1 and 11.7, RFC 9111 section 3.1. `Trailer` is none of them: it
-/// tells of a part of the message that goes on (RFC 9110 section 6.6.2).
+/// nor stored: RFC 9110 sections 7.6.1 and 11.7, RFC 9111 section 3.1. `Trailer` is none of them:
+/// it tells of a part of the message that goes on (RFC 9110 section 6.6.2).
 pub fn is_hop_by_hop(name: &str) -> bool {
     matches!(
         name,

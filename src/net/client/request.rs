@@ -22,8 +22,8 @@ pub struct OutgoingRequest {
     pub headers: HeaderMap,
     /// The content.
     pub body: Body,
-    /// Bytes of the content where they are known; else it is sent in chunks, as it is where trailers
-    /// are announced.
+    /// Bytes of the content where they are known; else it is sent in chunks, as it is where
+    /// trailers are announced.
     pub content_length: Option<u64>,
 }
 
