@@ -1,8 +1,13 @@
 //! SIGTERM: readiness off first, what was begun is finished, nothing is cut.
 
-use futures_util::future::join_all;
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
 
-use crate::support::client::{Client, Opened};
+use futures_util::future::join_all;
+use tokio::sync::watch;
+
+use crate::support::client::{Client, Opened, Place};
 use crate::support::door::Door;
 use crate::support::process::NodeProcess;
 use crate::support::wire::Wire;
@@ -60,6 +65,91 @@ async fn what_was_begun_is_finished() {
     }
     drop(clients);
     assert!(node.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_load_that_runs_on_loses_no_request() {
+    const EACH: usize = 8;
+    let origin = Origin::start().await;
+    origin.on("/hit", Reply::fresh("hello"));
+    origin.on("/pass", Reply::ok("hello").field("cache-control", "no-store"));
+    let node = NodeProcess::start(&Setup::new(&origin)).await;
+    let (answered, mut passed) = watch::channel(0_usize);
+    let answered = Arc::new(answered);
+    let protocols = PROTOCOLS.iter().cycle().take(EACH * PROTOCOLS.len());
+    let clients: Vec<_> = protocols
+        .map(|protocol| tokio::spawn(ask_on(node.place(), *protocol, answered.clone())))
+        .collect();
+    drop(answered);
+    let many = 50 * clients.len();
+    within("a load", passed.wait_for(|count| *count > many)).await.unwrap();
+    node.signal("TERM");
+    for client in clients {
+        within("the end of the load", client).await.unwrap();
+    }
+    assert!(node.ended().await.success());
+    // What the node began, it finished; and it began nothing that clients took for not begun.
+    let begun = origin.asked().iter().filter(|asked| asked.head.target == "/pass").count();
+    assert_eq!(begun, *passed.borrow());
+}
+
+/// Asks without a pause until the node takes no more, and counts the answers that came from the
+/// origin. What was not begun is asked again on another connection, as every client does.
+async fn ask_on(place: Arc<Place>, protocol: Protocol, passed: Arc<watch::Sender<usize>>) {
+    let mut client = Client::to(place.clone(), protocol).await.unwrap();
+    let mut targets = ["/hit", "/pass"].into_iter().cycle();
+    let mut target = "/hit";
+    loop {
+        match client.ask(Ask::get(target)).await {
+            Ok(seen) => {
+                assert_eq!((seen.status, seen.text()), (200, "hello"), "{protocol:?}");
+                passed.send_modify(|count| *count += usize::from(target == "/pass"));
+                if seen.field("connection") == "close" {
+                    return;
+                }
+                target = targets.next().unwrap();
+            }
+            Err(error) if is_refused(&*error) => return,
+            Err(error) if was_not_begun(&*error) => {
+                // Where HTTP/3 is no more, a client goes back to TCP.
+                let over_tcp = if protocol == Protocol::H3 { Protocol::H2 } else { protocol };
+                client = match Client::to(place.clone(), over_tcp).await {
+                    Ok(client) => client,
+                    Err(error) if is_refused(&*error) => return,
+                    Err(error) => panic!("{protocol:?}, again: {error:?}"),
+                };
+            }
+            Err(error) => panic!("{protocol:?}: {error:?}"),
+        }
+    }
+}
+
+/// Whether nobody listens any more.
+fn is_refused(error: &(dyn Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// Whether the request was never sent, for its connection was at its end, or the node said that it
+/// has not begun it (RFC 9113 section 8.7, RFC 9114 section 5.2). The `h3` crate does not tell of
+/// the GOAWAY where the connection ended, without an error, before it has read both.
+fn was_not_begun(error: &(dyn Error + 'static)) -> bool {
+    use h3::error::{Code, StreamError};
+    if let Some(error) = error.downcast_ref::<hyper::Error>() {
+        let answer = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+        return error.is_canceled()
+            || answer.is_some_and(|answer| match answer.reason() {
+                Some(h2::Reason::NO_ERROR) => answer.is_go_away() && answer.is_remote(),
+                Some(h2::Reason::REFUSED_STREAM) => answer.is_reset() && answer.is_remote(),
+                _ => false,
+            });
+    }
+    match error.downcast_ref::<StreamError>() {
+        Some(StreamError::RemoteClosing { .. }) => true,
+        Some(StreamError::RemoteTerminate { code, .. }) => *code == Code::H3_REQUEST_REJECTED,
+        Some(error) => error.is_h3_no_error(),
+        None => false,
+    }
 }
 
 #[tokio::test]
