@@ -154,7 +154,7 @@ async fn what_the_log_cannot_take_is_dropped_and_counted() {
     assert!(written > 0);
     let reading = tokio::task::spawn_blocking(move || {
         let lines = std::io::BufReader::new(pipe).lines().take(written);
-        lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()).count()
+        lines.filter(|line| serde_json::from_str::<Value>(line.as_ref().unwrap()).is_ok()).count()
     });
     assert_eq!(within("all lines that were not dropped", reading).await.unwrap(), written);
     assert_eq!(asked - dropped().await as usize, written);
