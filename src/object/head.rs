@@ -1,13 +1,15 @@
 //! The head of a stored response: what the verdict asks, and the lines that leave.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::block;
+use super::large::Large;
 use super::purge::Sequence;
-use super::stored::Large;
+use super::vary_index::VaryIndex;
 use crate::message::{FieldBlock, field_lines};
 use crate::semantics::conditional::EntityTag;
 use crate::semantics::freshness::{Freshness, FreshnessFlags};
@@ -46,6 +48,8 @@ struct Aside {
     withheld: Option<FieldBlock>,
     /// The body, unless it stands behind the lines.
     large: Option<Large>,
+    /// This is no response, but stands for them.
+    varies: Option<Arc<VaryIndex>>,
 }
 
 /// Which validators stand in the lines and can be read, one bit each.
@@ -77,8 +81,16 @@ impl ObjectHead {
             validators,
             lines: bytes.len() as u32,
             bytes,
-            aside: Aside { withheld: withheld.map(|lines| *lines), large: None }.boxed(),
+            aside: Aside { withheld: withheld.map(|lines| *lines), ..Aside::default() }.boxed(),
         }
+    }
+
+    /// No response, but what leads to them: the status says as much (RFC 9110 section 15.4.1), and
+    /// the rest nothing.
+    pub(super) fn leading_to(index: Arc<VaryIndex>) -> Self {
+        let (status, lines) = (StatusCode::MULTIPLE_CHOICES, FieldBlock::default());
+        let aside = Aside { varies: Some(index), ..Aside::default() }.boxed();
+        Self { aside, ..Self::new(status, Freshness::default(), Sequence::default(), lines, None) }
     }
 
     /// The same head, with `body` behind its lines in one allocation of its own.
@@ -95,7 +107,7 @@ impl ObjectHead {
 
     fn over(&self, bytes: Bytes, large: Option<Large>) -> Self {
         let checked = AtomicU32::new(self.checked.load(Ordering::Acquire));
-        let aside = Aside { withheld: self.withheld().cloned(), large }.boxed();
+        let aside = Aside { withheld: self.withheld().cloned(), large, varies: None }.boxed();
         Self { bytes, aside, checked, ..*self }
     }
 
@@ -119,6 +131,11 @@ impl ObjectHead {
     /// The body, where it does not stand behind the lines.
     pub(super) fn large(&self) -> Option<&Large> {
         self.aside.as_ref()?.large.as_ref()
+    }
+
+    /// The index, where this leads to variants.
+    pub(super) fn varies(&self) -> Option<&Arc<VaryIndex>> {
+        self.aside.as_ref()?.varies.as_ref()
     }
 
     /// The lines that leave.
@@ -200,7 +217,8 @@ impl ObjectHead {
 
 impl Aside {
     fn boxed(self) -> Option<Box<Self>> {
-        (self.withheld.is_some() || self.large.is_some()).then(|| Box::new(self))
+        let any = self.withheld.is_some() || self.large.is_some() || self.varies.is_some();
+        any.then(|| Box::new(self))
     }
 }
 

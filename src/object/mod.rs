@@ -4,21 +4,24 @@
 //!
 //! ```text
 //! CacheKey (URL, what the site adds) ──► Stored                   no Vary
-//!                                    └─► VarySpec ──► CacheKey of the variant ──► Stored
+//!                                    └─► VaryIndex ──► CacheKey of the variant ──► Stored
 //! ```
 
 mod block;
 mod head;
 mod key;
+mod large;
 mod purge;
 mod stored;
 mod variant;
+mod vary_index;
 
 pub use head::ObjectHead;
 pub use key::{CacheKey, KeyHasher, UrlKey};
 pub use purge::{PurgeKind, PurgeUrl, PurgeUrlError, Purged, Sequence};
 pub use stored::Stored;
 pub use variant::{Selection, Variant};
+pub use vary_index::VaryIndex;
 
 /// The fields that select a variant, as a stored response names them.
 pub use crate::semantics::vary::VarySpec;

@@ -16,6 +16,8 @@ use bytes::Bytes;
 
 use super::block;
 use super::head::ObjectHead;
+use super::large::Large;
+use super::vary_index::VaryIndex;
 use crate::message::{Body, PieceList};
 
 /// A head and its whole body.
@@ -32,18 +34,8 @@ const _: () = assert!(size_of::<Stored>() + COUNTERS == 96);
 /// Bytes of the counters of an `Arc`.
 const COUNTERS: usize = 2 * size_of::<usize>();
 
-/// A body in pieces of its own, none empty.
-#[derive(Clone, Debug)]
-pub(super) struct Large {
-    pieces: Arc<[Bytes]>,
-    length: u64,
-}
-
 /// Bytes of the largest body that stands behind its head: at a 304 it is copied.
 const SMALL_MAX: u64 = 32 * 1024;
-
-/// Bytes of one piece of a large body at most: what leaves in one write.
-const LARGE_PIECE: usize = 1024 * 1024;
 
 impl Stored {
     /// The response of `head` and a body of `pieces`, as they came. They are copied, so that it
@@ -54,6 +46,17 @@ impl Stored {
             return Self { head: head.followed_by(pieces.iter().map(|piece| &piece[..])) };
         }
         Self { head: head.beside(Large::of(pieces, length)) }
+    }
+
+    /// No response, but the index of a resource's variants, kept where a response would be: a tier
+    /// that holds either by the same pointer pays for no mark in every entry.
+    pub fn leading_to(index: Arc<VaryIndex>) -> Self {
+        Self { head: ObjectHead::leading_to(index) }
+    }
+
+    /// The index, where this is no response.
+    pub fn varies(&self) -> Option<&Arc<VaryIndex>> {
+        self.head.varies()
     }
 
     /// The same body under another head.
@@ -118,36 +121,11 @@ impl Stored {
     }
 }
 
-impl Large {
-    /// Joins small pieces and cuts large ones.
-    fn of(pieces: &[Bytes], length: u64) -> Self {
-        let mut joined = Vec::new();
-        let mut current = Vec::new();
-        let mut left = usize::try_from(length).unwrap_or(usize::MAX);
-        for piece in pieces {
-            let mut piece = &piece[..];
-            while !piece.is_empty() {
-                let size = left.min(LARGE_PIECE);
-                if current.capacity() == 0 {
-                    current.reserve_exact(size);
-                }
-                let (head, rest) = piece.split_at(piece.len().min(size - current.len()));
-                current.extend_from_slice(head);
-                piece = rest;
-                if current.len() == size {
-                    left -= size;
-                    joined.push(Bytes::from(std::mem::take(&mut current)));
-                }
-            }
-        }
-        Self { pieces: joined.into(), length }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::StatusCode;
 
+    use super::super::large::LARGE_PIECE;
     use super::*;
     use crate::message::FieldBlock;
 
@@ -198,6 +176,16 @@ mod tests {
     fn large_pieces_are_cut() {
         let (stored, _) = stored(LARGE_PIECE * 2 + 7, 70_001);
         assert_eq!(stored.pieces(0, stored.len()).count(), 3);
+    }
+
+    #[test]
+    fn an_index_is_no_response() {
+        let index = Arc::new(VaryIndex::new(Default::default(), 1));
+        let leading = Stored::leading_to(index.clone());
+        assert!(leading.varies().is_some_and(|found| Arc::ptr_eq(found, &index)));
+        assert_eq!(leading.payload(), 0);
+        let (response, _) = stored(50_000, 999);
+        assert!(response.varies().is_none());
     }
 
     #[test]

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 
 use parking_lot::Mutex;
 
-use crate::object::{CacheKey, Selection, VarySpec};
+use super::{CacheKey, Selection, VarySpec};
 
 /// By which fields a resource varies, and which variants are there.
 #[derive(Debug)]
-pub(super) struct VaryIndex {
+pub struct VaryIndex {
     spec: VarySpec,
     draw: u64,
     /// In the order they came; bounded by the limit that [`admit`](Self::admit) is given.
@@ -19,16 +19,18 @@ pub(super) struct VaryIndex {
 }
 
 impl VaryIndex {
-    pub(super) fn new(spec: VarySpec, draw: u64) -> Self {
+    /// An index without variants; `draw` is unlike that of any other.
+    pub fn new(spec: VarySpec, draw: u64) -> Self {
         Self { spec, draw, variants: Mutex::default() }
     }
 
-    pub(super) fn spec(&self) -> &VarySpec {
+    /// By which fields the resource varies.
+    pub fn spec(&self) -> &VarySpec {
         &self.spec
     }
 
     /// The key of the variant whose selecting fields `select` writes.
-    pub(super) fn key_of(
+    pub fn key_of(
         &self,
         primary: CacheKey,
         select: impl FnOnce(&VarySpec, &mut Selection),
@@ -39,7 +41,7 @@ impl VaryIndex {
     }
 
     /// Takes `key` in as a variant; returns the oldest where there are more than `limit`.
-    pub(super) fn admit(&self, key: CacheKey, limit: usize) -> Option<CacheKey> {
+    pub fn admit(&self, key: CacheKey, limit: usize) -> Option<CacheKey> {
         let mut variants = self.variants.lock();
         if variants.contains(&key) {
             return None;
@@ -49,13 +51,13 @@ impl VaryIndex {
     }
 
     /// The variants that were taken in, and are to be removed with this index.
-    pub(super) fn retire(&self) -> VecDeque<CacheKey> {
+    pub fn retire(&self) -> VecDeque<CacheKey> {
         std::mem::take(&mut self.variants.lock())
     }
 
     /// Bytes that this index takes. Its list is left out: 16 bytes a variant, which is within what
     /// each variant's own weight is rounded up by.
-    pub(super) fn weight(&self) -> u64 {
+    pub fn weight(&self) -> u64 {
         let names = self.spec.names().iter().map(|name| size_of_val(name) + name.len());
         (size_of::<Self>() + names.sum::<usize>()) as u64
     }

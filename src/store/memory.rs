@@ -7,18 +7,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use moka::Entry;
 use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 use moka::sync::Cache;
 
-use super::vary_index::VaryIndex;
-use crate::object::{CacheKey, KeyHasher, Stored, VarySpec};
+use crate::object::{CacheKey, KeyHasher, Stored, VaryIndex, VarySpec};
 
 /// What moka keeps beside an entry: its hash table's slot, key, entry record and queue node. With
-/// 200,000 objects of 256 bytes, by resident size, an object takes 417 bytes beyond head and body,
-/// what the allocator adds included; 104 of them are [`Stored::bookkeeping`].
-const MOKA_ENTRY: u64 = 256;
+/// 200,000 objects of 256 bytes, by resident size, an object takes some 400 bytes beyond head and
+/// body, what the allocator adds included; 104 of them are [`Stored::bookkeeping`].
+const MOKA_ENTRY: u64 = 288;
 
 /// One resident entry.
 #[derive(Clone, Debug)]
@@ -39,9 +37,31 @@ impl Resident {
     }
 }
 
+/// A resident entry as moka holds it: one pointer, for what is wider is paid by every object.
+#[derive(Clone)]
+struct Slot(Arc<Stored>);
+
+impl From<Resident> for Slot {
+    fn from(resident: Resident) -> Self {
+        match resident {
+            Resident::Stored(stored) => Self(stored),
+            Resident::Varies(index) => Self(Arc::new(Stored::leading_to(index))),
+        }
+    }
+}
+
+impl From<Slot> for Resident {
+    fn from(Slot(stored): Slot) -> Self {
+        match stored.varies() {
+            None => Self::Stored(stored),
+            Some(index) => Self::Varies(index.clone()),
+        }
+    }
+}
+
 /// The memory tier.
 pub(super) struct Memory {
-    cache: Cache<CacheKey, Resident, KeyHasher>,
+    cache: Cache<CacheKey, Slot, KeyHasher>,
     capacity: u64,
     evictions: Arc<AtomicU64>,
 }
@@ -65,7 +85,7 @@ impl Memory {
         let counted = evictions.clone();
         let cache = Cache::builder()
             .max_capacity(capacity)
-            .weigher(|_, resident: &Resident| weight(resident))
+            .weigher(|_, slot: &Slot| weight(&slot.0))
             .eviction_listener(move |_, _, cause| {
                 if cause == RemovalCause::Size {
                     counted.fetch_add(1, Ordering::Relaxed);
@@ -76,7 +96,7 @@ impl Memory {
     }
 
     pub(super) fn get(&self, key: CacheKey) -> Option<Resident> {
-        self.cache.get(&key)
+        self.cache.get(&key).map(Resident::from)
     }
 
     /// Puts `resident` under `key`, and returns what stood there.
@@ -93,20 +113,20 @@ impl Memory {
     ) -> (Option<Resident>, Option<Resident>) {
         let (mut kept, mut replaced) = (None, None);
         self.cache.entry(key).and_compute_with(|entry| {
-            let present = entry.map(Entry::into_value);
+            let present = entry.map(|entry| Resident::from(entry.into_value()));
             if present.as_ref().is_some_and(keeps) {
                 kept = present;
                 return Op::Nop;
             }
             replaced = present;
-            Op::Put(resident)
+            Op::Put(resident.into())
         });
         (kept, replaced)
     }
 
     /// Takes out what stands under `key`, and returns it.
     pub(super) fn remove(&self, key: CacheKey) -> Option<Resident> {
-        self.cache.remove(&key)
+        self.cache.remove(&key).map(Resident::from)
     }
 
     pub(super) fn figures(&self) -> TierFigures {
@@ -127,11 +147,8 @@ impl fmt::Debug for Memory {
 }
 
 /// Bytes of an entry as moka counts them, up to 4 GiB.
-fn weight(resident: &Resident) -> u32 {
-    let bytes = MOKA_ENTRY
-        + match resident {
-            Resident::Stored(stored) => stored.bookkeeping() + stored.payload(),
-            Resident::Varies(index) => index.weight(),
-        };
+fn weight(stored: &Stored) -> u32 {
+    let index = stored.varies().map_or(0, |index| index.weight());
+    let bytes = MOKA_ENTRY + stored.bookkeeping() + stored.payload() + index;
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -13,16 +13,14 @@
 
 mod memory;
 mod rules;
-mod vary_index;
 
 use std::sync::Arc;
 
 pub use memory::TierFigures;
 use memory::{Memory, Resident};
 pub use rules::Rules;
-use vary_index::VaryIndex;
 
-use crate::object::{CacheKey, Selection, Stored, Variant, VarySpec};
+use crate::object::{CacheKey, Selection, Stored, Variant, VaryIndex, VarySpec};
 
 /// How much the store may hold.
 #[derive(Clone, Copy, Debug)]
