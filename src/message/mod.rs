@@ -15,6 +15,7 @@ mod block;
 mod body;
 mod exchange;
 mod fields;
+pub mod losses;
 mod request;
 mod response;
 

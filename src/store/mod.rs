@@ -11,6 +11,7 @@
 //!              └─► Resident::Varies(VaryIndex) ──► key of the variant ──► Arc<Stored>
 //! ```
 
+mod disk;
 mod memory;
 mod rules;
 
