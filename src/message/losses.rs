@@ -13,6 +13,9 @@
 //! Invariant: the count is raised before the first made-up byte can be read, so a mark that holds
 //! after the reading vouches for all that was read since it was taken.
 
+#[cfg(test)]
+pub(crate) mod alone;
+
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 static LOSSES: AtomicU64 = AtomicU64::new(0);

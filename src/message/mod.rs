@@ -4,6 +4,8 @@
 //! everything above it sees these types alone. So an engine can be replaced without touching the
 //! proxy, and a response made once serves all three protocols.
 //!
+//! [`losses`] is how a fault in the store's maps becomes known to whoever sends their bytes.
+//!
 //! Uses nothing of ours.
 //!
 //! Invariants:

@@ -19,8 +19,8 @@ use super::registry::{Found, MAPS};
 use crate::message::losses;
 
 /// So many pages of a map are replaced one by one; at the next fault, all of it. Each page replaced
-/// may cut a mapping in two, of which the kernel allows a process 65,530; and until so much is lost,
-/// those who send the healthy pages of the map need not stumble.
+/// may cut a mapping in two, of which the kernel allows a process 65,530. It is not all of it at
+/// once, since the kernel may be sending a healthy page of the map at this moment.
 const SINGLE_PAGES: u32 = 64;
 
 /// What SIGBUS did before us.
@@ -127,8 +127,8 @@ fn pass_on(
 ) {
     let previous = PREVIOUS.get();
     let action = previous.map_or(libc::SIG_DFL, |previous| previous.sa_sigaction);
-    // What the kernel sends for a fault has a code above zero, and comes again when we return. It is
-    // not ignored, whatever was asked for.
+    // What the kernel sends for a fault has a code above zero, and comes again when we return. It
+    // is not ignored, whatever was asked for.
     let is_fault = code > 0;
     match action {
         libc::SIG_IGN if !is_fault => {}

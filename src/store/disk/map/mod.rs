@@ -77,8 +77,8 @@ impl Map {
         self.mapping.len()
     }
 
-    /// The bytes of `range`; `None` where it leaves the map. Reading them may wait for the disk, and
-    /// gives zeros in place of what is lost.
+    /// The bytes of `range`; `None` where it leaves the map. Reading them may wait for the disk,
+    /// and gives zeros in place of what is lost.
     pub(super) fn slice(&self, range: Range<usize>) -> Option<&[u8]> {
         self.mapping.get(range)
     }
@@ -91,7 +91,7 @@ impl Map {
     /// Whether all of `range` is in memory, as far as the kernel knows: reading it will most likely
     /// not wait. False where the range leaves the map. One system call for each MiB.
     pub(super) fn is_resident(&self, range: Range<usize>) -> bool {
-        let Some(bytes) = self.slice(self.whole_pages(&range)) else { return false };
+        let Some(bytes) = self.pages(&range) else { return false };
         self.is_intact()
             && bytes.chunks(RESIDENCY_WINDOW * self.page_size).all(|window| {
                 let mut pages = [0; RESIDENCY_WINDOW];
@@ -115,11 +115,10 @@ impl Map {
     /// A page of it cannot be read, or is lost, or the range leaves the map. Nothing is lost by
     /// asking, where the kernel can be asked (Linux 5.14).
     pub(super) fn populate(&self, range: Range<usize>) -> io::Result<()> {
-        let range = self.whole_pages(&range);
-        if range.end > self.len() || range.start > range.end {
+        if self.pages(&range).is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a range of the map"));
         }
-        let mut start = range.start;
+        let mut start = self.page_of(range.start);
         while start < range.end {
             let length = POPULATE_WINDOW.min(range.end - start);
             match self.mapping.advise_range(Advice::PopulateRead, start, length) {
@@ -146,8 +145,14 @@ impl Map {
         }
     }
 
-    /// The range, begun where its first page begins.
-    fn whole_pages(&self, range: &Range<usize>) -> Range<usize> {
-        range.start - range.start % self.page_size..range.end
+    /// The bytes of `range` and those before it on its first page; `None` where it leaves the map.
+    fn pages(&self, range: &Range<usize>) -> Option<&[u8]> {
+        self.slice(range.clone())?;
+        self.slice(self.page_of(range.start)..range.end)
+    }
+
+    /// Where the page of a byte begins.
+    fn page_of(&self, offset: usize) -> usize {
+        offset - offset % self.page_size
     }
 }

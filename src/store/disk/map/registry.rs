@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A slot is written by the one who made its generation odd, and read by anyone: a reader that
-//! sees an odd generation, or another one after reading, has read no map. The slot of the map that a
-//! thread faults in cannot change meanwhile, for that thread is still reading the map.
+//! sees an odd generation, or another one after reading, has read no map. The slot of the map that
+//! a thread faults in cannot change meanwhile, for that thread is still reading the map.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
@@ -165,5 +165,30 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         self.slot.release();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_in_the_map_that_holds_it_while_it_lives() {
+        static TWO: Registry<2> = Registry::new();
+        let first = TWO.register(1000, 10).unwrap();
+        let second = TWO.register(2000, 10).unwrap();
+        let base = |address| TWO.find(address).map(|found| found.base);
+        assert_eq!([999, 1000, 1009, 1010].map(base), [None, Some(1000), Some(1000), None]);
+        assert_eq!(base(2005), Some(2000));
+        let full = TWO.register(3000, 10).unwrap_err();
+        assert_eq!(full.to_string(), "too many segments mapped at a time: the limit is 2");
+        assert_eq!(TWO.find(1000).unwrap().lose(), 0);
+        assert!(first.is_lost() && !second.is_lost());
+        drop(first);
+        assert_eq!(base(1000), None);
+        let third = TWO.register(3000, 10).unwrap();
+        assert!(!third.is_lost(), "a slot begins anew");
+        assert_eq!(base(3009), Some(3000));
+        assert_eq!(base(2005), Some(2000));
     }
 }
