@@ -9,14 +9,13 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::server::TlsStream;
 
 use super::{ConnectionObserver, Door};
 use crate::message::{Peer, Protocol, Scheme};
 use crate::net::DrainWatch;
 use crate::net::drain::DRAIN_GRACE;
 use crate::net::preface::{Version, sniff};
-use crate::net::tls::HandshakeError;
+use crate::net::tls::{HandshakeError, TlsStream};
 
 /// Speaks HTTP on a connection whose protocol is known.
 pub(crate) trait Engine: Send + Sync + 'static {
@@ -145,6 +144,6 @@ impl Reset for TcpStream {
 
 impl Reset for Box<TlsStream<TcpStream>> {
     fn reset(&self) -> io::Result<()> {
-        self.get_ref().0.set_zero_linger()
+        self.transport().set_zero_linger()
     }
 }

@@ -33,6 +33,7 @@ impl Engine for Parrot {
         let secure = if peer.scheme == Scheme::Https { "s" } else { "" };
         let said = format!("{version:?}{secure} {}", String::from_utf8_lossy(&first));
         io.write_all(said.as_bytes()).await.unwrap();
+        io.flush().await.unwrap();
         if !first.ends_with(b"!") {
             return None;
         }

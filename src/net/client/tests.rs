@@ -429,6 +429,7 @@ async fn a_secure_server_has_to_prove_its_name() {
             let Ok((mut stream, _)) = tls.accept(stream).await else { continue };
             let _ = stream.read(&mut [0; 1024]).await;
             stream.write_all(HELLO.as_bytes()).await.unwrap();
+            stream.flush().await.unwrap();
         }
     });
     let config = tls_config(Some(&authority.path("ca.pem"))).unwrap();

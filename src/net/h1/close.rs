@@ -28,11 +28,14 @@ where
             End::Refused(fault) => self.refuse(fault).await,
             end => end,
         };
-        if end == End::Gone || self.flush().await.is_err() {
-            return None;
-        }
-        if end == End::Cut {
-            return Some(self.io);
+        let end = match end {
+            End::Gone | End::Broken => end,
+            end => self.flush().await.err().unwrap_or(end),
+        };
+        match end {
+            End::Gone => return None,
+            End::Cut | End::Broken => return Some(self.io),
+            _ => {}
         }
         self.patience.wait_for(LINGER);
         self.shut_down().await?;
@@ -50,6 +53,7 @@ where
         let head = self.input.asks_head;
         let asked = Asked { head, minor, persistent: false, takes_trailers: false };
         self.patience.wait_for(self.limits.header_timeout);
+        self.out.mark();
         let reply = self.out.handler().refuse(&self.peer, fault);
         let outcome = match self.begin(reply, asked).rest {
             Rest::Ended(outcome) => Ok(outcome),

@@ -123,6 +123,8 @@ enum End {
     Linger,
     /// The response broke off.
     Cut,
+    /// What waits cannot be written: the transport failed, or stored bytes were lost.
+    Broken,
     /// The client is gone, or is cut off.
     Gone,
     /// A request is refused.
@@ -189,6 +191,7 @@ where
     /// Parses a head and hands the request on.
     fn ask(&mut self, head: &Bytes) -> Result<(Answer<H::Exchange>, Asked), Fault> {
         self.requests += 1;
+        self.out.mark();
         let head = head::parse(head, &self.limits, self.peer.scheme)?;
         let content_length = match head.framing {
             Framing::Length(length) => Some(length),

@@ -10,8 +10,10 @@
 //! vectored write takes as many parts as there are, so a small response is one system call, and so
 //! are several responses to pipelined requests.
 //!
-//! Invariant: [`Handler::ended`] is called exactly once for every exchange opened here, at the
-//! latest when this is dropped, with the bytes of body that the transport took.
+//! Invariants:
+//! - [`Handler::ended`] is called exactly once for every exchange opened here, at the latest when
+//!   this is dropped, with the bytes of body that the transport took;
+//! - after a loss of stored bytes nothing leaves that may have been read since.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -23,6 +25,7 @@ use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 
+use crate::message::losses::Mark;
 use crate::net::{Ended, Handler, Outcome};
 
 /// Parts of one vectored write.
@@ -39,6 +42,8 @@ pub(super) struct Outgoing<H: Handler> {
     queued: Total,
     written: Total,
     unflushed: bool,
+    /// Set before the first of the requests whose responses are open.
+    mark: Mark,
 }
 
 /// A piece of what waits.
@@ -75,6 +80,7 @@ impl<H: Handler> Outgoing<H> {
             queued: Total::default(),
             written: Total::default(),
             unflushed: false,
+            mark: Mark::now(),
         }
     }
 
@@ -95,6 +101,14 @@ impl<H: Handler> Outgoing<H> {
     /// Bytes that the transport took since the connection began.
     pub(super) fn written(&self) -> u64 {
         self.written.all
+    }
+
+    /// A request is handed on next: what is stored is vouched for from here on, unless an earlier
+    /// response still waits.
+    pub(super) fn mark(&mut self) {
+        if self.parts.is_empty() && self.open.is_empty() && !self.unflushed {
+            self.mark = Mark::now();
+        }
     }
 
     /// Begins the response of an exchange.
@@ -143,6 +157,7 @@ impl<H: Handler> Outgoing<H> {
         IO: AsyncWrite + Unpin,
     {
         while !self.parts.is_empty() {
+            self.check_mark()?;
             let slices: SmallVec<[IoSlice<'_>; SLICES_MAX]> = self.slices().collect();
             let written = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices))?;
             drop(slices);
@@ -153,10 +168,17 @@ impl<H: Handler> Outgoing<H> {
             self.advance(written);
         }
         if self.unflushed {
+            self.check_mark()?;
             ready!(Pin::new(io).poll_flush(cx))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Looks at the mark, which over TLS is after the transport has read the bytes of the last
+    /// write, and before it sends them.
+    fn check_mark(&self) -> io::Result<()> {
+        if self.mark.holds() { Ok(()) } else { Err(io::Error::other("stored bytes were lost")) }
     }
 
     /// Gives memory back. Only while nothing waits.
@@ -230,6 +252,7 @@ impl<H: Handler> Drop for Outgoing<H> {
             let body_bytes = self.written.body.min(body_end).saturating_sub(body_start);
             let outcome = match end {
                 Some((_, Outcome::Truncated)) => Outcome::Truncated,
+                _ if !self.mark.holds() => Outcome::Truncated,
                 _ => Outcome::ClientGone,
             };
             self.handler.ended(exchange, Ended { body_bytes, outcome });

@@ -162,7 +162,7 @@ where
     }
 
     /// Moves what can be moved. Ready if the connection cannot go on: [`End::Cut`] past the
-    /// deadline, [`End::Gone`] if the client is to blame.
+    /// deadline, [`End::Gone`] if the client is to blame, [`End::Broken`] if writing fails.
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.poll_input(cx).is_ready() {
             return Poll::Ready(End::Gone);
@@ -233,7 +233,7 @@ where
         match self.out.poll_write(&mut self.io, cx) {
             Poll::Ready(written) => {
                 self.patience.stop_taking();
-                Poll::Ready(written.map_err(|_| End::Gone))
+                Poll::Ready(written.map_err(|_| End::Broken))
             }
             Poll::Pending => {
                 self.patience.wait_for_taking((self.out.written() - before) as usize);

@@ -126,6 +126,9 @@ where
 
     /// One round. False if there is nothing to do but wait.
     fn serve(&mut self, cx: &mut Context<'_>) -> Result<bool, Gone> {
+        if !self.unflushed {
+            self.session.mark();
+        }
         let mut progress = self.read(cx)?;
         if let Err(Error::Connection(code, detail)) = self.session.receive(&mut self.input) {
             self.session.fail(code, detail);
@@ -157,6 +160,7 @@ where
         // A stream that was reset may have ended without a byte to write.
         self.session.written(0);
         while !self.session.output.is_empty() {
+            self.check()?;
             let mut slices = [IoSlice::new(&[]); PIECES];
             let count = self.session.output.slices(&mut slices);
             let io = Pin::new(&mut self.io);
@@ -173,10 +177,19 @@ where
                 Poll::Pending => return Ok(progress),
             }
         }
-        if self.unflushed && Pin::new(&mut self.io).poll_flush(cx).map_err(|_| Gone)?.is_ready() {
-            self.unflushed = false;
+        if self.unflushed {
+            self.check()?;
+            if Pin::new(&mut self.io).poll_flush(cx).map_err(|_| Gone)?.is_ready() {
+                self.unflushed = false;
+            }
         }
         Ok(progress)
+    }
+
+    /// Stored bytes that were lost must not leave. Over TLS this looks after the transport has read
+    /// the bytes of the last write, and before it sends them.
+    fn check(&self) -> Result<(), Gone> {
+        if self.session.is_intact() { Ok(()) } else { Err(Gone) }
     }
 
     fn close(&mut self) {

@@ -8,10 +8,24 @@ use super::hpack::{put_field, put_status};
 use super::output::seal_headers;
 use super::session::{Session, schedule};
 use super::streams::{Next, RequestSide, ResponseSide, Sending, Stream, Turn};
+use crate::message::losses::Mark;
 use crate::message::{Body, Response};
 use crate::net::{Ended, Handler, Outcome, Reply};
 
 impl<H: Handler> Session<H> {
+    /// Requests may be handed on next: what is stored is vouched for from here on, unless something
+    /// is under way.
+    pub(super) fn mark(&mut self) {
+        if self.streams.is_empty() && self.output.is_empty() {
+            self.mark = Mark::now();
+        }
+    }
+
+    /// Whether what waits, and what the transport took last, is as it was stored.
+    pub(super) fn is_intact(&self) -> bool {
+        self.mark.holds()
+    }
+
     /// Sends a reply: at once and whole if it is small and nothing holds it up.
     pub(super) fn respond(&mut self, side: RequestSide, reply: Reply<H::Exchange>) {
         let Reply { mut response, exchange } = reply;

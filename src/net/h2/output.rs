@@ -143,14 +143,15 @@ impl<X> Output<X> {
         }
     }
 
-    /// The connection is lost: hands out what is left, with what its client did get.
-    pub(super) fn abandon(&mut self, mut done: impl FnMut(X, Ended)) {
+    /// The connection is lost: hands out what is left, with what its client did get. What is not
+    /// wholly written ends with `outcome`.
+    pub(super) fn abandon(&mut self, outcome: Outcome, mut done: impl FnMut(X, Ended)) {
         for finished in std::mem::take(&mut self.finished) {
             let unwritten = self.unwritten(finished.stream);
             let mut ended = finished.ended;
             ended.body_bytes -= unwritten;
             if ended.outcome == Outcome::Complete && finished.end > self.written {
-                ended.outcome = Outcome::ClientGone;
+                ended.outcome = outcome;
             }
             done(finished.exchange, ended);
         }
@@ -287,7 +288,7 @@ mod tests {
             let mut output = filled();
             let mut done = Vec::new();
             output.advance(written, |_, _| panic!("nothing is complete"));
-            output.abandon(|exchange, ended| {
+            output.abandon(Outcome::ClientGone, |exchange, ended| {
                 done.push((exchange, ended.body_bytes, ended.outcome));
             });
             assert_eq!(done, expected, "{written}");

@@ -26,6 +26,7 @@ use super::hpack::{self, Decoder, Encoder};
 use super::output::Output;
 use super::schedule::Schedule;
 use super::streams::{ResponseSide, Stream};
+use crate::message::losses::Mark;
 use crate::message::{FieldBlock, Peer};
 use crate::net::ready::Ready;
 use crate::net::request_head::FieldList;
@@ -83,6 +84,8 @@ pub(super) struct Session<H: Handler> {
     /// The time of the present poll.
     pub(super) now: Instant,
     pub(super) output: Output<H::Exchange>,
+    /// Set before the first of the requests whose responses are open.
+    pub(super) mark: Mark,
     pub(super) opening: Opening,
     pub(super) goaway: Goaway,
     pub(super) decoder: Decoder,
@@ -127,6 +130,7 @@ impl<H: Handler> Session<H> {
             alt_svc: alt_svc.map(FieldBlock::from_lines).unwrap_or_default(),
             now,
             output: Output::new(),
+            mark: Mark::now(),
             opening: Opening::Preface,
             goaway: Goaway::None,
             decoder: Decoder::new(hpack::DEFAULT_SIZE),
@@ -459,11 +463,12 @@ impl<H: Handler> Session<H> {
 impl<H: Handler> Drop for Session<H> {
     /// Every exchange ends, also when the connection is cut off or its task is cancelled.
     fn drop(&mut self) {
+        let outcome = if self.is_intact() { Outcome::ClientGone } else { Outcome::Truncated };
         while let Some((&id, _)) = self.streams.first_key_value() {
-            self.remove(id, Outcome::ClientGone);
+            self.remove(id, outcome);
         }
         let handler = &self.handler;
-        self.output.abandon(|exchange, ended| handler.ended(exchange, ended));
+        self.output.abandon(outcome, |exchange, ended| handler.ended(exchange, ended));
     }
 }
 

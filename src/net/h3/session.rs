@@ -15,6 +15,7 @@ use super::frame::{self, kind};
 use super::head::SectionReader;
 use super::stream::{Stream, Turn, Waits};
 use crate::message::Peer;
+use crate::message::losses::Mark;
 use crate::net::pace::Pace;
 use crate::net::quic;
 use crate::net::ready::Ready;
@@ -55,6 +56,8 @@ pub(in crate::net) struct Session<H: Handler, G> {
     waiting: usize,
     pace: Option<Pace>,
     last_active: Instant,
+    /// Set before the first of the requests whose responses are not acknowledged.
+    mark: Mark,
     /// When time has to be looked at; never later than needed.
     look_at: Instant,
     _guard: G,
@@ -108,6 +111,7 @@ impl<H: Handler, G> Session<H, G> {
             waiting: 0,
             pace: None,
             last_active: now,
+            mark: Mark::now(),
             _guard: guard,
         }
     }
@@ -115,6 +119,9 @@ impl<H: Handler, G> Session<H, G> {
     fn drive_all(&mut self, transport: &mut Connection, now: Instant) -> Result<(), Failure> {
         if self.own_control.is_none() {
             self.open_control(transport, now)?;
+        }
+        if self.is_quiet(transport) {
+            self.mark = Mark::now();
         }
         self.flush_control(transport)?;
         while let Some(id) = transport.streams().accept(Dir::Uni) {
@@ -372,11 +379,15 @@ impl<H: Handler, G> Session<H, G> {
             self.write_goaway(self.next, transport)?;
             self.going = Going::Last(self.next);
         }
-        let quiet = self.streams.is_empty() && transport.streams().send_streams() <= OWN_STREAMS;
-        if quiet && matches!(self.going, Going::Last(_)) {
+        if matches!(self.going, Going::Last(_)) && self.is_quiet(transport) {
             return Err(Failure::Connection(Code::NO_ERROR));
         }
         Ok(())
+    }
+
+    /// Whether every response is acknowledged.
+    fn is_quiet(&self, transport: &mut Connection) -> bool {
+        self.streams.is_empty() && transport.streams().send_streams() <= OWN_STREAMS
     }
 
     fn write_goaway(&mut self, index: u64, transport: &mut Connection) -> Result<(), Failure> {
@@ -391,6 +402,7 @@ impl<H: Handler, G> Session<H, G> {
 
 impl<H: Handler, G> quic::Session for Session<H, G> {
     const NO_ERROR: VarInt = Code::NO_ERROR.value();
+    const INTERNAL_ERROR: VarInt = Code::INTERNAL_ERROR.value();
 
     fn event(&mut self, event: StreamEvent) {
         match event {
@@ -414,6 +426,10 @@ impl<H: Handler, G> quic::Session for Session<H, G> {
         }
     }
 
+    fn mark(&self) -> Mark {
+        self.mark
+    }
+
     fn deadline(&self) -> Option<Instant> {
         Some(self.look_at)
     }
@@ -427,8 +443,9 @@ impl<H: Handler, G> quic::Session for Session<H, G> {
 
 impl<H: Handler, G> Drop for Session<H, G> {
     fn drop(&mut self) {
+        let outcome = if self.mark.holds() { Outcome::ClientGone } else { Outcome::Truncated };
         for slot in std::mem::take(&mut self.streams).into_values() {
-            slot.stream.abandon(&*self.handler, Outcome::ClientGone);
+            slot.stream.abandon(&*self.handler, outcome);
         }
     }
 }

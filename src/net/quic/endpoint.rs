@@ -319,6 +319,11 @@ impl<S: Sessions> Endpoint<S> {
             let Some(transmit) = machine.poll_transmit(now, segments, &mut self.packets) else {
                 return;
             };
+            // The packets hold what was read of stored bodies just now.
+            if connection.session.as_ref().is_some_and(|session| !session.mark().holds()) {
+                connection.cut(now);
+                continue;
+            }
             if !self.socket.send(&transmit, &self.packets) {
                 self.stalled = Some((transmit, std::mem::take(&mut self.packets)));
             }
@@ -420,6 +425,12 @@ impl<T: Session> Connection<T> {
             self.session = None;
             self.handshake = false;
         }
+    }
+
+    /// Stored bytes were lost that may be under way: nothing more of them is sent, only the close.
+    fn cut(&mut self, now: Instant) {
+        self.machine.close(now, T::INTERNAL_ERROR, Bytes::new());
+        self.session = None;
     }
 
     /// Lets the send window follow the congestion window: bytes in flight are not queued, they are

@@ -39,10 +39,15 @@ use quinn_proto::VarInt;
 pub use config::{ConfigError, Quic};
 pub(super) use endpoint::Endpoint;
 
+use crate::message::losses::Mark;
+
 /// What speaks over one connection. Dropped when the connection is closed or lost.
 pub(super) trait Session {
     /// The code of a close that is nobody's fault.
     const NO_ERROR: VarInt;
+
+    /// The code of a close that is our fault.
+    const INTERNAL_ERROR: VarInt;
 
     /// Something became of a stream. Only notes it; [`drive`](Self::drive) follows.
     fn event(&mut self, event: quinn_proto::StreamEvent);
@@ -55,6 +60,10 @@ pub(super) trait Session {
         cx: &mut Context<'_>,
         now: Instant,
     );
+
+    /// Since when nothing may have been lost of what it gives to the transport, which reads it for
+    /// every packet, also for those that are repeated.
+    fn mark(&self) -> Mark;
 
     /// When to be driven though nothing happens. May be earlier than needed.
     fn deadline(&self) -> Option<Instant>;

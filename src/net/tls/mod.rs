@@ -2,6 +2,7 @@
 
 mod certificates;
 mod load;
+mod stream;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -13,10 +14,11 @@ use rustls::server::{Acceptor, ServerSessionMemoryCache};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 pub use self::certificates::Certificates;
 pub use self::load::{CertificateFiles, TlsFault};
+pub(super) use self::stream::TlsStream;
+use self::stream::Valve;
 use super::preface::Version;
 
 /// Sessions of clients that take no ticket; each has a few hundred bytes.
@@ -93,7 +95,7 @@ impl ServerTls {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+        let mut start = LazyConfigAcceptor::new(Acceptor::default(), Valve::open(io)).await?;
         // rustls can only say access_denied, which tells the user of a browser nothing.
         if !self.certificates.know(start.client_hello().server_name()) {
             start.io.write_all(&UNRECOGNIZED_NAME).await?;
@@ -106,7 +108,7 @@ impl ServerTls {
             Some(b"h2") => Version::Http2,
             _ => Version::Http1,
         };
-        Ok((stream, version))
+        Ok((TlsStream::new(stream), version))
     }
 }
 

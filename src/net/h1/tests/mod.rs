@@ -2,6 +2,7 @@
 
 mod curl;
 mod lifetime;
+mod losses;
 mod requests;
 mod responses;
 mod split;

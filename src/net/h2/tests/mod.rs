@@ -6,6 +6,7 @@
 mod abuse;
 mod bodies;
 mod clients;
+mod losses;
 mod protocol;
 mod split;
 
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 
 use super::frame::{self, Code, FrameHead, HEAD, PREFACE, flag, kind, setting};
 use super::hpack::{self, Decoder};
+use crate::message::losses::alone::LosingBody;
 use crate::message::{
     Body, BodyError, BodyErrorKind, BodyStream, FieldBlock, Peer, Piece, Protocol, Request,
     Response, Scheme, push_field,
@@ -95,6 +97,7 @@ impl Scripted {
             "/broken" => response(None, steps(vec![data("abc"), broken()])),
             "/short" => response(Some(9), steps(vec![data("abc"), None])),
             "/long" => response(Some(4), steps(vec![data("abc"), data("def"), None])),
+            "/lost" => response(None, Body::Stream(Box::new(LosingBody::default()))),
             "/stalled" => response(None, steps(vec![data("abc")])),
             _ => {
                 let length = path.trim_start_matches('/').parse().unwrap_or(5);

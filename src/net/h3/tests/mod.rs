@@ -2,6 +2,7 @@
 
 mod foreign;
 mod hostile;
+mod losses;
 mod parsers;
 mod support;
 

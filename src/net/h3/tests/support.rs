@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Mutex, Notify};
 
+use crate::message::losses::alone::LosingBody;
 use crate::message::{
     Body, BodyError, BodyErrorKind, BodyStream, Extra, FieldBlock, Peer, Piece, Request, Response,
     push_field,
@@ -202,6 +203,7 @@ impl Handler for Paths {
             "long" => now(full(11), Some(10)),
             "broken" => now(pieces([Step::Data(b"some"), Step::Break]), None),
             "panic-in-body" => now(pieces([Step::Data(b"some"), Step::Panic]), None),
+            "lost" => now(Body::Stream(Box::new(LosingBody::default())), None),
             "endless" => now(Body::Stream(Box::new(Endless)), None),
             "held" => {
                 let held = Step::Wait(Arc::clone(&self.release));
