@@ -128,7 +128,9 @@ fn commands(body: &[u8]) -> Result<(Vec<PurgeCommand>, bool), Refused> {
 
 fn refused(refused: Refused) -> Problem {
     let status = match refused.fault {
-        PurgeFault::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        PurgeFault::Busy | PurgeFault::Journal(_) | PurgeFault::JournalLate => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         PurgeFault::OtherScope(_) => StatusCode::FORBIDDEN,
         PurgeFault::UnknownHost(_) => StatusCode::NOT_FOUND,
         PurgeFault::OtherSite { .. } | PurgeFault::Unsupported(_) => {

@@ -10,7 +10,7 @@ use crate::config::secret::{Secret, TokenHash};
 use crate::config::token::TokenRole;
 use crate::message::{Fields, Protocol, Scheme};
 use crate::proxy::{Parts, ProxyConfig, Routing, Served};
-use crate::purge::{EventLoops, PurgerParts};
+use crate::purge::{EventLoops, Journal, PurgerParts};
 use crate::site::SiteTable;
 use crate::store::{Store, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, AccessLog, Format, Target};
@@ -60,10 +60,15 @@ fn proxy(metrics: &Arc<Metrics>) -> Arc<Proxy> {
 
 /// A door of a node that serves, with the given tokens.
 fn door(tokens: Vec<Token>) -> AdminDoor {
+    door_with(tokens, None)
+}
+
+fn door_with(tokens: Vec<Token>, journal: Option<Journal>) -> AdminDoor {
     let metrics = Arc::new(Metrics::new(&Served::NAMES));
     let proxy = proxy(&metrics);
     let purger = Purger::new(PurgerParts {
         store: proxy.store().clone(),
+        journal,
         resolve: resolve_by(&proxy),
         barrier: Box::new(EventLoops::new(Vec::new())),
         metrics: metrics.clone(),
@@ -289,6 +294,19 @@ async fn purges_that_cannot_be_are_refused() {
     assert!(detail.starts_with("body: expected a JSON object or a list of them: EOF"), "{detail}");
     let large = told(&door, post(" ".repeat((1 << 20) + 1))).await;
     assert_eq!(large.status, 413);
+    assert_eq!(door.0.parts.purger.head(), 0);
+}
+
+#[tokio::test]
+async fn a_purge_that_cannot_be_journaled_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(&folder.path().join("purges.journal"), 64).unwrap().0;
+    journal.break_writes();
+    let door = door_with(Vec::new(), Some(journal));
+    let refused = purge(&door, "/v1/purges?wait=true", url("shop.example")).await;
+    assert_eq!(refused.status, 503);
+    let detail = refused.detail();
+    assert!(detail.ends_with("cannot be written: Bad file descriptor (os error 9)"), "{detail}");
     assert_eq!(door.0.parts.purger.head(), 0);
 }
 

@@ -86,6 +86,16 @@ impl UrlKey {
     pub fn exact(host: &[u8], path: &[u8], query: Option<&[u8]>) -> Self {
         Self(CacheKey::new(u64::MAX, host, path, query, b"exact"))
     }
+
+    /// The key of a digest that was [`Self::as_u128`].
+    pub fn from_u128(digest: u128) -> Self {
+        Self(CacheKey(digest))
+    }
+
+    /// The digest as a number, for a journal.
+    pub fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
 }
 
 impl Hash for UrlKey {

@@ -9,7 +9,7 @@ use crate::object::PurgeUrlError;
 /// Purges in one request, at most.
 pub const BATCH_MAX: usize = 1000;
 
-/// A request that purged nothing.
+/// A request that purged nothing, as far as its fault does not say otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// The entry's place, where the request was a list.
@@ -38,8 +38,8 @@ impl From<PurgeFault> for Refused {
 /// What is wrong with a purge. Each text begins with the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PurgeFault {
-    /// So many purges wait that no more are taken.
-    #[error("purges: too many wait for the event loops; expected a retry later")]
+    /// So many purges wait, for the journal or the event loops, that no more are taken.
+    #[error("purges: too many wait to be carried out; expected a retry later")]
     Busy,
     /// None, or too many at once.
     #[error("purges: expected 1 to {BATCH_MAX} of them, found {found}")]
@@ -57,6 +57,13 @@ pub enum PurgeFault {
         /// What was there, as JSON.
         found: String,
     },
+    /// The journal failed, which says how.
+    #[error("purges: none was carried out: {0}")]
+    Journal(String),
+    /// The journal has not answered in time. The only fault that leaves open what becomes of the
+    /// purges.
+    #[error("purges: the journal does not answer; they may yet be carried out, expected a retry")]
+    JournalLate,
     /// What came is no JSON.
     #[error("body: expected a JSON object or a list of them: {0}")]
     Json(String),

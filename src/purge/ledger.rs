@@ -1,10 +1,12 @@
-//! The recent purges, and those that some event loop may not have seen yet.
+//! The recent purges, those that some event loop may not have seen yet, and those that the journal
+//! does not hold yet.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::PurgeCommand;
+use super::commit::Accepted;
 use crate::object::Sequence;
 
 /// What became of one purge.
@@ -39,6 +41,10 @@ pub(super) struct Ledger {
     pub(super) pending: Vec<Arc<Receipt>>,
     /// Whether somebody carries what is pending through the barrier.
     pub(super) is_carried: bool,
+    /// For the journal, in the order in which they came.
+    pub(super) accepted: Vec<Accepted>,
+    /// Whether somebody journals what is accepted.
+    pub(super) is_recorded: bool,
 }
 
 impl Ledger {
@@ -48,7 +54,15 @@ impl Ledger {
             recent_max: recent_max.max(1),
             pending: Vec::new(),
             is_carried: false,
+            accepted: Vec::new(),
+            is_recorded: false,
         }
+    }
+
+    /// Purges that wait, for the journal or for the event loops.
+    pub(super) fn waiting(&self) -> usize {
+        let accepted = self.accepted.iter().map(|accepted| accepted.batch.purges.len());
+        accepted.sum::<usize>() + self.pending.len()
     }
 
     pub(super) fn add(&mut self, receipt: Arc<Receipt>) {

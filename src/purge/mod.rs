@@ -4,25 +4,31 @@
 //! is told by a function from above, for the sites are not known here.
 //!
 //! ```text
-//!  purge ── resolve all ── publish: rule, head ──► Ledger (pending) ──► barrier: every event loop
-//!           or refuse                              and recent           has turned ──► acknowledge
+//!  purge ── resolve all ── journal ── publish: rule, head ──► Ledger (pending) ──► barrier: every
+//!           or refuse      or refuse                          and recent           event loop has
+//!                                                                                  turned
+//!                                                                                  ──► acknowledge
 //! ```
 //!
 //! Invariants: a list of purges is carried out whole or not at all; a purge is acknowledged only
-//! when every event loop judges by it; what waits and what is remembered is bounded.
+//! when the journal holds it and every event loop judges by it; what waits and what is remembered
+//! is bounded.
 //!
-//! The log lives in memory, as the store does: nothing that a rule could cover survives a restart,
-//! so each start begins a log of a new identity.
+//! A node whose stored responses survive a restart keeps a journal, so that its purges do too. Where
+//! all is in memory nothing that a rule could cover survives, so there is none, and each start
+//! begins a log of a new identity.
 
 mod barrier;
 mod command;
+mod commit;
 mod fault;
+mod journal;
 mod ledger;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -32,8 +38,10 @@ use tokio::time::timeout;
 pub use barrier::{Barrier, EventLoops};
 pub use command::PurgeCommand;
 pub use fault::{BATCH_MAX, PurgeFault, Refused};
+pub use journal::{Journal, JournalError, Restored};
 pub use ledger::Receipt;
 
+use self::commit::Batch;
 use self::ledger::Ledger;
 use crate::object::{PurgeUrl, UrlKey};
 use crate::store::Store;
@@ -53,8 +61,10 @@ pub type Resolve = Box<dyn Fn(&PurgeUrl) -> Option<Named> + Send + Sync>;
 
 /// The parts of a [`Purger`].
 pub struct PurgerParts {
-    /// Holds the rules.
+    /// Holds the rules; those of the journal are restored.
     pub store: Arc<Store>,
+    /// Where purges are made durable; none where nothing stored survives a restart.
+    pub journal: Option<Journal>,
     /// What a URL names.
     pub resolve: Resolve,
     /// The event loops.
@@ -86,18 +96,30 @@ pub struct Asked {
 pub struct Purger {
     parts: PurgerParts,
     log: String,
+    /// Used by one task at a time, on threads that may block.
+    journal: Option<Arc<Mutex<Journal>>>,
     ledger: Mutex<Ledger>,
     /// The number up to which every event loop judges by the purges.
     applied: watch::Sender<u64>,
 }
 
 impl Purger {
-    /// A purger with a log of a new identity.
-    pub fn new(parts: PurgerParts) -> Arc<Self> {
+    /// A purger that goes on with the journal's log, or begins one of a new identity.
+    ///
+    /// # Panics
+    /// If the store's rules are not those that the journal was opened with.
+    pub fn new(mut parts: PurgerParts) -> Arc<Self> {
+        let journal = parts.journal.take();
+        let head = parts.store.rules().head().number;
+        if let Some(journal) = &journal {
+            assert_eq!(journal.head(), head, "the journal's rules are restored first");
+        }
+        let identity = journal.as_ref().map_or_else(|| fastrand::u128(..), Journal::identity);
         Arc::new(Self {
-            log: format!("{:032x}", fastrand::u128(..)),
+            log: format!("{identity:032x}"),
+            journal: journal.map(|journal| Arc::new(Mutex::new(journal))),
             ledger: Mutex::new(Ledger::new(parts.recent_max)),
-            applied: watch::Sender::new(parts.store.rules().head().number),
+            applied: watch::Sender::new(head),
             parts,
         })
     }
@@ -118,12 +140,12 @@ impl Purger {
     }
 
     /// Purges, and waits up to `patience` until that has come through. What is still pending then
-    /// goes on.
+    /// goes on. The wait for the journal is apart: there is no receipt before it.
     ///
-    /// Cancel safe: what was published is carried through whoever waits. Runs on a runtime.
+    /// Cancel safe: what was accepted is carried through whoever waits. Runs on a runtime.
     ///
     /// # Errors
-    /// The first purge that cannot be carried out; none is then.
+    /// The first purge that cannot be carried out, or what keeps all from it; none is then.
     pub async fn purge(
         self: &Arc<Self>,
         commands: Vec<PurgeCommand>,
@@ -131,7 +153,8 @@ impl Purger {
         patience: Duration,
     ) -> Result<Vec<Arc<Receipt>>, Refused> {
         let named = self.resolve(&commands, &asked)?;
-        let receipts = self.publish(commands, &named, &asked)?;
+        let purges = commands.into_iter().zip(named).collect();
+        let receipts = self.accept(Batch { purges, asked }).await?;
         let last = receipts.last().map_or(0, |receipt| receipt.sequence.number);
         let mut applied = self.applied.subscribe();
         // Too late is told by the receipts: they are pending.
@@ -178,37 +201,6 @@ impl Purger {
             }
             _ => Ok(named),
         }
-    }
-
-    /// Publishes all rules in one go, so that receipts stand in the order of the log.
-    fn publish(
-        self: &Arc<Self>,
-        commands: Vec<PurgeCommand>,
-        named: &[Named],
-        asked: &Asked,
-    ) -> Result<Vec<Arc<Receipt>>, Refused> {
-        let mut ledger = self.ledger.lock();
-        if ledger.pending.len() + commands.len() > self.parts.pending_max.max(BATCH_MAX) {
-            return Err(PurgeFault::Busy.into());
-        }
-        let publish = |(command, named): (PurgeCommand, &Named)| {
-            let receipt = Arc::new(Receipt {
-                sequence: self.parts.store.rules().publish(named.key, command.kind),
-                command,
-                site: named.site,
-                by: asked.by.clone(),
-                at: asked.at,
-                since: asked.since,
-                applied: OnceLock::new(),
-            });
-            ledger.add(receipt.clone());
-            receipt
-        };
-        let receipts = commands.into_iter().zip(named).map(publish).collect();
-        if !std::mem::replace(&mut ledger.is_carried, true) {
-            tokio::spawn(self.clone().carry());
-        }
-        Ok(receipts)
     }
 
     /// Carries what is pending through the barrier, all that has gathered at a time, until nothing

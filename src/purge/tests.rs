@@ -3,11 +3,16 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::FutureExt;
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::object::{PurgeState, Purged, Sequence};
 use crate::store::StoreLimits;
+
+const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 4, rules: 64 };
 
 /// Passes once for each permit.
 #[derive(Clone)]
@@ -25,6 +30,24 @@ impl Barrier for Gate {
 }
 
 fn purger(permits: usize, recent_max: usize) -> (Arc<Purger>, Gate) {
+    purger_on(permits, recent_max, Store::new(LIMITS), None)
+}
+
+/// A purger on the journal of a folder, as after a start.
+fn started(folder: &TempDir) -> Arc<Purger> {
+    let path = folder.path().join("purges.journal");
+    let (journal, restored) = Journal::open(&path, LIMITS.rules).unwrap();
+    let store = Store::new(LIMITS);
+    store.rules().restore(restored.head, restored.rules, restored.everything);
+    purger_on(9999, 9, store, Some(journal)).0
+}
+
+fn purger_on(
+    permits: usize,
+    recent_max: usize,
+    store: Store,
+    journal: Option<Journal>,
+) -> (Arc<Purger>, Gate) {
     let gate = Gate { permits: Arc::new(Semaphore::new(permits)), asked: Arc::default() };
     let resolve = |url: &PurgeUrl| {
         let key = UrlKey::any_query(url.host.as_bytes(), url.target.as_bytes());
@@ -36,7 +59,8 @@ fn purger(permits: usize, recent_max: usize) -> (Arc<Purger>, Gate) {
         Some(Named { key, site })
     };
     let purger = Purger::new(PurgerParts {
-        store: Arc::new(Store::new(StoreLimits { memory: 1 << 20, variants: 4, rules: 64 })),
+        store: Arc::new(store),
+        journal,
         resolve: Box::new(resolve),
         barrier: Box::new(gate.clone()),
         metrics: Arc::new(Metrics::new(&["hit"])),
@@ -152,6 +176,125 @@ async fn recent_receipts_are_paged_and_bounded() {
     assert_eq!(numbers(u64::MAX, 1, "shop"), (vec![5], true));
     assert!(purger.receipt(2).is_none());
     assert_eq!(purger.receipt(3).unwrap().site, "shop");
+}
+
+fn url(path: &str) -> PurgeCommand {
+    let value = format!("https://shop.example{path}");
+    PurgeCommand::from_json(&json!({"kind": "url", "value": value})).unwrap()
+}
+
+/// How far purges cover what was fetched at `since`.
+fn state(purger: &Purger, since: u64, path: &str) -> PurgeState {
+    let urls = [UrlKey::any_query(b"shop.example", path.as_bytes()); 2];
+    purger.parts.store.rules().state_since(Sequence { number: since }, || urls)
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_a_rule_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let before = started(&folder);
+    let receipts = before.purge(vec![url("/a"), url("/b")], asked(), LONG).await.unwrap();
+    assert!(receipts.iter().all(|receipt| receipt.applied().is_some()));
+    let log = before.log().to_owned();
+    drop(before);
+    let after = started(&folder);
+    assert_eq!((after.log(), after.head(), after.position()), (log.as_str(), 2, 2));
+    assert_eq!(state(&after, 0, "/a"), PurgeState::Hard);
+    assert_eq!(state(&after, 1, "/b"), PurgeState::Hard);
+    assert_eq!(state(&after, 1, "/a"), PurgeState::Clean);
+    let next = after.purge(vec![url("/a")], asked(), LONG).await.unwrap();
+    assert_eq!(next[0].sequence.number, 3);
+    assert_eq!(state(&after, 2, "/a"), PurgeState::Hard);
+}
+
+#[tokio::test]
+async fn a_table_that_ran_over_is_the_same_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let before = started(&folder);
+    // One purge at a time, so that the journal is compacted on the way.
+    for number in 0..200 {
+        before.purge(vec![url(&format!("/{number}"))], asked(), LONG).await.unwrap();
+    }
+    let after = started(&folder);
+    assert_eq!(after.head(), 200);
+    let everything = |purger: &Purger| purger.parts.store.rules().snapshot().2;
+    assert_eq!(
+        (everything(&after), everything(&before)),
+        (Purged { hard: 192, soft: 0 }, everything(&after))
+    );
+    for number in 0..200 {
+        assert_eq!(state(&after, number, &format!("/{number}")), PurgeState::Hard);
+    }
+    let length = std::fs::metadata(folder.path().join("purges.journal")).unwrap().len();
+    assert!(length <= 129 * 64, "{length}");
+}
+
+#[tokio::test]
+async fn without_the_journal_nothing_is_purged() {
+    let folder = TempDir::new().unwrap();
+    let purger = started(&folder);
+    let journal = purger.journal.clone().unwrap();
+    let file = journal.lock().break_writes();
+    let list = vec![url("/a"), url("/b")];
+    let refused = purger.purge(list.clone(), asked(), LONG).await.unwrap_err().to_string();
+    let expected = "cannot be written: Bad file descriptor (os error 9)";
+    assert!(refused.starts_with("purges: none was carried out: the purge journal"), "{refused}");
+    assert!(refused.ends_with(expected), "{refused}");
+    assert_eq!((purger.head(), purger.position()), (0, 0));
+    assert_eq!(state(&purger, 0, "/a"), PurgeState::Clean);
+    assert!(!purger.recent(u64::MAX, 9, |_| true).1);
+    journal.lock().mend_writes(file);
+    let receipts = purger.purge(list, asked(), LONG).await.unwrap();
+    assert_eq!(receipts.iter().map(|receipt| receipt.sequence.number).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(started(&folder).head(), 2);
+}
+
+#[tokio::test]
+async fn purges_of_many_are_numbered_in_one_order() {
+    let folder = TempDir::new().unwrap();
+    let purger = started(&folder);
+    let ask = |number: usize| {
+        let purger = purger.clone();
+        async move {
+            let list = vec![url(&format!("/{number}")), url("/same")];
+            purger.purge(list, asked(), LONG).await.unwrap()
+        }
+    };
+    let asked: Vec<_> = (0..20).map(|number| tokio::spawn(ask(number))).collect();
+    let mut firsts = Vec::new();
+    for task in asked {
+        let receipts = task.await.unwrap();
+        let first = receipts[0].sequence.number;
+        assert_eq!(receipts[1].sequence.number, first + 1, "a list stays together");
+        firsts.push(first);
+    }
+    firsts.sort_unstable();
+    assert_eq!(firsts, (1..40).step_by(2).collect::<Vec<_>>());
+    assert_eq!(started(&folder).head(), 40);
+}
+
+#[tokio::test]
+async fn who_leaves_has_purged_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let purger = started(&folder);
+    let left = purger.purge(vec![url("/a")], asked(), LONG).now_or_never();
+    assert!(left.is_none() && purger.head() == 0);
+    let mut applied = purger.applied.subscribe();
+    applied.wait_for(|number| *number == 1).await.unwrap();
+    assert_eq!(state(&purger, 0, "/a"), PurgeState::Hard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_hangs_is_waited_for_so_long() {
+    let folder = TempDir::new().unwrap();
+    let purger = started(&folder);
+    // Its turn has come, and does not end.
+    purger.ledger.lock().is_recorded = true;
+    let late = purger.purge(vec![url("/a")], asked(), LONG).await.unwrap_err();
+    assert_eq!(late.fault, PurgeFault::JournalLate);
+    let full = vec![url("/a"); BATCH_MAX];
+    let busy = purger.purge(full, asked(), LONG).await.unwrap_err();
+    assert_eq!(busy.fault, PurgeFault::Busy, "what waits for the journal is bounded");
 }
 
 #[test]

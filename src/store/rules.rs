@@ -44,17 +44,37 @@ impl Rules {
         Sequence { number: self.head.load(Ordering::Acquire) }
     }
 
-    /// Adds a purge as the next entry, and returns its sequence.
-    pub fn publish(&self, url: UrlKey, kind: PurgeKind) -> Sequence {
+    /// Adds the purge `number`, which is above the head.
+    pub fn publish(&self, url: UrlKey, kind: PurgeKind, number: u64) {
         let mut table = self.table.write();
-        let number = self.head.load(Ordering::Acquire) + 1;
-        if table.urls.len() >= self.bound && !table.urls.contains_key(&url) {
-            let everything = table.everything;
-            table.everything = table.urls.drain().fold(everything, |all, (_, rule)| all.or(rule));
-        }
-        table.urls.entry(url).or_default().raise(kind, number);
+        debug_assert!(number > self.head.load(Ordering::Acquire), "purges are published in order");
+        let mut rule = Purged::default();
+        rule.raise(kind, number);
+        table.raise(url, rule, self.bound);
         self.head.store(number, Ordering::Release);
-        Sequence { number }
+    }
+
+    /// Takes over what a journal kept: `rules` in the order in which they were published, the same
+    /// URL maybe more than once, and what covers `everything`. Before anything is looked up.
+    pub fn restore(
+        &self,
+        head: u64,
+        rules: impl IntoIterator<Item = (UrlKey, Purged)>,
+        everything: Purged,
+    ) {
+        let mut table = self.table.write();
+        *table = Table { everything, ..Table::default() };
+        for (url, rule) in rules {
+            table.raise(url, rule, self.bound);
+        }
+        self.head.store(head, Ordering::Release);
+    }
+
+    /// What [`Self::restore`] takes, as of one moment: head, rules, and what covers everything.
+    pub fn snapshot(&self) -> (u64, Vec<(UrlKey, Purged)>, Purged) {
+        let table = self.table.read();
+        let rules = table.urls.iter().map(|(url, rule)| (*url, *rule)).collect();
+        (self.head.load(Ordering::Acquire), rules, table.everything)
     }
 
     /// Whether a purge covers a response; `urls` names it, and is asked only where it must be.
@@ -92,6 +112,18 @@ impl Rules {
     }
 }
 
+impl Table {
+    /// Adds to the rule of `url`; makes room first if there are `bound` others.
+    fn raise(&mut self, url: UrlKey, rule: Purged, bound: usize) {
+        if self.urls.len() >= bound && !self.urls.contains_key(&url) {
+            let everything = self.everything;
+            self.everything = self.urls.drain().fold(everything, |all, (_, rule)| all.or(rule));
+        }
+        let known = self.urls.entry(url).or_default();
+        *known = known.or(rule);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,9 +140,8 @@ mod tests {
     fn a_rule_covers_what_was_fetched_before_it() {
         let rules = Rules::new(9);
         assert_eq!(state(&rules, 0, "/a"), PurgeState::Clean);
-        let first = rules.publish(urls("/a")[0], PurgeKind::Hard);
-        assert_eq!(first.number, 1);
-        assert_eq!(rules.head(), first);
+        rules.publish(urls("/a")[0], PurgeKind::Hard, 1);
+        assert_eq!(rules.head(), Sequence { number: 1 });
         assert_eq!(state(&rules, 0, "/a"), PurgeState::Hard);
         assert_eq!(state(&rules, 1, "/a"), PurgeState::Clean);
         assert_eq!(state(&rules, 0, "/b"), PurgeState::Clean);
@@ -119,8 +150,8 @@ mod tests {
     #[test]
     fn a_soft_rule_never_hides_a_hard_one() {
         let rules = Rules::new(9);
-        rules.publish(urls("/a")[0], PurgeKind::Hard);
-        rules.publish(urls("/a")[0], PurgeKind::Soft);
+        rules.publish(urls("/a")[0], PurgeKind::Hard, 1);
+        rules.publish(urls("/a")[0], PurgeKind::Soft, 2);
         assert_eq!(state(&rules, 0, "/a"), PurgeState::Hard);
         assert_eq!(state(&rules, 1, "/a"), PurgeState::Soft);
     }
@@ -128,13 +159,43 @@ mod tests {
     #[test]
     fn a_full_table_purges_more_and_never_less() {
         let rules = Rules::new(2);
-        rules.publish(urls("/a")[0], PurgeKind::Hard);
-        rules.publish(urls("/b")[0], PurgeKind::Soft);
-        rules.publish(urls("/c")[0], PurgeKind::Soft);
-        assert_eq!(state(&rules, 0, "/a"), PurgeState::Hard);
-        assert_eq!(state(&rules, 1, "/b"), PurgeState::Soft);
-        assert_eq!(state(&rules, 2, "/c"), PurgeState::Soft);
-        assert_eq!(state(&rules, 0, "/other"), PurgeState::Hard);
-        assert_eq!(state(&rules, 3, "/other"), PurgeState::Clean);
+        full(&rules);
+        assert_full(&rules);
+    }
+
+    #[test]
+    fn what_a_snapshot_holds_is_restored() {
+        let rules = Rules::new(2);
+        full(&rules);
+        let (head, kept, everything) = rules.snapshot();
+        assert_eq!((head, kept.len(), everything), (3, 1, Purged { hard: 1, soft: 2 }));
+        let restored = Rules::new(2);
+        restored.restore(head, kept, everything);
+        assert_full(&restored);
+        assert_eq!(restored.head(), rules.head());
+    }
+
+    #[test]
+    fn restored_rules_overflow_as_published_ones_do() {
+        let rule = |path, hard, soft| (urls(path)[0], Purged { hard, soft });
+        let rules = Rules::new(2);
+        let kept = [rule("/a", 1, 0), rule("/b", 0, 2), rule("/c", 0, 3)];
+        rules.restore(3, kept, Purged::default());
+        assert_full(&rules);
+    }
+
+    /// Three rules in a table of two.
+    fn full(rules: &Rules) {
+        rules.publish(urls("/a")[0], PurgeKind::Hard, 1);
+        rules.publish(urls("/b")[0], PurgeKind::Soft, 2);
+        rules.publish(urls("/c")[0], PurgeKind::Soft, 3);
+    }
+
+    fn assert_full(rules: &Rules) {
+        assert_eq!(state(rules, 0, "/a"), PurgeState::Hard);
+        assert_eq!(state(rules, 1, "/b"), PurgeState::Soft);
+        assert_eq!(state(rules, 2, "/c"), PurgeState::Soft);
+        assert_eq!(state(rules, 0, "/other"), PurgeState::Hard);
+        assert_eq!(state(rules, 3, "/other"), PurgeState::Clean);
     }
 }

@@ -121,12 +121,12 @@ fn a_judgement_is_remembered_until_the_next_purge() {
     let unasked = |stored: &Stored| store.rules().judge(&stored.head, || panic!("judged again"));
     let old = stored(0, "old");
     assert_eq!(unasked(&old), PurgeState::Clean);
-    store.rules().publish(url("/other"), PurgeKind::Hard);
+    store.rules().publish(url("/other"), PurgeKind::Hard, 1);
     assert_eq!(judge(&old), PurgeState::Clean);
     assert_eq!(unasked(&old), PurgeState::Clean);
-    store.rules().publish(url("/a"), PurgeKind::Soft);
+    store.rules().publish(url("/a"), PurgeKind::Soft, 2);
     assert_eq!(judge(&old), PurgeState::Soft);
-    store.rules().publish(url("/a"), PurgeKind::Hard);
+    store.rules().publish(url("/a"), PurgeKind::Hard, 3);
     assert_eq!(judge(&old), PurgeState::Hard);
     assert_eq!(judge(&old), PurgeState::Hard, "a purge is not forgotten");
     let new = stored(store.rules().head().number, "new");

@@ -85,9 +85,7 @@ impl Shaken {
             9 => self.purge(key, PurgeKind::Soft),
             10 => self.change(key),
             // Of something else, so that judgements are remembered and taken anew.
-            _ => {
-                self.store.rules().publish(UrlKey::any_query(b"h", b"/else"), PurgeKind::Hard);
-            }
+            _ => self.publish(UrlKey::any_query(b"h", b"/else"), PurgeKind::Hard),
         }
     }
 
@@ -179,10 +177,16 @@ impl Shaken {
 
     fn purge(&mut self, key: usize, kind: PurgeKind) {
         self.version[key] += 1;
-        self.store.rules().publish(urls(key)[self.rng.usize(..2)], kind);
+        let url = urls(key)[self.rng.usize(..2)];
+        self.publish(url, kind);
         if kind == PurgeKind::Hard {
             self.required[key] = self.version[key];
         }
+    }
+
+    fn publish(&self, url: UrlKey, kind: PurgeKind) {
+        let rules = self.store.rules();
+        rules.publish(url, kind, rules.head().number + 1);
     }
 
     /// An unsafe request that succeeded.

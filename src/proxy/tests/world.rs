@@ -114,7 +114,8 @@ impl World {
     pub(super) fn purge(&self, kind: PurgeKind, path: &str) {
         let url = PurgeUrl::parse(&format!("http://h{path}"), false).unwrap();
         let key = self.proxy.routing().sites.resolve(&url).unwrap();
-        self.proxy.store().rules().publish(key, kind);
+        let rules = self.proxy.store().rules();
+        rules.publish(key, kind, rules.head().number + 1);
     }
 }
 

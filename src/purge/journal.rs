@@ -1,0 +1,245 @@
+//! The journal of a node's purges: rules and position survive whatever ends the process.
+//!
+//! One file, drawn in `layout`. A purge is one record behind the last; purges that come together
+//! are one write and one sync. When the file holds twice the rules that a table can, it is replaced
+//! by a snapshot of them.
+//!
+//! ```text
+//!  open ─► read ──► whole ───► written over once more, synced ──► append … ──► is_long ─► compact
+//!             └───► damaged ─► set aside; empty, of a new identity ─┘ ▲                      │
+//!                                                                     └──────────────────────┘
+//! ```
+//!
+//! Invariants:
+//! - what [`Journal::append`] returned for is durable, and in the file that the next start finds:
+//!   a file gets its name only when it is synced, and takes records only when its name is;
+//! - what it failed for takes no number. Its records may yet be found by the next start if none came
+//!   to stand in their place: then more is purged, never less;
+//! - numbers within one identity have no gap. A file in which anything is not as it was written is
+//!   given up, identity and all, and with it whatever a store holds under that identity.
+//!
+//! A kill leaves no record torn, for none lies across two pages; the loss of power may tear what
+//! was not synced, and so costs what is stored at worst.
+
+mod layout;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufReader, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use self::layout::{Contents, Header, SLOT, encode_records};
+use crate::object::{PurgeKind, Purged, UrlKey};
+
+/// A file of purges, open for more. Its calls block: they are not for event loops.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    identity: u128,
+    head: u64,
+    /// Slots up to the last durable record.
+    slots: u64,
+    rules_max: u64,
+    /// Slots beyond which the file is to be compacted.
+    slots_max: u64,
+    /// Whether the folder surely names this file and no earlier one.
+    is_named: bool,
+}
+
+/// What a journal held when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// Identity of the log: what is stored under another is void.
+    pub identity: u128,
+    /// Number of the last purge.
+    pub head: u64,
+    /// What is purged, in the order of the log; the same URL maybe more than once.
+    pub rules: Vec<(UrlKey, Purged)>,
+    /// What covers every URL.
+    pub everything: Purged,
+}
+
+/// The file system failed a journal.
+#[derive(Debug, thiserror::Error)]
+#[error("the purge journal {} cannot be {act}: {source}", path.display())]
+pub struct JournalError {
+    path: PathBuf,
+    act: &'static str,
+    source: io::Error,
+}
+
+impl Journal {
+    /// Opens the journal at `path` in a folder that nobody else uses, or begins one. `rules_max` is
+    /// the bound of the table of rules.
+    ///
+    /// A damaged file is no error: it is set aside, with a warning, for one of a new identity.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn open(path: &Path, rules_max: usize) -> Result<(Self, Restored), JournalError> {
+        let failed = |act| move |source| JournalError { path: path.to_owned(), act, source };
+        let opened = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(failed("opened")(error)),
+        };
+        let whole = match opened {
+            None => None,
+            Some(file) => match read(&file).map_err(failed("read"))? {
+                Ok(contents) => Some((file, contents)),
+                Err(damage) => {
+                    let kept = beside(path, "damaged");
+                    fs::rename(path, &kept).map_err(failed("set aside"))?;
+                    let (path, kept) = (path.display(), kept.display());
+                    tracing::warn!(%path, %kept, "the purge journal is damaged, so a new one begins \
+                        and what is stored on disk is void: {damage}");
+                    None
+                }
+            },
+        };
+        let (file, contents) = match whole {
+            Some(whole) => whole,
+            None => {
+                let identity = fastrand::u128(..);
+                let header = Header { identity, head: 0, everything: Purged::default(), rules: 0 };
+                let file = replace(path, &header, &[]).map_err(failed("created"))?;
+                (file, Contents { header, records: Vec::new() })
+            }
+        };
+        let slots = contents.records.len() as u64 + 1;
+        let rules_max = rules_max.max(1) as u64;
+        let Header { identity, everything, .. } = contents.header;
+        let restored =
+            Restored { identity, head: contents.head(), rules: contents.records, everything };
+        let mut journal = Self {
+            path: path.to_owned(),
+            file,
+            identity,
+            head: restored.head,
+            slots,
+            rules_max,
+            slots_max: 2 * rules_max + 1,
+            is_named: false,
+        };
+        journal.settle(&restored)?;
+        Ok((journal, restored))
+    }
+
+    /// Identity of the log.
+    pub fn identity(&self) -> u128 {
+        self.identity
+    }
+
+    /// Number of the last durable purge.
+    pub fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Makes purges durable, all or none, and returns the number of the first; the others follow.
+    ///
+    /// # Errors
+    /// The file system's. None of the purges has a number then, and the next come in their place.
+    pub fn append(&mut self, purges: &[(UrlKey, PurgeKind)]) -> Result<u64, JournalError> {
+        self.name()?;
+        let first = self.head + 1;
+        let records = purges.iter().zip(first..).map(|((url, kind), number)| {
+            let mut rule = Purged::default();
+            rule.raise(*kind, number);
+            (*url, rule)
+        });
+        let bytes = encode_records(self.identity, self.slots, records);
+        let at = self.slots * SLOT as u64;
+        self.file.write_all_at(&bytes, at).map_err(|error| self.failed("written", error))?;
+        self.file.sync_data().map_err(|error| self.failed("synced", error))?;
+        self.slots += purges.len() as u64;
+        self.head += purges.len() as u64;
+        Ok(first)
+    }
+
+    /// Whether the file is so long that a snapshot should take its place.
+    pub fn is_long(&self) -> bool {
+        self.slots > self.slots_max
+    }
+
+    /// Replaces the file by a snapshot of the rules at its own `head`.
+    ///
+    /// # Errors
+    /// The file system's. The file goes on as it was, or, if only its name could not be synced,
+    /// takes nothing until that is done.
+    ///
+    /// # Panics
+    /// If the snapshot is of another moment.
+    pub fn compact(
+        &mut self,
+        head: u64,
+        rules: &[(UrlKey, Purged)],
+        everything: Purged,
+    ) -> Result<(), JournalError> {
+        assert_eq!(head, self.head, "what is journaled is published");
+        // Where it fails, it is not tried at every purge.
+        self.slots_max = self.slots + self.rules_max;
+        let (identity, count) = (self.identity, rules.len() as u64);
+        let header = Header { identity, head, everything, rules: count };
+        self.file =
+            replace(&self.path, &header, rules).map_err(|error| self.failed("compacted", error))?;
+        self.is_named = false;
+        self.slots = count + 1;
+        self.slots_max = 2 * self.rules_max + 1;
+        self.name()
+    }
+
+    /// Makes durable what was read: an earlier process may have ended before it synced, or gone on
+    /// after a failed sync, which leaves pages that look clean and are not on disk.
+    fn settle(&mut self, restored: &Restored) -> Result<(), JournalError> {
+        let bytes = encode_records(self.identity, 1, restored.rules.iter().copied());
+        self.file
+            .write_all_at(&bytes, SLOT as u64)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| self.failed("synced", error))?;
+        self.name()
+    }
+
+    /// Makes durable that the folder names this file, lest the loss of power brings an earlier one
+    /// back.
+    fn name(&mut self) -> Result<(), JournalError> {
+        if !self.is_named {
+            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new(".")))
+                .and_then(|folder| folder.sync_all())
+                .map_err(|error| self.failed("synced with its folder", error))?;
+            self.is_named = true;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, act: &'static str, source: io::Error) -> JournalError {
+        JournalError { path: self.path.clone(), act, source }
+    }
+}
+
+fn read(file: &File) -> io::Result<Result<Contents, layout::Damage>> {
+    Contents::read(file.metadata()?.len(), BufReader::new(file))
+}
+
+/// Writes a snapshot to a file beside `path`, and gives it that name once it is synced.
+fn replace(path: &Path, header: &Header, rules: &[(UrlKey, Purged)]) -> io::Result<File> {
+    let new = beside(path, "new");
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
+    let mut bytes = header.encode().to_vec();
+    bytes.extend(encode_records(header.identity, 1, rules.iter().copied()));
+    file.write_all_at(&bytes, 0)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    Ok(file)
+}
+
+/// The path with `.name` added.
+fn beside(path: &Path, name: &str) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".");
+    beside.push(name);
+    beside.into()
+}

@@ -1,0 +1,361 @@
+//! The codec under bit flips, and files that are reopened, cut, damaged and compacted.
+
+use std::io::Cursor;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::layout::Damage;
+use super::*;
+use crate::store::Rules;
+
+/// What a disk that fails is to a journal.
+impl Journal {
+    /// Makes each write fail with EBADF, as long as the answer is not given back.
+    pub(crate) fn break_writes(&mut self) -> File {
+        std::mem::replace(&mut self.file, File::open(&self.path).unwrap())
+    }
+
+    pub(crate) fn mend_writes(&mut self, file: File) {
+        self.file = file;
+    }
+}
+
+const RULES_MAX: usize = 4;
+
+fn url(number: u64) -> UrlKey {
+    UrlKey::any_query(b"h", number.to_string().as_bytes())
+}
+
+fn rule(number: u64, hard: u64, soft: u64) -> (UrlKey, Purged) {
+    (url(number), Purged { hard, soft })
+}
+
+/// The purge numbered so, and the rule that it is.
+fn purge(number: u64) -> (UrlKey, PurgeKind) {
+    (url(number), if number.is_multiple_of(3) { PurgeKind::Soft } else { PurgeKind::Hard })
+}
+
+fn purged(numbers: std::ops::RangeInclusive<u64>) -> Vec<(UrlKey, Purged)> {
+    let rule = |number| {
+        let (url, kind) = purge(number);
+        let mut rule = Purged::default();
+        rule.raise(kind, number);
+        (url, rule)
+    };
+    numbers.map(rule).collect()
+}
+
+struct Place {
+    folder: TempDir,
+    path: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("purges.journal");
+        Self { folder, path }
+    }
+
+    fn open(&self) -> (Journal, Restored) {
+        Journal::open(&self.path, RULES_MAX).unwrap()
+    }
+
+    /// A journal with the purges 1 to `count`, one append each; its identity.
+    fn filled(&self, count: u64) -> u128 {
+        let mut journal = self.open().0;
+        for number in 1..=count {
+            assert_eq!(journal.append(&[purge(number)]).unwrap(), number);
+        }
+        journal.identity()
+    }
+
+    fn length(&self) -> u64 {
+        fs::metadata(&self.path).unwrap().len()
+    }
+
+    /// Opens what is damaged: all is new, works, and is there again.
+    fn assert_begins_anew(&self, identity: u128) {
+        let (mut journal, restored) = self.open();
+        assert_ne!(restored.identity, identity);
+        assert_eq!((restored.head, restored.rules.len()), (0, 0));
+        assert_eq!(restored.everything, Purged::default());
+        journal.append(&[purge(1)]).unwrap();
+        assert_eq!(self.open().1, Restored { head: 1, rules: purged(1..=1), ..restored });
+        assert!(self.folder.path().join("purges.journal.damaged").exists());
+    }
+}
+
+/// The bytes of a snapshot and of what came after it.
+fn file(header: &Header, records: &[(UrlKey, Purged)]) -> Vec<u8> {
+    let mut bytes = header.encode().to_vec();
+    bytes.extend(encode_records(header.identity, 1, records.iter().copied()));
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> Result<Contents, Damage> {
+    Contents::read(bytes.len() as u64, Cursor::new(bytes)).unwrap()
+}
+
+fn sample() -> Contents {
+    let everything = Purged { hard: 3, soft: 9 };
+    let header = Header { identity: 7 << 100, head: 20, everything, rules: 2 };
+    let records = vec![rule(1, 20, 4), rule(2, 0, 19), rule(3, 21, 0), rule(1, 0, 22)];
+    Contents { header, records }
+}
+
+#[test]
+fn what_is_encoded_is_decoded() {
+    let sample = sample();
+    assert_eq!(decode(&file(&sample.header, &sample.records)), Ok(sample.clone()));
+    assert_eq!(sample.head(), 22);
+}
+
+#[test]
+fn no_bit_flips_unseen() {
+    let sample = sample();
+    let mut bytes = file(&sample.header, &sample.records);
+    for bit in 0..bytes.len() * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(decode(&bytes).is_err(), "bit {bit}");
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+#[test]
+fn damage_is_told_apart() {
+    let sample = sample();
+    let bytes = file(&sample.header, &sample.records);
+    let change = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        decode(&bytes).unwrap_err()
+    };
+    assert_eq!(change(0), Damage::Magic);
+    assert_eq!(change(8), Damage::Version(0));
+    assert_eq!(change(40), Damage::Header);
+    assert_eq!(change(3 * SLOT + 20), Damage::Record(3));
+    assert_eq!(decode(&[]).unwrap_err(), Damage::Length(0));
+    let order = |header: Header, records: &[_]| decode(&file(&header, records)).unwrap_err();
+    let Contents { header, records } = &sample;
+    assert_eq!(order(*header, &[records[0], records[1], records[3]]), Damage::Order(3), "a gap");
+    assert_eq!(order(*header, &[records[0], records[2]]), Damage::Order(2), "not of a snapshot");
+    assert_eq!(order(*header, &records[..1]), Damage::Length(2 * SLOT as u64), "a snapshot cut");
+    // Whole records of this journal, but not here.
+    let mut swapped = bytes.clone();
+    swapped[SLOT..3 * SLOT].rotate_left(SLOT);
+    assert_eq!(decode(&swapped).unwrap_err(), Damage::Record(1));
+    let other = file(&Header { identity: 8, ..*header }, records);
+    let mixed = [&bytes[..4 * SLOT], &other[4 * SLOT..]].concat();
+    assert_eq!(decode(&mixed).unwrap_err(), Damage::Record(4));
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_hit_is_seen(
+        head in 0..u64::MAX / 2,
+        rules in proptest::collection::vec((any::<u64>(), any::<u64>(), any::<u64>()), 0..9),
+        purges in proptest::collection::vec(any::<(u64, bool)>(), 0..9),
+        hits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..9),
+    ) {
+        let snapshot = rules.iter().map(|&(at, hard, soft)| {
+            rule(at, hard % (head + 1), soft % (head + 1))
+        });
+        let since = (head + 1..).zip(&purges).map(|(number, &(at, is_hard))| {
+            if is_hard { rule(at, number, 0) } else { rule(at, 0, number) }
+        });
+        let records: Vec<_> = snapshot.chain(since).collect();
+        let everything = Purged { hard: head, soft: 0 };
+        let header = Header { identity: 5, head, everything, rules: rules.len() as u64 };
+        let bytes = file(&header, &records);
+        let whole = Contents { header, records };
+        prop_assert_eq!(decode(&bytes), Ok(whole.clone()));
+        prop_assert_eq!(whole.head(), head + purges.len() as u64);
+        let mut hit = bytes.clone();
+        for (at, mask) in hits {
+            hit[at.index(bytes.len())] ^= mask;
+        }
+        prop_assert_eq!(decode(&hit).is_err(), hit != bytes);
+    }
+}
+
+#[test]
+fn what_was_appended_is_there_again() {
+    let place = Place::new();
+    let identity = place.filled(0);
+    for count in 0..9 {
+        let (mut journal, restored) = place.open();
+        let rules = purged(1..=count);
+        let everything = Purged::default();
+        assert_eq!(restored, Restored { identity, head: count, rules, everything });
+        assert_eq!((journal.identity(), journal.head()), (identity, count));
+        journal.append(&[purge(count + 1)]).unwrap();
+    }
+    assert_ne!(Place::new().filled(0), identity);
+}
+
+#[test]
+fn purges_that_come_together_follow_each_other() {
+    let place = Place::new();
+    let mut journal = place.open().0;
+    let purges: Vec<_> = (1..=1000).map(purge).collect();
+    assert_eq!(journal.append(&purges).unwrap(), 1);
+    assert_eq!(journal.append(&[purge(1001)]).unwrap(), 1001);
+    assert_eq!(place.open().1.rules, purged(1..=1001));
+}
+
+#[test]
+fn a_tail_that_is_torn_voids_the_journal() {
+    for cut in 0..=3 * SLOT as u64 {
+        let place = Place::new();
+        let identity = place.filled(3);
+        let left = place.length() - cut;
+        OpenOptions::new().write(true).open(&place.path).unwrap().set_len(left).unwrap();
+        match cut.is_multiple_of(SLOT as u64) {
+            // As if the last purges had not come.
+            true => assert_eq!(place.open().1.rules, purged(1..=3 - cut / SLOT as u64)),
+            false => place.assert_begins_anew(identity),
+        }
+    }
+}
+
+#[test]
+fn a_damaged_file_is_set_aside() {
+    for at in [0, 8, 12, 20, 63, 64, 130, 255] {
+        let place = Place::new();
+        let identity = place.filled(3);
+        let mut bytes = fs::read(&place.path).unwrap();
+        bytes[at] ^= 0x10;
+        fs::write(&place.path, &bytes).unwrap();
+        place.assert_begins_anew(identity);
+        assert_eq!(fs::read(beside(&place.path, "damaged")).unwrap(), bytes);
+    }
+    for stray in [&b""[..], b"x", &[0; 4096]] {
+        let place = Place::new();
+        fs::write(&place.path, stray).unwrap();
+        place.assert_begins_anew(0);
+    }
+    // A page that never reached the disk reads as zeros.
+    let place = Place::new();
+    let identity = place.filled(3);
+    let zeros = place.length() + SLOT as u64;
+    OpenOptions::new().write(true).open(&place.path).unwrap().set_len(zeros).unwrap();
+    place.assert_begins_anew(identity);
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_an_error() {
+    let place = Place::new();
+    fs::create_dir(&place.path).unwrap();
+    let error = Journal::open(&place.path, RULES_MAX).unwrap_err().to_string();
+    assert!(error.ends_with("cannot be opened: Is a directory (os error 21)"), "{error}");
+    let nowhere = place.folder.path().join("gone/purges.journal");
+    let error = Journal::open(&nowhere, RULES_MAX).unwrap_err().to_string();
+    assert!(error.ends_with("cannot be created: No such file or directory (os error 2)"));
+}
+
+#[test]
+fn what_failed_has_no_number_and_is_written_over() {
+    let place = Place::new();
+    let identity = place.filled(1);
+    let mut journal = place.open().0;
+    let file = journal.break_writes();
+    let error = journal.append(&[purge(2)]).unwrap_err().to_string();
+    assert!(error.ends_with("cannot be written: Bad file descriptor (os error 9)"), "{error}");
+    assert_eq!(journal.head(), 1);
+    journal.mend_writes(file);
+    // Three records that were written, but not acknowledged.
+    let lost = encode_records(
+        identity,
+        2,
+        purged(12..=14).into_iter().map(|(url, _)| url).zip([
+            Purged { hard: 2, soft: 0 },
+            Purged { hard: 3, soft: 0 },
+            Purged { hard: 4, soft: 0 },
+        ]),
+    );
+    journal.file.write_all_at(&lost, 2 * SLOT as u64).unwrap();
+    assert_eq!(journal.append(&[purge(2)]).unwrap(), 2);
+    let (mut journal, restored) = place.open();
+    assert_eq!((restored.identity, restored.head), (identity, 4));
+    assert_eq!(restored.rules[..2], purged(1..=2), "what was acknowledged");
+    assert_eq!(restored.rules[2..], [rule(13, 3, 0), rule(14, 4, 0)], "more, never less");
+    assert_eq!(journal.append(&[purge(5)]).unwrap(), 5);
+}
+
+/// Appends and publishes the purges, compacts when it is time, as a purger does.
+fn carry(journal: &mut Journal, rules: &Rules, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        let (url, kind) = purge(number);
+        assert_eq!(journal.append(&[(url, kind)]).unwrap(), number);
+        rules.publish(url, kind, number);
+        if journal.is_long() {
+            let (head, kept, everything) = rules.snapshot();
+            journal.compact(head, &kept, everything).unwrap();
+        }
+    }
+}
+
+/// A snapshot in an order of its own.
+fn sorted(rules: &Rules) -> (u64, Vec<(UrlKey, Purged)>, Purged) {
+    let (head, mut kept, everything) = rules.snapshot();
+    kept.sort_by_key(|(url, _)| url.as_u128());
+    (head, kept, everything)
+}
+
+#[test]
+fn a_long_file_is_compacted_and_the_table_survives() {
+    let place = Place::new();
+    let live = Rules::new(RULES_MAX);
+    let identity = place.filled(0);
+    let longest = (1 + 2 * RULES_MAX as u64) * SLOT as u64;
+    let mut lengths = Vec::new();
+    for number in 1..=50 {
+        let (mut journal, restored) = place.open();
+        assert_eq!(restored.identity, identity);
+        carry(&mut journal, &live, number..=number);
+        lengths.push(place.length());
+        let restored = place.open().1;
+        let again = Rules::new(RULES_MAX);
+        again.restore(restored.head, restored.rules, restored.everything);
+        assert_eq!(sorted(&again), sorted(&live), "after {number}");
+    }
+    assert_eq!(lengths.iter().max(), Some(&longest));
+    assert!(!lengths.is_sorted(), "never compacted");
+    assert!(!beside(&place.path, "new").exists());
+}
+
+#[test]
+fn a_compaction_that_fails_leaves_the_journal_as_it_was() {
+    let place = Place::new();
+    let rules = Rules::new(RULES_MAX);
+    let mut journal = place.open().0;
+    carry(&mut journal, &rules, 1..=8);
+    fs::create_dir(beside(&place.path, "new")).unwrap();
+    journal.append(&[purge(9)]).unwrap();
+    rules.publish(purge(9).0, purge(9).1, 9);
+    assert!(journal.is_long());
+    let (head, kept, everything) = rules.snapshot();
+    let error = journal.compact(head, &kept, everything).unwrap_err().to_string();
+    assert!(error.ends_with("cannot be compacted: Is a directory (os error 21)"), "{error}");
+    assert!(!journal.is_long(), "not tried at every purge");
+    fs::remove_dir(beside(&place.path, "new")).unwrap();
+    carry(&mut journal, &rules, 10..=13);
+    assert_eq!(place.open().1.rules, purged(1..=13));
+    carry(&mut journal, &rules, 14..=14);
+    assert!(place.length() <= (1 + RULES_MAX as u64) * SLOT as u64);
+    assert_eq!(place.open().1.head, 14);
+}
+
+#[test]
+fn nothing_is_taken_before_the_name_is_durable() {
+    let place = Place::new();
+    let mut journal = place.open().0;
+    journal.is_named = false;
+    let here = std::mem::replace(&mut journal.path, place.folder.path().join("gone/journal"));
+    let error = journal.append(&[purge(1)]).unwrap_err().to_string();
+    assert!(error.contains("cannot be synced with its folder: No such file"), "{error}");
+    journal.path = here;
+    assert_eq!(journal.append(&[purge(1)]).unwrap(), 1);
+}
