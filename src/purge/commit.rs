@@ -18,29 +18,12 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::ledger::Ledger;
-use super::{Asked, BATCH_MAX, Journal, JournalError, Named, PurgeCommand, PurgeFault};
-use super::{Purger, Receipt};
+use super::ledger::{Accepted, Batch, Ledger, Receipts};
+use super::{BATCH_MAX, Journal, JournalError, Named, PurgeCommand, PurgeFault, Purger, Receipt};
 use crate::object::Sequence;
 
 /// How long a purge waits for the journal. A disk that takes longer has failed.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Purges that came together and are carried out together.
-#[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) purges: Vec<(PurgeCommand, Named)>,
-    pub(super) asked: Asked,
-}
-
-/// A batch, and who waits for its receipts.
-#[derive(Debug)]
-pub(super) struct Accepted {
-    pub(super) batch: Batch,
-    told: oneshot::Sender<Result<Receipts, PurgeFault>>,
-}
-
-type Receipts = Vec<Arc<Receipt>>;
 
 impl Purger {
     /// Publishes a batch, and returns its receipts.

@@ -13,8 +13,8 @@
 //! Invariants:
 //! - what [`Journal::append`] returned for is durable, and in the file that the next start finds:
 //!   a file gets its name only when it is synced, and takes records only when its name is;
-//! - what it failed for takes no number. Its records may yet be found by the next start if none came
-//!   to stand in their place: then more is purged, never less;
+//! - what it failed for takes no number. Its records may yet be found by the next start if none
+//!   came to stand in their place: then more is purged, never less;
 //! - numbers within one identity have no gap. A file in which anything is not as it was written is
 //!   given up, identity and all, and with it whatever a store holds under that identity.
 //!
@@ -91,11 +91,7 @@ impl Journal {
             Some(file) => match read(&file).map_err(failed("read"))? {
                 Ok(contents) => Some((file, contents)),
                 Err(damage) => {
-                    let kept = beside(path, "damaged");
-                    fs::rename(path, &kept).map_err(failed("set aside"))?;
-                    let (path, kept) = (path.display(), kept.display());
-                    tracing::warn!(%path, %kept, "the purge journal is damaged, so a new one begins \
-                        and what is stored on disk is void: {damage}");
+                    set_aside(path, damage).map_err(failed("set aside"))?;
                     None
                 }
             },
@@ -222,6 +218,17 @@ impl Journal {
 
 fn read(file: &File) -> io::Result<Result<Contents, layout::Damage>> {
     Contents::read(file.metadata()?.len(), BufReader::new(file))
+}
+
+fn set_aside(path: &Path, damage: layout::Damage) -> io::Result<()> {
+    let kept = beside(path, "damaged");
+    fs::rename(path, &kept)?;
+    tracing::warn!(
+        path = %path.display(),
+        kept = %kept.display(),
+        "the purge journal is damaged, so what is stored on disk is void: {damage}",
+    );
+    Ok(())
 }
 
 /// Writes a snapshot to a file beside `path`, and gives it that name once it is synced.

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::PurgeCommand;
-use super::commit::Accepted;
+use tokio::sync::oneshot;
+
+use super::{Asked, Named, PurgeCommand, PurgeFault};
 use crate::object::Sequence;
 
 /// What became of one purge.
@@ -32,6 +33,22 @@ impl Receipt {
         self.applied.get().copied()
     }
 }
+
+/// Purges that came together and are carried out together.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) purges: Vec<(PurgeCommand, Named)>,
+    pub(super) asked: Asked,
+}
+
+/// A batch, and who waits for its receipts.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) batch: Batch,
+    pub(super) told: oneshot::Sender<Result<Receipts, PurgeFault>>,
+}
+
+pub(super) type Receipts = Vec<Arc<Receipt>>;
 
 /// Receipts in the order of the log, the newest last.
 #[derive(Debug)]

@@ -14,9 +14,9 @@
 //! when the journal holds it and every event loop judges by it; what waits and what is remembered
 //! is bounded.
 //!
-//! A node whose stored responses survive a restart keeps a journal, so that its purges do too. Where
-//! all is in memory nothing that a rule could cover survives, so there is none, and each start
-//! begins a log of a new identity.
+//! A node whose stored responses survive a restart keeps a journal, so that its purges do too.
+//! Where all is in memory nothing that a rule could cover survives, so there is none, and each
+//! start begins a log of a new identity.
 
 mod barrier;
 mod command;
@@ -41,8 +41,7 @@ pub use fault::{BATCH_MAX, PurgeFault, Refused};
 pub use journal::{Journal, JournalError, Restored};
 pub use ledger::Receipt;
 
-use self::commit::Batch;
-use self::ledger::Ledger;
+use self::ledger::{Batch, Ledger};
 use crate::object::{PurgeUrl, UrlKey};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
