@@ -1,8 +1,10 @@
 //! Bodies: nothing, one shared piece, or pieces that arrive.
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -65,6 +67,21 @@ pub trait BodyStream: Send {
     /// The next piece; `None` once the body ended well. After an error nothing more comes: the body
     /// is truncated and must be shown so to whoever receives it.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>>;
+
+    /// The place in a file at which `piece`, the last that came, stands, where it does: a transport
+    /// may send it from there without reading it.
+    fn file(&self, _piece: &Bytes) -> Option<FilePart> {
+        None
+    }
+}
+
+/// A place in an open file.
+#[derive(Clone)]
+pub struct FilePart {
+    /// The file, which stays open as long as this lives.
+    pub file: Arc<dyn AsFd + Send + Sync>,
+    /// Where the bytes begin.
+    pub offset: u64,
 }
 
 /// One step of a body.
@@ -117,6 +134,41 @@ impl BodyStream for PieceList {
     }
 }
 
+/// Bodies one behind the other.
+#[derive(Debug)]
+pub struct Chain(VecDeque<Body>);
+
+impl Chain {
+    /// All of `bodies`, in their order.
+    pub fn new(bodies: impl IntoIterator<Item = Body>) -> Self {
+        Self(bodies.into_iter().collect())
+    }
+}
+
+impl BodyStream for Chain {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        while let Some(first) = self.0.front_mut() {
+            match ready!(first.poll_piece(cx)) {
+                // What ends one of several is not what ends them all.
+                None | Some(Ok(Piece::Trailers(_))) => drop(self.0.pop_front()),
+                Some(Err(error)) => {
+                    self.0.clear();
+                    return Poll::Ready(Some(Err(error)));
+                }
+                piece => return Poll::Ready(piece),
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn file(&self, piece: &Bytes) -> Option<FilePart> {
+        match self.0.front() {
+            Some(Body::Stream(body)) => body.file(piece),
+            _ => None,
+        }
+    }
+}
+
 /// Why a body ended before its end.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}: {detail}")]
@@ -161,6 +213,21 @@ mod tests {
     fn read(start: u64, length: u64) -> Vec<u8> {
         let pieces: Arc<[Bytes]> = [&b"abc"[..], b"d", b"efgh"].map(Bytes::from_static).into();
         PieceList::new(pieces, start, length).flatten().collect()
+    }
+
+    #[test]
+    fn a_chain_is_what_its_bodies_are() {
+        let list = PieceList::new([&b"cd"[..], b"e"].map(Bytes::from_static).into(), 0, 3);
+        let bodies =
+            [Body::Full(Bytes::from_static(b"ab")), Body::Empty, Body::Stream(Box::new(list))];
+        let mut chain = Body::Stream(Box::new(Chain::new(bodies)));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut bytes = Vec::new();
+        while let Poll::Ready(Some(Ok(Piece::Data(data)))) = chain.poll_piece(&mut cx) {
+            bytes.extend_from_slice(&data);
+        }
+        assert_eq!(bytes, b"abcde");
+        assert!(matches!(chain.poll_piece(&mut cx), Poll::Ready(None)));
     }
 
     #[test]

@@ -22,7 +22,7 @@ mod request;
 mod response;
 
 pub use block::{FieldBlock, field_lines, push_field};
-pub use body::{Body, BodyError, BodyErrorKind, BodyStream, Piece, PieceList};
+pub use body::{Body, BodyError, BodyErrorKind, BodyStream, Chain, FilePart, Piece, PieceList};
 pub use exchange::{Answer, Ended, Fault, Outcome, Reply};
 pub use fields::{Fields, FieldsBuilder, Seen};
 pub use request::{Peer, Protocol, Request, Scheme};

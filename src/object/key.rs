@@ -52,6 +52,21 @@ impl CacheKey {
         Self::digest(&input)
     }
 
+    /// The key of a digest that was written down.
+    pub fn from_u128(digest: u128) -> Self {
+        Self(digest)
+    }
+
+    /// The key of slice `number` of a representation of this object.
+    pub(super) fn slice(self, generation: u64, number: u64) -> Self {
+        let mut input = SmallVec::<[u8; 64]>::from_slice(b"slice\n");
+        for part in [generation, number] {
+            input.extend_from_slice(&part.to_le_bytes());
+        }
+        input.extend_from_slice(&self.0.to_le_bytes());
+        Self::digest(&input)
+    }
+
     /// The digest as a number, for an index or a shard.
     pub fn as_u128(self) -> u128 {
         self.0

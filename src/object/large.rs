@@ -1,14 +1,26 @@
-//! Large bodies: pieces that each leave in one write.
+//! Bodies that do not stand behind their head's lines.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-/// A body in pieces of its own, none empty.
+use super::slices::Slices;
+use super::source::BodySource;
+
+/// A body that does not stand behind its head's lines.
 #[derive(Clone, Debug)]
-pub(super) struct Large {
-    pub(super) pieces: Arc<[Bytes]>,
-    pub(super) length: u64,
+pub(super) enum Large {
+    /// In pieces of its own, none empty.
+    Pieces {
+        /// Each leaves in one write.
+        pieces: Arc<[Bytes]>,
+        /// Bytes of all.
+        length: u64,
+    },
+    /// In slices, each a stored entry.
+    Sliced(Slices),
+    /// On disk.
+    Elsewhere(Arc<dyn BodySource>),
 }
 
 /// Bytes of one piece of a large body at most: what leaves in one write.
@@ -36,6 +48,15 @@ impl Large {
                 }
             }
         }
-        Self { pieces: joined.into(), length }
+        Self::Pieces { pieces: joined.into(), length }
+    }
+
+    /// Bytes of the body, as far as it is one: slices are entries of their own.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Pieces { length, .. } => *length,
+            Self::Sliced(_) => 0,
+            Self::Elsewhere(body) => body.bytes().len() as u64,
+        }
     }
 }

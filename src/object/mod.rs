@@ -5,13 +5,17 @@
 //! ```text
 //! CacheKey (URL, what the site adds) ──► Stored                   no Vary
 //!                                    └─► VaryIndex ──► CacheKey of the variant ──► Stored
+//!  a large one: Stored with its Slices ──► CacheKey of each slice ──► Stored
 //! ```
 
 mod block;
+mod encoding;
 mod head;
 mod key;
 mod large;
 mod purge;
+mod slices;
+mod source;
 mod stored;
 mod variant;
 mod vary_index;
@@ -19,6 +23,8 @@ mod vary_index;
 pub use head::ObjectHead;
 pub use key::{CacheKey, KeyHasher, UrlKey};
 pub use purge::{PurgeKind, PurgeUrl, PurgeUrlError, Purged, Sequence};
+pub use slices::Slices;
+pub use source::BodySource;
 pub use stored::Stored;
 pub use variant::{Selection, Variant};
 pub use vary_index::VaryIndex;

@@ -4,6 +4,9 @@
 //!  small   head ─► │ lines that leave │ body │        one allocation, see `block`
 //!  large   head ─► │ lines that leave │
 //!          body ─► │ piece │ piece │ … │              each at most LARGE_PIECE bytes
+//!  sliced  head ─► │ lines that leave │               the body in entries of their own
+//!  on disk head ─► │ lines that leave │
+//!          body ─► source, which sends it from a mapped file
 //! ```
 //!
 //! Book-keeping counts where objects are small: one allocation for head and body, and nothing kept
@@ -17,10 +20,13 @@ use bytes::Bytes;
 use super::block;
 use super::head::ObjectHead;
 use super::large::Large;
+use super::slices::Slices;
+use super::source::BodySource;
 use super::vary_index::VaryIndex;
+use crate::message::losses::Mark;
 use crate::message::{Body, PieceList};
 
-/// A head and its whole body.
+/// A head and its whole body, or how the body is sliced.
 #[derive(Debug)]
 pub struct Stored {
     /// The head.
@@ -37,6 +43,9 @@ const COUNTERS: usize = 2 * size_of::<usize>();
 /// Bytes of the largest body that stands behind its head: at a 304 it is copied.
 const SMALL_MAX: u64 = 32 * 1024;
 
+/// Bytes of the largest body on disk that is copied to memory at a 304.
+const COPIED_MAX: usize = 256 * 1024;
+
 impl Stored {
     /// The response of `head` and a body of `pieces`, as they came. They are copied, so that it
     /// pins no read buffer that is larger than itself.
@@ -46,6 +55,29 @@ impl Stored {
             return Self { head: head.followed_by(pieces.iter().map(|piece| &piece[..])) };
         }
         Self { head: head.beside(Large::of(pieces, length)) }
+    }
+
+    /// The response of `head` and a body that stands elsewhere.
+    pub fn mapped(head: &ObjectHead, body: Arc<dyn BodySource>) -> Self {
+        Self { head: head.beside(Large::Elsewhere(body)) }
+    }
+
+    /// Whether the body stands elsewhere than in memory.
+    pub fn is_mapped(&self) -> bool {
+        matches!(self.head.large(), Some(Large::Elsewhere(_)))
+    }
+
+    /// The response of `head` whose body is stored in slices.
+    pub fn sliced(head: &ObjectHead, slices: Slices) -> Self {
+        Self { head: head.beside(Large::Sliced(slices)) }
+    }
+
+    /// How the body is sliced; `None` if it is here.
+    pub fn slices(&self) -> Option<Slices> {
+        match self.head.large() {
+            Some(Large::Sliced(slices)) => Some(*slices),
+            _ => None,
+        }
     }
 
     /// No response, but the index of a resource's variants, kept where a response would be: a tier
@@ -62,6 +94,13 @@ impl Stored {
     /// The same body under another head.
     pub fn under(&self, head: &ObjectHead) -> Self {
         match self.head.large() {
+            // What stays in memory must not wait for a disk when it is sent.
+            Some(Large::Elsewhere(body)) if body.bytes().len() <= COPIED_MAX => {
+                let mark = Mark::now();
+                let copy = Self::new(head, &[body.bytes().clone()]);
+                // Of lost bytes nothing is made that lasts: who sends the body finds it out.
+                if mark.holds() { copy } else { Self::mapped(head, body.clone()) }
+            }
             Some(large) => Self { head: head.beside(large.clone()) },
             None => Self::new(head, &[self.head.behind()]),
         }
@@ -76,19 +115,23 @@ impl Stored {
     /// counters of this struct's owners, and those of the owners of its bytes with their address
     /// and size.
     pub fn bookkeeping(&self) -> u64 {
-        let large = self.head.large().map_or(0, |large| {
-            let piece = |piece: &Bytes| size_of::<Bytes>() + block::overhead(piece.len());
-            COUNTERS + large.pieces.iter().map(piece).sum::<usize>()
+        let large = self.head.large().map_or(0, |large| match large {
+            Large::Pieces { pieces, .. } => {
+                let piece = |piece: &Bytes| size_of::<Bytes>() + block::overhead(piece.len());
+                COUNTERS + pieces.iter().map(piece).sum::<usize>()
+            }
+            Large::Elsewhere(_) => COUNTERS + size_of::<Bytes>(),
+            Large::Sliced(_) => 0,
         });
         (size_of::<Self>() + COUNTERS + self.head.bookkeeping() + large) as u64
     }
 
-    /// Bytes of the body.
+    /// Bytes of the body that are here: none of one in slices.
     pub fn len(&self) -> u64 {
-        self.head.large().map_or_else(|| self.head.behind_len() as u64, |large| large.length)
+        self.head.large().map_or_else(|| self.head.behind_len() as u64, Large::length)
     }
 
-    /// Whether there is no body.
+    /// Whether there is no body here.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -103,8 +146,15 @@ impl Stored {
         let one = match self.head.large() {
             _ if length == 0 => return Body::Empty,
             None => self.head.behind(),
-            Some(large) if large.pieces.len() == 1 => large.pieces[0].clone(),
-            Some(_) => return Body::Stream(Box::new(self.pieces(start, length))),
+            Some(Large::Pieces { pieces, .. }) if pieces.len() == 1 => pieces[0].clone(),
+            Some(Large::Pieces { .. } | Large::Sliced(_)) => {
+                return Body::Stream(Box::new(self.pieces(start, length)));
+            }
+            Some(Large::Elsewhere(body)) => {
+                let whole = body.bytes().len() as u64;
+                let part = start.min(whole)..start.saturating_add(length).min(whole);
+                return body.clone().send(part.start as usize..part.end as usize);
+            }
         };
         let from = start.min(one.len() as u64) as usize;
         let to = start.saturating_add(length).min(one.len() as u64) as usize;
@@ -114,8 +164,10 @@ impl Stored {
     /// The pieces of `length` bytes from `start` on.
     pub fn pieces(&self, start: u64, length: u64) -> PieceList {
         let pieces = match self.head.large() {
-            Some(large) => large.pieces.clone(),
+            Some(Large::Sliced(_)) => Arc::default(),
             None => Arc::from([self.head.behind()]),
+            Some(Large::Pieces { pieces, .. }) => pieces.clone(),
+            Some(Large::Elsewhere(body)) => Arc::from([body.bytes().clone()]),
         };
         PieceList::new(pieces, start, length)
     }
@@ -176,6 +228,19 @@ mod tests {
     fn large_pieces_are_cut() {
         let (stored, _) = stored(LARGE_PIECE * 2 + 7, 70_001);
         assert_eq!(stored.pieces(0, stored.len()).count(), 3);
+    }
+
+    #[test]
+    fn a_sliced_body_is_elsewhere_and_outlives_a_new_head() {
+        let slices = Slices { total: 10, size: 4, generation: 1 };
+        let sliced = Stored::sliced(&head(), slices);
+        let again = sliced.under(&head());
+        for stored in [sliced, again] {
+            assert_eq!((stored.slices(), stored.len()), (Some(slices), 0));
+            assert_eq!(stored.payload(), LINES.len() as u64);
+            assert_eq!(stored.pieces(0, 10).count(), 0);
+        }
+        assert_eq!(stored(1, 1).0.slices(), None);
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl VaryIndex {
         &self.spec
     }
 
+    /// The number that the variants' keys hold.
+    pub fn draw(&self) -> u64 {
+        self.draw
+    }
+
     /// The key of the variant whose selecting fields `select` writes.
     pub fn key_of(
         &self,

@@ -30,6 +30,14 @@ impl RangeSet {
         (!set.is_empty()).then_some(RangeSet(set))
     }
 
+    /// Where the first range begins, if that can be told without the length of the body.
+    pub fn first_byte(&self) -> Option<u64> {
+        match self.0.first()? {
+            Spec::From(first, _) => Some(*first),
+            Spec::Suffix(_) => None,
+        }
+    }
+
     /// The parts of a body of `len` bytes that are asked for, overlapping and adjacent ones made
     /// one. RFC 9110 section 15.3.7.2 keeps the order of the request.
     pub fn resolve(&self, len: u64) -> Resolved {
@@ -75,6 +83,14 @@ impl ByteRange {
     fn touches(self, other: ByteRange) -> bool {
         self.start <= other.end && other.start <= self.end
     }
+}
+
+/// Writes `bytes=0-499` for Range. `range` is not empty.
+pub fn write_range(range: ByteRange, out: &mut impl Sink) {
+    out.put(b"bytes=");
+    out.put_number(range.start);
+    out.put(b"-");
+    out.put_number(range.end.saturating_sub(1));
 }
 
 /// Writes `bytes 0-499/1234` for Content-Range. `range` is not empty.

@@ -16,6 +16,21 @@ fn resolved(value: &str, len: u64) -> Option<Vec<(u64, u64)>> {
 }
 
 #[test]
+fn where_the_first_range_begins() {
+    let cases = [
+        ("bytes=7-", Some(7)),
+        ("bytes=9-10, 1-2", Some(9)),
+        ("bytes=-5", None),
+        ("bytes=-5, 1-2", None),
+        ("bytes=99999999999999999999-", Some(u64::MAX)),
+    ];
+    for (value, first) in cases {
+        let set = RangeSet::parse(value.as_bytes()).unwrap();
+        assert_eq!(set.first_byte(), first, "{value}");
+    }
+}
+
+#[test]
 fn one_range() {
     let cases: [(&str, Parts<'_>); 32] = [
         ("bytes=0-0", Some(&[(0, 1)])),
@@ -187,6 +202,16 @@ proptest! {
         write_content_range(range, total, &mut out);
         let read = ContentRange::parse(&out).unwrap();
         prop_assert_eq!(read, ContentRange { range: Some(range), total: Some(total) });
+    }
+
+    #[test]
+    fn a_range_that_is_written_is_read(start in 0u64..1000, len in 1u64..1000) {
+        let range = ByteRange { start, end: start + len };
+        let mut out = Vec::new();
+        write_range(range, &mut out);
+        let read = RangeSet::parse(&out).unwrap();
+        prop_assert_eq!(read.resolve(u64::MAX), Resolved::Ranges(smallvec::smallvec![range]));
+        prop_assert_eq!(read.first_byte(), Some(start));
     }
 
     #[test]
