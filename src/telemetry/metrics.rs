@@ -54,6 +54,10 @@ pub struct Metrics {
     store_objects: IntGaugeVec,
     store_bytes: IntGaugeVec,
     evictions: IntCounterVec,
+    store_refused: IntCounterVec,
+    store_waiting: IntGaugeVec,
+    store_index: IntGaugeVec,
+    store_aside: IntGaugeVec,
     purge_position: IntGauge,
     purge_lag: IntGauge,
     purge_apply: Histogram,
@@ -143,6 +147,10 @@ impl Metrics {
             store_objects: gauges(&registry, names::STORE_OBJECTS),
             store_bytes: gauges(&registry, names::STORE_BYTES),
             evictions: counters(&registry, names::EVICTIONS),
+            store_refused: counters(&registry, names::STORE_REFUSED),
+            store_waiting: gauges(&registry, names::STORE_WAITING),
+            store_index: gauges(&registry, names::STORE_INDEX),
+            store_aside: gauges(&registry, names::STORE_ASIDE),
             purge_position: gauge(&registry, names::PURGE_POSITION),
             purge_lag: gauge(&registry, names::PURGE_LAG),
             purge_apply: histogram(&registry, names::PURGE_APPLY_SECONDS, &PURGE_APPLY_BOUNDS),
@@ -265,6 +273,26 @@ impl Metrics {
     /// Stored responses that `tier` removed to make room.
     pub fn evictions(&self, tier: Tier) -> IntCounter {
         self.evictions.with_label_values(&[tier.label()])
+    }
+
+    /// Responses that `tier` did not store.
+    pub fn store_refused(&self, tier: Tier) -> IntCounter {
+        self.store_refused.with_label_values(&[tier.label()])
+    }
+
+    /// Bytes of responses that wait to be written to `tier`.
+    pub fn store_waiting(&self, tier: Tier) -> IntGauge {
+        self.store_waiting.with_label_values(&[tier.label()])
+    }
+
+    /// Bytes of memory that the index of `tier` takes.
+    pub fn store_index(&self, tier: Tier) -> IntGauge {
+        self.store_index.with_label_values(&[tier.label()])
+    }
+
+    /// States whether nothing is written to `tier`, since it fails.
+    pub fn set_store_aside(&self, tier: Tier, aside: bool) {
+        self.store_aside.with_label_values(&[tier.label()]).set(i64::from(aside));
     }
 
     /// Number of the last purge applied and journaled.

@@ -68,6 +68,30 @@ pub(super) const EVICTIONS: Declared = Declared {
     labels: &["tier"],
 };
 
+pub(super) const STORE_REFUSED: Declared = Declared {
+    name: "headland_store_refused_total",
+    help: "Responses served and not stored: no room, not worth it, or a disk that fails",
+    labels: &["tier"],
+};
+
+pub(super) const STORE_WAITING: Declared = Declared {
+    name: "headland_store_waiting_bytes",
+    help: "Bytes of responses that wait to be written",
+    labels: &["tier"],
+};
+
+pub(super) const STORE_INDEX: Declared = Declared {
+    name: "headland_store_index_bytes",
+    help: "Memory that the index of what is stored takes, where it is apart",
+    labels: &["tier"],
+};
+
+pub(super) const STORE_ASIDE: Declared = Declared {
+    name: "headland_store_aside",
+    help: "1 while nothing is written, since the disk fails",
+    labels: &["tier"],
+};
+
 pub(super) const PURGE_POSITION: Declared = Declared {
     name: "headland_purge_position",
     help: "Number of the last purge applied and journaled",
