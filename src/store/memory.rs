@@ -28,6 +28,15 @@ pub(super) enum Resident {
 }
 
 impl Resident {
+    /// Whether both are the same, not only alike.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Stored(one), Self::Stored(two)) => Arc::ptr_eq(one, two),
+            (Self::Varies(one), Self::Varies(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+
     /// The index, if it selects by the fields of `spec`.
     pub(super) fn varies_by(&self, spec: &VarySpec) -> Option<Arc<VaryIndex>> {
         match self {
@@ -77,6 +86,12 @@ pub struct TierFigures {
     pub capacity_bytes: u64,
     /// Responses given up for room since the start.
     pub evictions: u64,
+    /// Responses not stored since the start: no room for them, not worth it, or the disk failed.
+    pub refused: u64,
+    /// Bytes of responses that wait to be written to disk.
+    pub waiting_bytes: u64,
+    /// Bytes of memory that the index of what is on disk takes.
+    pub index_bytes: u64,
 }
 
 impl Memory {
@@ -97,6 +112,16 @@ impl Memory {
 
     pub(super) fn get(&self, key: CacheKey) -> Option<Resident> {
         self.cache.get(&key).map(Resident::from)
+    }
+
+    /// Bytes that the tier may take.
+    pub(super) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Whether something stands under `key`. It is no use of it.
+    pub(super) fn holds(&self, key: CacheKey) -> bool {
+        self.cache.contains_key(&key)
     }
 
     /// Puts `resident` under `key`, and returns what stood there.
@@ -124,6 +149,14 @@ impl Memory {
         (kept, replaced)
     }
 
+    /// Takes out what stands under `key`, if it is what `goes` wants.
+    pub(super) fn remove_if(&self, key: CacheKey, goes: impl FnOnce(&Resident) -> bool) {
+        self.cache.entry(key).and_compute_with(|entry| {
+            let present = entry.map(|entry| Resident::from(entry.into_value()));
+            if present.as_ref().is_some_and(goes) { Op::Remove } else { Op::Nop }
+        });
+    }
+
     /// Takes out what stands under `key`, and returns it.
     pub(super) fn remove(&self, key: CacheKey) -> Option<Resident> {
         self.cache.remove(&key).map(Resident::from)
@@ -136,6 +169,7 @@ impl Memory {
             bytes: self.cache.weighted_size(),
             capacity_bytes: self.capacity,
             evictions: self.evictions.load(Ordering::Relaxed),
+            ..TierFigures::default()
         }
     }
 }

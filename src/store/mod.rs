@@ -1,14 +1,19 @@
 //! The tiers that hold stored responses, and the purge rules judged at look-up.
 //!
-//! May use `object`, `config` and `telemetry`. Only the memory tier stands here today.
+//! May use `object`, `config` and `telemetry`.
 //!
 //! Invariants:
 //! - the store never fails a request: what cannot be read is a miss;
-//! - a rule is published before the head that names it, so whoever sees the head sees the rule.
+//! - a rule is published before the head that names it, so whoever sees the head sees the rule;
+//! - both tiers hold the newest response of a key, or none of it: an older one is out of the disk
+//!   tier's index before a newer one is in memory.
 //!
 //! ```text
 //!  primary key ──► Resident::Stored ─────────────► Arc<Stored>
 //!              └─► Resident::Varies(VaryIndex) ──► key of the variant ──► Arc<Stored>
+//!
+//!  look-up   memory ── miss ──► disk ── used often ──► memory
+//!  insert    memory, and the disk's queue
 //! ```
 
 mod disk;
@@ -17,6 +22,11 @@ mod rules;
 
 use std::sync::Arc;
 
+pub use disk::{
+    Damage, Directory as CacheDirectory, DiskConfig, OpenError, SegmentReport, StoreReport, Sums,
+    verify,
+};
+use disk::{Disk, Found, Item, Used};
 pub use memory::TierFigures;
 use memory::{Memory, Resident};
 pub use rules::Rules;
@@ -37,7 +47,8 @@ pub struct StoreLimits {
 /// Every tier of one node.
 #[derive(Debug)]
 pub struct Store {
-    memory: Memory,
+    memory: Arc<Memory>,
+    disk: Option<Disk>,
     rules: Rules,
     variants: usize,
 }
@@ -47,6 +58,8 @@ pub struct Store {
 pub enum Lookup {
     /// A stored response, and the key it stands under.
     Found(CacheKey, Arc<Stored>),
+    /// Something on disk that [`Store::bring_in`] must fetch before it can be looked up.
+    Cold(CacheKey),
     /// Nothing. The key is the variant's, where the resource is known to vary.
     Missing(CacheKey),
 }
@@ -55,19 +68,54 @@ impl Lookup {
     /// The key of the variant that the request selects, as far as it is known.
     pub fn key(&self) -> CacheKey {
         match self {
-            Self::Found(key, _) | Self::Missing(key) => *key,
+            Self::Found(key, _) | Self::Cold(key) | Self::Missing(key) => *key,
         }
     }
 }
 
+/// What stands under one key.
+enum At {
+    Stored(Arc<Stored>),
+    Varies(Arc<VaryIndex>),
+    Cold,
+    Nothing,
+}
+
+/// Bytes of the largest body that a look-up copies from disk to memory.
+const PROMOTED_MAX: u64 = 32 * 1024;
+
+/// Of how many uses of something hot one copies it to memory. A disk hit costs little more than a
+/// memory hit, and a copy some ten times as much: where the hot set exceeds the memory tier, most
+/// copies would be for nothing.
+const PROMOTED_ONE_IN: u8 = 8;
+
 impl Store {
-    /// An empty store.
+    /// An empty store, in memory alone.
     pub fn new(limits: StoreLimits) -> Self {
         Self {
-            memory: Memory::new(limits.memory),
+            memory: Arc::new(Memory::new(limits.memory)),
+            disk: None,
             rules: Rules::new(limits.rules),
             variants: limits.variants,
         }
+    }
+
+    /// A store over a directory, with what is stored there. `log` is the identity of the log whose
+    /// purges `rules` reflects.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub fn open(
+        limits: StoreLimits,
+        rules: Rules,
+        directory: CacheDirectory,
+        disk: &DiskConfig,
+        log: u128,
+    ) -> Result<Self, OpenError> {
+        let memory = Arc::new(Memory::new(limits.memory));
+        let resident = memory.clone();
+        let disk = Disk::open(directory, disk, log, Box::new(move |key| resident.holds(key)))?;
+        Ok(Self { memory, disk: Some(disk), rules, variants: limits.variants })
     }
 
     /// Finds the stored response for `primary`; `select` writes the request's normalised selecting
@@ -77,14 +125,74 @@ impl Store {
         primary: CacheKey,
         select: impl FnOnce(&VarySpec, &mut Selection),
     ) -> Lookup {
-        let key = match self.memory.get(primary) {
-            None => return Lookup::Missing(primary),
-            Some(Resident::Stored(stored)) => return Lookup::Found(primary, stored),
-            Some(Resident::Varies(index)) => index.key_of(primary, select),
+        let key = match self.at(primary) {
+            At::Nothing => return Lookup::Missing(primary),
+            At::Cold => return Lookup::Cold(primary),
+            At::Stored(stored) => return Lookup::Found(primary, stored),
+            At::Varies(index) => index.key_of(primary, select),
         };
-        match self.memory.get(key) {
-            Some(Resident::Stored(stored)) => Lookup::Found(key, stored),
-            Some(Resident::Varies(_)) | None => Lookup::Missing(key),
+        match self.at(key) {
+            At::Stored(stored) => Lookup::Found(key, stored),
+            At::Cold => Lookup::Cold(key),
+            At::Varies(_) | At::Nothing => Lookup::Missing(key),
+        }
+    }
+
+    /// Brings in what a look-up found to be [cold](Lookup::Cold); `None` if it cannot be read, or
+    /// is to be looked up again. Runs on a runtime.
+    pub async fn bring_in(&self, key: CacheKey) -> Option<Arc<Stored>> {
+        let disk = self.disk.as_ref()?;
+        let (item, used) = disk.bring_in(key).await?;
+        match self.take_up(disk, key, item, used) {
+            At::Stored(stored) => Some(stored),
+            _ => None,
+        }
+    }
+
+    fn at(&self, key: CacheKey) -> At {
+        match (self.memory.get(key), &self.disk) {
+            (Some(Resident::Stored(stored)), _) => At::Stored(stored),
+            (Some(Resident::Varies(index)), _) => At::Varies(index),
+            (None, None) => At::Nothing,
+            (None, Some(disk)) => match disk.find(key) {
+                Found::Here(item, used) => self.take_up(disk, key, item, used),
+                Found::Cold => At::Cold,
+                Found::Nothing => At::Nothing,
+            },
+        }
+    }
+
+    /// Takes what was found on disk to memory, if that is worth it.
+    fn take_up(&self, disk: &Disk, key: CacheKey, item: Item, used: Used) -> At {
+        match item {
+            Item::Varies(spec, draw) => {
+                let index = Arc::new(VaryIndex::new(spec, draw));
+                self.promote(disk, key, used, Resident::Varies(index.clone()));
+                At::Varies(index)
+            }
+            Item::Response(stored)
+                if stored.slices().is_none()
+                    && used.is_hot()
+                    && stored.len() <= PROMOTED_MAX
+                    && fastrand::u8(..PROMOTED_ONE_IN) == 0 =>
+            {
+                disk.cool(key, used);
+                let copy = Arc::new(stored.under(&stored.head));
+                if !copy.is_mapped() {
+                    self.promote(disk, key, used, Resident::Stored(copy.clone()));
+                }
+                At::Stored(copy)
+            }
+            Item::Response(stored) => At::Stored(Arc::new(stored)),
+        }
+    }
+
+    /// Puts what was found on disk into memory, unless something newer has come.
+    fn promote(&self, disk: &Disk, key: CacheKey, used: Used, resident: Resident) {
+        let (newer, _) = self.memory.insert_unless(key, resident.clone(), |_| true);
+        if newer.is_none() && !disk.still_at(key, used) {
+            // It was replaced or removed meanwhile, perhaps between the look and the insertion.
+            self.memory.remove_if(key, |present| present.is(&resident));
         }
     }
 
@@ -97,21 +205,41 @@ impl Store {
     /// Stores a response under `primary`, or as one of its variants.
     pub fn insert(&self, primary: CacheKey, variant: Option<&Variant>, stored: Arc<Stored>) {
         let Some(Variant { spec, selection }) = variant else {
-            let replaced = self.memory.insert(primary, Resident::Stored(stored));
+            let replaced = self.put(primary, stored);
             return self.retire(replaced);
         };
         let index = self.vary_index(primary, spec);
         let key = index.key_of(primary, |_, out| out.extend_from_slice(selection));
         if let Some(surplus) = index.admit(key, self.variants) {
-            self.memory.remove(surplus);
+            self.discard(surplus);
         }
-        self.memory.insert(key, Resident::Stored(stored));
+        self.put(key, stored);
+    }
+
+    /// Puts a response into every tier, and returns what memory had. A body that stands on disk
+    /// stays there: in memory it would keep its segment from being given up.
+    fn put(&self, key: CacheKey, stored: Arc<Stored>) -> Option<Resident> {
+        if let Some(disk) = &self.disk {
+            disk.offer(key, &stored);
+        }
+        match stored.is_mapped() {
+            true => self.memory.remove(key),
+            false => self.memory.insert(key, Resident::Stored(stored)),
+        }
     }
 
     /// Forgets what is stored for `primary`, every variant with it (RFC 9111 section 4.4).
     pub fn remove(&self, primary: CacheKey) {
-        let removed = self.memory.remove(primary);
+        let removed = self.discard(primary);
         self.retire(removed);
+    }
+
+    /// Takes what stands under one key out of every tier; returns what memory had.
+    fn discard(&self, key: CacheKey) -> Option<Resident> {
+        if let Some(disk) = &self.disk {
+            disk.remove(key);
+        }
+        self.memory.remove(key)
     }
 
     /// The purge rules.
@@ -124,9 +252,37 @@ impl Store {
         self.memory.figures()
     }
 
+    /// Bytes of the largest body that every tier can hold whole.
+    pub fn whole_max(&self) -> u64 {
+        self.disk.as_ref().map_or_else(|| self.memory.capacity(), Disk::record_max)
+    }
+
+    /// Whether there is a disk tier.
+    pub fn has_disk(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    /// What the disk tier holds, if there is one.
+    pub fn disk_figures(&self) -> Option<TierFigures> {
+        self.disk.as_ref().map(Disk::figures)
+    }
+
+    /// Why nothing is written to disk, if so.
+    pub fn disk_aside(&self) -> Option<String> {
+        self.disk.as_ref().and_then(Disk::aside)
+    }
+
+    /// Waits until what was stored is on disk. Blocks.
+    pub fn flush(&self) {
+        if let Some(disk) = &self.disk {
+            disk.flush();
+        }
+    }
+
     /// The index of `primary`'s variants: the present one if it selects by the same fields.
     fn vary_index(&self, primary: CacheKey, spec: &VarySpec) -> Arc<VaryIndex> {
-        if let Some(index) = self.memory.get(primary).and_then(|resident| resident.varies_by(spec))
+        if let At::Varies(index) = self.at(primary)
+            && index.spec() == spec
         {
             return index;
         }
@@ -135,6 +291,11 @@ impl Store {
         let (present, replaced) =
             self.memory.insert_unless(primary, Resident::Varies(made.clone()), keeps);
         self.retire(replaced);
+        if present.is_none()
+            && let Some(disk) = &self.disk
+        {
+            disk.offer_varies(primary, spec, made.draw());
+        }
         present.and_then(|resident| resident.varies_by(spec)).unwrap_or(made)
     }
 
@@ -142,7 +303,7 @@ impl Store {
     fn retire(&self, gone: Option<Resident>) {
         if let Some(Resident::Varies(index)) = gone {
             for variant in index.retire() {
-                self.memory.remove(variant);
+                self.discard(variant);
             }
         }
     }

@@ -35,7 +35,7 @@ fn found(store: &Store, path: &str, selection: &str) -> Option<String> {
             let body: Vec<u8> = stored.pieces(0, stored.len()).flatten().collect();
             Some(String::from_utf8(body).unwrap())
         }
-        Lookup::Missing(_) => None,
+        Lookup::Cold(_) | Lookup::Missing(_) => None,
     }
 }
 
@@ -131,4 +131,69 @@ fn a_judgement_is_remembered_until_the_next_purge() {
     assert_eq!(judge(&old), PurgeState::Hard, "a purge is not forgotten");
     let new = stored(store.rules().head().number, "new");
     assert_eq!(unasked(&new), PurgeState::Clean);
+}
+
+fn on_disk(folder: &std::path::Path) -> Store {
+    let config = DiskConfig {
+        size: 64 << 20,
+        queue: 1 << 20,
+        readers: 1,
+        checkpoint: std::time::Duration::from_secs(3600),
+        scrub: 0,
+        errors: prometheus::IntCounter::new("errors", "errors").unwrap(),
+    };
+    let directory = CacheDirectory::open(folder).unwrap();
+    Store::open(LIMITS, Rules::new(8), directory, &config, 1).unwrap()
+}
+
+#[test]
+fn what_was_found_on_disk_does_not_come_back_once_it_is_removed_or_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = on_disk(folder.path());
+    let disk = store.disk.as_ref().unwrap();
+    let found_on_disk = |path: &str| {
+        store.insert(key(path), None, stored(0, "old"));
+        store.flush();
+        // Used often, so that it is worth a place in memory.
+        for _ in 0..8 {
+            assert!(matches!(disk.find(key(path)), Found::Here(..) | Found::Cold));
+        }
+        store.memory.remove(key(path));
+        loop {
+            if let Found::Here(item, used) = disk.find(key(path)) {
+                return (item, used);
+            }
+        }
+    };
+    // One of several uses takes it to memory.
+    while !store.memory.holds(key("/kept")) {
+        let (item, used) = found_on_disk("/kept");
+        store.take_up(disk, key("/kept"), item, used);
+    }
+    let (item, used) = found_on_disk("/removed");
+    store.remove(key("/removed"));
+    store.take_up(disk, key("/removed"), item, used);
+    assert_eq!(found(&store, "/removed", ""), None);
+    let (item, used) = found_on_disk("/replaced");
+    store.insert(key("/replaced"), None, stored(0, "new"));
+    store.take_up(disk, key("/replaced"), item, used);
+    assert_ne!(found(&store, "/replaced", ""), Some("old".into()));
+    store.flush();
+    assert_eq!(found(&store, "/replaced", ""), Some("new".into()));
+}
+
+#[test]
+fn an_object_in_slices_stays_so_however_often_it_is_found_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = on_disk(folder.path());
+    let slices = crate::object::Slices { total: 1 << 40, size: 1 << 20, generation: 7 };
+    let sliced = Stored::sliced(&stored(0, "").head, slices);
+    store.insert(key("/film"), None, Arc::new(sliced));
+    store.flush();
+    store.memory.remove(key("/film"));
+    for _ in 0..200 {
+        if let At::Stored(found) = store.at(key("/film")) {
+            assert_eq!(found.slices(), Some(slices));
+        }
+    }
 }

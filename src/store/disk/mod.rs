@@ -1,5 +1,333 @@
-//! The disk tier: segment files, read through memory maps.
+//! The disk tier: an append-only log of segments, read through memory maps.
+//!
+//! May use what `store` may. Knows keys and stored responses; of HTTP and of purges nothing: those
+//! are judged by whoever looks up.
+//!
+//! ```text
+//!            event loops                              writer's thread
+//!  find ──► index ──► segment's map ──► Stored      offer ──► queue ──► log ──► segment file
+//!             ▲          │ cold                                            │
+//!             │          └──► blocking thread: bring in, verify            │
+//!             └───────────────────── publish ◄─────────────────────────────┘
+//! ```
+//!
+//! `format` draws the bytes, `recover` says why they survive a crash, `index` how little memory it
+//! takes, `reclaim` what makes room. `scrub` and `verify` look for damage: beside a running node,
+//! and in a directory at rest.
+//!
+//! Invariants:
+//! - the tier never fails a request and never delays one: what cannot be read is a miss, what
+//!   cannot
+//!   be written is not stored, both are counted;
+//! - no byte is served that is not what was stored: heads are checked by CRC at each read, bodies
+//!   by
+//!   BLAKE3 at the first read after a start, or by the scrub before that;
+//! - one process uses a directory at a time.
 
-#![allow(dead_code, reason = "the tier that reads through the maps is built on top of them")]
-
+mod admission;
+mod body;
+mod directory;
+mod format;
+mod health;
+mod index;
+mod location;
+mod log;
 mod map;
+mod queue;
+mod read;
+mod recency;
+mod reclaim;
+mod recover;
+mod references;
+mod scrub;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod varies;
+mod verify;
+mod writer;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use tokio::sync::Semaphore;
+
+use self::body::Readers;
+pub use self::directory::{Directory, OpenError};
+use self::format::{Superblock, tag_of};
+use self::health::Health;
+use self::index::Index;
+use self::location::{SEGMENT_MAX, SLOTS_MAX};
+use self::queue::{Job, Offer, Queue};
+pub(super) use self::read::{Found, Item, Used};
+use self::scrub::Scrub;
+use self::segment::Segments;
+pub use self::verify::{Damage, SegmentReport, StoreReport, Sums, verify};
+use super::TierFigures;
+use crate::object::{CacheKey, Stored, VarySpec};
+
+/// How the tier is set up.
+#[derive(Clone, Debug)]
+pub struct DiskConfig {
+    /// Bytes of disk that segments may take.
+    pub size: u64,
+    /// Bytes of responses that may wait to be written.
+    pub queue: u64,
+    /// Threads that may wait for the disk at a time.
+    pub readers: usize,
+    /// How often is noted what was used.
+    pub checkpoint: Duration,
+    /// Bytes per second that are read to find damage; 0: none.
+    pub scrub: u64,
+    /// Counts what fails.
+    pub errors: IntCounter,
+}
+
+/// Whether the memory tier has a key.
+pub(super) type InUse = Box<dyn Fn(CacheKey) -> bool + Send + Sync>;
+
+/// The disk tier.
+pub(super) struct Disk {
+    shared: Arc<Shared>,
+    queue: Queue,
+    writer: Option<JoinHandle<()>>,
+    /// Held for its thread, which ends with the tier.
+    scrub: Option<Scrub>,
+}
+
+/// What the event loops and the writer share.
+struct Shared {
+    index: Index,
+    segments: Segments,
+    segments_max: usize,
+    segment: u64,
+    readers: Readers,
+    health: Health,
+    in_use: InUse,
+    /// Bytes that wait to be written.
+    waiting: Arc<AtomicU64>,
+}
+
+/// A directory that is held, for the writer to recover.
+struct Opened {
+    shared: Arc<Shared>,
+    directory: Directory,
+    superblock: Superblock,
+    /// The segments that are there, in rising order.
+    ids: Vec<u64>,
+    checkpoint: Duration,
+}
+
+impl Disk {
+    /// Begins with what the directory holds, which is found once the writer has recovered it. A
+    /// store that knows the purges of another log than `log` is emptied: they may not have reached
+    /// it.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub(super) fn open(
+        directory: Directory,
+        config: &DiskConfig,
+        log: u128,
+        in_use: InUse,
+    ) -> Result<Self, OpenError> {
+        let path = directory.path().to_owned();
+        let failed = |what| {
+            let path = path.clone();
+            move |error| OpenError::Io { what, path, error }
+        };
+        let (mut disk, opened, jobs) = Self::prepare(directory, config, log, in_use)?;
+        let thread = std::thread::Builder::new().name("disk".to_owned());
+        let writer = thread.spawn(move || writer::Writer::recover(opened).run(&jobs));
+        disk.writer = Some(writer.map_err(failed("start the writer of"))?);
+        if config.scrub > 0 {
+            let scrub = Scrub::start(disk.shared.clone(), config.scrub);
+            disk.scrub = Some(scrub.map_err(failed("start the scrub of"))?);
+        }
+        Ok(disk)
+    }
+
+    /// A tier whose writer is still to be started, with what that needs.
+    fn prepare(
+        directory: Directory,
+        config: &DiskConfig,
+        log: u128,
+        in_use: InUse,
+    ) -> Result<(Self, Opened, Receiver<Job>), OpenError> {
+        let superblock = superblock(&directory, log, config.size)?;
+        let segments_max = usize::try_from(config.size / superblock.segment).unwrap_or(SLOTS_MAX);
+        let waiting = Arc::new(AtomicU64::new(0));
+        let shared = Arc::new(Shared {
+            index: Index::new(),
+            segments: Segments::new(segments_max),
+            segments_max: segments_max.min(SLOTS_MAX),
+            segment: superblock.segment,
+            readers: Arc::new(Semaphore::new(config.readers)),
+            health: Health::new(config.errors.clone()),
+            in_use,
+            waiting: waiting.clone(),
+        });
+        let (sender, jobs) = mpsc::channel();
+        let checkpoint = config.checkpoint;
+        let ids = directory.segments()?;
+        let opened = Opened { shared: shared.clone(), directory, superblock, ids, checkpoint };
+        let queue = Queue::new(sender, waiting, config.queue);
+        Ok((Self { shared, queue, writer: None, scrub: None }, opened, jobs))
+    }
+
+    /// What stands under `key`, if an event loop may read it at once.
+    pub(super) fn find(&self, key: CacheKey) -> Found {
+        self.shared.find(key)
+    }
+
+    /// Whether `key` still stands where it was found.
+    pub(super) fn still_at(&self, key: CacheKey, used: Used) -> bool {
+        self.shared.still_at(key, used)
+    }
+
+    /// Lets the uses of what was found be counted anew.
+    pub(super) fn cool(&self, key: CacheKey, used: Used) {
+        self.shared.cool(key, used);
+    }
+
+    /// Brings in what stands under `key`. Runs on a runtime.
+    pub(super) async fn bring_in(&self, key: CacheKey) -> Option<(Item, Used)> {
+        let shared = self.shared.clone();
+        let permit = shared.readers.clone().acquire_owned().await.ok()?;
+        let find = move || {
+            let found = shared.find_blocking(key);
+            drop(permit);
+            found
+        };
+        match tokio::task::spawn_blocking(find).await {
+            Ok(Found::Here(item, used)) => Some((item, used)),
+            _ => None,
+        }
+    }
+
+    /// Offers a response to be written; an older one is not found from now on.
+    pub(super) fn offer(&self, key: CacheKey, stored: &Arc<Stored>) {
+        self.send(key, Offer::Response(stored.clone()));
+    }
+
+    /// Offers by which fields a resource varies.
+    pub(super) fn offer_varies(&self, key: CacheKey, spec: &VarySpec, draw: u64) {
+        self.send(key, Offer::Varies(varies::encode(spec, draw)));
+    }
+
+    fn send(&self, key: CacheKey, what: Offer) {
+        let tag = tag_of(key);
+        let (ticket, lingers) = self.shared.index.offer(tag);
+        if self.queue.reserve(what.bytes()) {
+            return self.queue.send(Job::Store { key, ticket, lingers, what });
+        }
+        self.shared.health.refused();
+        self.shared.index.withdraw(tag, ticket);
+        if lingers {
+            self.queue.send(Job::Remove { key });
+        }
+    }
+
+    /// Makes `key` be found no more.
+    pub(super) fn remove(&self, key: CacheKey) {
+        if self.shared.index.remove(tag_of(key)) {
+            self.queue.send(Job::Remove { key });
+        }
+    }
+
+    /// Waits until what was offered is on the disk.
+    pub(super) fn flush(&self) {
+        let (done, wait) = mpsc::sync_channel(1);
+        self.queue.send(Job::Flush(done));
+        // An error says that the writer has ended: then nothing waits.
+        let _ended = wait.recv().is_err();
+    }
+
+    /// Bytes of the largest record that leaves little of a segment unused.
+    pub(super) fn record_max(&self) -> u64 {
+        self.shared.segment / 4
+    }
+
+    /// What the tier holds.
+    pub(super) fn figures(&self) -> TierFigures {
+        let shared = &self.shared;
+        TierFigures {
+            objects: shared.index.objects(),
+            bytes: shared.index.bytes(),
+            capacity_bytes: shared.segments_max as u64 * shared.segment,
+            evictions: shared.health.evictions(),
+            refused: shared.health.refusals(),
+            waiting_bytes: shared.waiting.load(Ordering::Relaxed),
+            index_bytes: shared.index.memory(),
+        }
+    }
+
+    /// Why nothing is written, if so.
+    pub(super) fn aside(&self) -> Option<String> {
+        self.shared.health.aside()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.queue.send(Job::Stop);
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the disk tier's writer panicked");
+        }
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk")
+            .field("objects", &self.shared.index.objects())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// What waited for the writer waits no more.
+    fn written(&self, bytes: u64) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The superblock that is there, or a fresh one over an emptied directory.
+fn superblock(directory: &Directory, log: u128, size: u64) -> Result<Superblock, OpenError> {
+    let path = directory.path();
+    let fits =
+        |found: &Superblock| (SEGMENTS_MIN..SLOTS_MAX as u64).contains(&(size / found.segment));
+    let why = match directory.superblock() {
+        Ok(Some(found)) if found.log != log => "it knows the purges of another log".to_owned(),
+        Ok(Some(found)) if fits(&found) => return Ok(found),
+        Ok(Some(_)) => "its segments are too large or too small for the size".to_owned(),
+        Ok(None) => "there is none yet".to_owned(),
+        Err(OpenError::NoStore { why, .. }) => why,
+        Err(error) => return Err(error),
+    };
+    tracing::info!(path = %path.display(), why, "an empty disk cache is made");
+    let fresh = Superblock { store: fastrand::u128(..), log, segment: segment_length(size) };
+    directory.format(&fresh)?;
+    Ok(fresh)
+}
+
+/// Segments of the smallest store: one is written, one is kept free.
+const SEGMENTS_MIN: u64 = 4;
+
+/// Bytes of a segment in a new store of `size`: a power of two, large enough for whole bodies, and
+/// no larger than what a reclaim can go through while the queue waits; only the largest stores have
+/// larger ones, lest there be more than can be told apart.
+fn segment_length(size: u64) -> u64 {
+    const LENGTH_MIN: u64 = 8 << 20;
+    const LENGTH_MAX: u64 = 256 << 20;
+    let wanted = (size / 32).next_power_of_two().clamp(LENGTH_MIN, LENGTH_MAX);
+    let needed = (size / (SLOTS_MAX as u64 / 2)).next_power_of_two();
+    wanted.max(needed).min(SEGMENT_MAX)
+}

@@ -13,8 +13,8 @@ use std::io;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering, fence};
 
 /// Most maps at a time. The kernel allows a process 65,530 mappings unless told otherwise
-/// (`vm.max_map_count`), so more could not be made; with segments of 64 MiB they are 4 TiB. Slots
-/// never used cost no memory, those used 24 bytes.
+/// (`vm.max_map_count`), so more could not be made; a store has a fourth as many segments at most.
+/// Slots never used cost no memory, those used 24 bytes.
 pub(super) const MAPS_MAX: usize = 65_536;
 
 /// The maps of this process.

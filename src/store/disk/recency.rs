@@ -1,0 +1,73 @@
+//! What was used of late, kept over a restart.
+//!
+//! ```text
+//!  0       4     8       16
+//!  │ magic │ crc │ count │ tag │ tag │ …        crc: of all behind it
+//! ```
+//!
+//! Written whole, beside the old one, and renamed. It is but a hint: one that is lost or damaged
+//! costs reclaim its knowledge of what is in use, never a wrong byte. So it is not synced.
+
+use std::io;
+use std::path::Path;
+
+use super::format::crc_of;
+
+const MAGIC: [u8; 4] = *b"HlRy";
+const FRONT: usize = 16;
+
+/// Writes the tags of what was used.
+pub(super) fn save(path: &Path, tags: &[u64]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    std::fs::write(&fresh, encode(tags))?;
+    std::fs::rename(&fresh, path)
+}
+
+/// The tags that were written; none if there are none that can be read.
+pub(super) fn load(path: &Path) -> Vec<u64> {
+    std::fs::read(path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default()
+}
+
+/// Whether there is a file that cannot be read.
+pub(super) fn is_damaged(path: &Path) -> bool {
+    match std::fs::read(path) {
+        Ok(bytes) => decode(&bytes).is_none(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
+}
+
+fn encode(tags: &[u64]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(FRONT + tags.len() * 8);
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&(tags.len() as u64).to_le_bytes());
+    tags.iter().for_each(|tag| out.extend_from_slice(&tag.to_le_bytes()));
+    let crc = crc_of([&out[8..]]);
+    out[4..8].copy_from_slice(&crc.to_le_bytes());
+    out
+}
+
+fn decode(bytes: &[u8]) -> Option<Vec<u64>> {
+    let tags = bytes.get(FRONT..)?.as_chunks::<8>().0;
+    let tags: Vec<_> = tags.iter().map(|tag| u64::from_le_bytes(*tag)).collect();
+    (encode(&tags) == bytes).then_some(tags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_is_nothing() {
+        let whole = encode(&[1, u64::MAX, 7]);
+        assert_eq!(decode(&whole), Some(vec![1, u64::MAX, 7]));
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode(&flipped), None, "bit {bit}");
+        }
+        for length in 0..whole.len() {
+            assert_eq!(decode(&whole[..length]), None, "{length} bytes");
+        }
+    }
+}
