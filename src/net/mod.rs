@@ -27,6 +27,7 @@ mod priority;
 pub mod quic;
 mod ready;
 mod request_head;
+mod send_file;
 mod sys;
 mod timer;
 mod tls;

@@ -19,7 +19,7 @@ const LINGER_MAX: usize = 512 * 1024;
 
 impl<IO, H> Connection<IO, H>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     /// Sends what is owed and closes. Gives a transport back that is to be reset.

@@ -123,7 +123,7 @@ impl Input {
 
 impl<IO, H> Connection<IO, H>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     /// The next head; waits for it as long as it may take.

@@ -73,7 +73,7 @@ pub(crate) async fn serve<IO, H>(
     drain: DrainWatch,
 ) -> Option<IO>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     let now = Instant::now();
@@ -151,7 +151,7 @@ enum Rest {
 
 impl<IO, H> Connection<IO, H>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     /// One request and its response. The response may still wait to be written.

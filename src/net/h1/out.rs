@@ -25,7 +25,9 @@ use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
 
+use crate::message::FilePart;
 use crate::message::losses::Mark;
+use crate::net::send_file::{poll_send_file, socket_of};
 use crate::net::{Ended, Handler, Outcome};
 
 /// Parts of one vectored write.
@@ -52,6 +54,8 @@ enum Part {
     Lines(usize),
     /// Bytes of a body.
     Body(Bytes),
+    /// Bytes of a body that stand in a file, too.
+    File(Bytes, FilePart),
 }
 
 #[derive(Clone, Copy, Default)]
@@ -138,6 +142,15 @@ impl<H: Handler> Outgoing<H> {
         }
     }
 
+    /// The same, of bytes that may be sent from `file`.
+    pub(super) fn file(&mut self, bytes: Bytes, file: FilePart) {
+        self.queued.all += bytes.len() as u64;
+        self.queued.body += bytes.len() as u64;
+        if !bytes.is_empty() {
+            self.parts.push_back(Part::File(bytes, file));
+        }
+    }
+
     /// Nothing more comes for the exchange opened last.
     pub(super) fn finish(&mut self, outcome: Outcome) {
         if let Some(open) = self.open.back_mut() {
@@ -154,13 +167,19 @@ impl<H: Handler> Outgoing<H> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>>
     where
-        IO: AsyncWrite + Unpin,
+        IO: AsyncWrite + Unpin + 'static,
     {
         while !self.parts.is_empty() {
             self.check_mark()?;
-            let slices: SmallVec<[IoSlice<'_>; SLICES_MAX]> = self.slices().collect();
-            let written = ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices))?;
-            drop(slices);
+            let written = match (self.parts.front(), socket_of(io)) {
+                (Some(Part::File(bytes, file)), Some(socket)) => {
+                    ready!(poll_send_file(socket, cx, file, bytes.len()))?
+                }
+                _ => {
+                    let slices: SmallVec<[IoSlice<'_>; SLICES_MAX]> = self.slices().collect();
+                    ready!(Pin::new(&mut *io).poll_write_vectored(cx, &slices))?
+                }
+            };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -191,13 +210,18 @@ impl<H: Handler> Outgoing<H> {
 
     fn slices(&self) -> impl Iterator<Item = IoSlice<'_>> {
         let mut lines = &self.lines[self.lines_written..];
-        self.parts.iter().take(SLICES_MAX).map(move |part| match part {
+        // What can leave from a file leaves alone, unless it stands first: then it has to be
+        // copied.
+        let mut place = 0..;
+        let together =
+            move |part: &&Part| place.next() == Some(0) || !matches!(part, Part::File(..));
+        self.parts.iter().take(SLICES_MAX).take_while(together).map(move |part| match part {
             Part::Lines(length) => {
                 let (these, rest) = lines.split_at(*length);
                 lines = rest;
                 IoSlice::new(these)
             }
-            Part::Body(bytes) => IoSlice::new(bytes),
+            Part::Body(bytes) | Part::File(bytes, _) => IoSlice::new(bytes),
         })
     }
 
@@ -211,6 +235,13 @@ impl<H: Handler> Outgoing<H> {
                     *length -= taken;
                     self.lines_written += taken;
                     (taken, *length)
+                }
+                Part::File(bytes, file) => {
+                    let taken = count.min(bytes.len());
+                    bytes.advance(taken);
+                    file.offset += taken as u64;
+                    self.written.body += taken as u64;
+                    (taken, bytes.len())
                 }
                 Part::Body(bytes) => {
                     let taken = count.min(bytes.len());

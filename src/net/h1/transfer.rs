@@ -45,16 +45,21 @@ impl Sender {
         let trailers = match piece {
             Some(Ok(Piece::Data(data))) => {
                 self.sent += data.len() as u64;
+                let file = self.body.file(&data);
+                let body = |out: &mut Outgoing<H>, data| match file {
+                    Some(file) => out.file(data, file),
+                    None => out.body(data),
+                };
                 match self.delimiter {
                     Delimiter::Length(length) if self.sent > length => {
                         return Some(Outcome::Truncated);
                     }
                     Delimiter::Chunked if !data.is_empty() => {
                         out.lines(|out| encode::chunk_size(out, data.len()));
-                        out.body(data);
+                        body(out, data);
                         out.lines(|out| out.extend_from_slice(b"\r\n"));
                     }
-                    _ => out.body(data),
+                    _ => body(out, data),
                 }
                 return None;
             }
@@ -76,7 +81,7 @@ impl Sender {
 
 impl<IO, H> Connection<IO, H>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler,
 {
     /// Waits for the handler, moving what it reads of the request.
