@@ -51,6 +51,8 @@ pub enum Join {
 pub enum Landing {
     /// A response that all may read while it arrives.
     Arriving(Arriving),
+    /// The head of a response in slices; they fly by themselves.
+    Sliced(Sliced),
     /// A stored response of which upstream said that it still holds.
     Validated(Arc<Stored>),
     /// A stale response that stands in for an upstream that failed.
@@ -70,6 +72,17 @@ pub struct Arriving {
     pub content_length: Option<u64>,
     /// Its body, so far.
     pub relay: Arc<Relay>,
+    /// Which variant it is, where the resource varies.
+    pub variant: Option<Arc<Variant>>,
+    /// What caches on the way said of it in `Cache-Status`, nearest the origin first.
+    pub cache_status: Option<HeaderValue>,
+}
+
+/// The head of a response that is fetched, stored and read in slices.
+#[derive(Clone, Debug)]
+pub struct Sliced {
+    /// The head, and how the body is sliced.
+    pub stored: Arc<Stored>,
     /// Which variant it is, where the resource varies.
     pub variant: Option<Arc<Variant>>,
     /// What caches on the way said of it in `Cache-Status`, nearest the origin first.
@@ -121,6 +134,19 @@ impl Flights {
         })
     }
 
+    /// Joins the flight for `key`, if there is one.
+    pub fn follow(&self, primary: CacheKey, key: CacheKey) -> Option<Follower> {
+        let shard = self.shard(primary).lock();
+        let flight = shard.get(&primary)?.iter().rev().find(|flight| flight.key == key)?;
+        Some(Follower { landing: flight.landing.clone() })
+    }
+
+    /// A flight that nobody finds: for who may not, or cannot, lead others.
+    pub fn lead_alone(self: &Arc<Self>, primary: CacheKey, sequence: Sequence) -> Leader {
+        let (landing, _) = watch::channel(None);
+        Leader { flights: self.clone(), primary, sequence, landing, abandoned: Arc::default() }
+    }
+
     /// Lets nobody join the flights of `primary` any more, and lets none of them be stored: an
     /// unsafe request has changed the resource (RFC 9111 section 4.4).
     pub fn abandon(&self, primary: CacheKey) {
@@ -167,6 +193,11 @@ impl Leader {
     /// The purges that the fetch reflects.
     pub fn sequence(&self) -> Sequence {
         self.sequence
+    }
+
+    /// A place in the flight that this leads.
+    pub fn follower(&self) -> Follower {
+        Follower { landing: self.landing.subscribe() }
     }
 
     /// Tells all followers what came. Those who join later see it at once.
@@ -216,6 +247,11 @@ pub struct Follower {
 }
 
 impl Follower {
+    /// What the flight came to so far.
+    pub fn landed(&self) -> Option<Landing> {
+        self.landing.borrow().clone()
+    }
+
     /// Waits for the flight to land. Cancel safe: nothing is lost by leaving and asking again.
     pub async fn landing(&mut self) -> Landing {
         match self.landing.wait_for(Option::is_some).await {
@@ -323,6 +359,27 @@ mod tests {
         assert!(matches!(join(), Join::Follower(_)));
         leader.land(Landing::Released);
         assert!(matches!(join(), Join::Leader(_)));
+    }
+
+    #[tokio::test]
+    async fn a_flight_is_followed_only_where_there_is_one() {
+        let flights = Arc::new(Flights::new(9));
+        assert!(flights.follow(key("/a"), key("/a")).is_none());
+        let leader = lead(&flights, "/a");
+        let mut found = flights.follow(key("/a"), key("/a")).unwrap();
+        let mut own = leader.follower();
+        leader.land(Landing::Released);
+        assert!(matches!(found.landing().await, Landing::Released));
+        assert!(matches!(own.landing().await, Landing::Released));
+    }
+
+    #[test]
+    fn who_leads_alone_is_not_found() {
+        let flights = Arc::new(Flights::new(9));
+        let leader = flights.lead_alone(key("/a"), AT);
+        assert!(flights.follow(key("/a"), key("/a")).is_none() && leader.keep(|| ()));
+        drop(leader);
+        assert_eq!(flights.count(), 0);
     }
 
     #[test]

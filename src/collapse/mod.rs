@@ -13,7 +13,8 @@
 //!
 //! ```text
 //!  join ─► Leader ── land(Landing) ──┬─ Arriving: all read the relay
-//!      └─► Follower ── landing() ◄───┼─ Validated: what is stored still holds
+//!      └─► Follower ── landing() ◄───┼─ Sliced: the head; each slice has a flight of its own
+//!                                    ├─ Validated: what is stored still holds
 //!                                    ├─ StandIn: what is stored, though stale
 //!                                    ├─ Released: not to be shared, everybody by himself
 //!                                    └─ Failed: one of the waiting leads once more
@@ -23,6 +24,6 @@ mod flight;
 mod relay;
 mod remembered;
 
-pub use flight::{Arriving, Flights, Follower, Join, Landing, Leader};
+pub use flight::{Arriving, Flights, Follower, Join, Landing, Leader, Sliced};
 pub use relay::{Relay, RelayWriter};
 pub use remembered::RememberedKeys;

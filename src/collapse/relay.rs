@@ -83,6 +83,11 @@ impl Relay {
         };
         Some(Body::Stream(Box::new(reader)))
     }
+
+    /// Bytes poured in so far.
+    pub fn end(&self) -> u64 {
+        self.state.lock().end
+    }
 }
 
 impl State {
@@ -160,7 +165,7 @@ impl RelayWriter {
 
     /// Bytes poured in so far.
     pub fn written(&self) -> u64 {
-        self.relay.state.lock().end
+        self.relay.end()
     }
 
     /// All pieces; `None` if only a window is kept.

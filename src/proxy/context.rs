@@ -1,6 +1,8 @@
 //! What one request knows of itself, and what is told of it when it is over.
 
 use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -251,4 +253,18 @@ pub(super) struct Sent {
     pub(super) source: Source,
     pub(super) origin_status: Option<u16>,
     pub(super) reason: &'static str,
+    /// The body, where it is in slices: it begins before the response is sent.
+    pub(super) slices: Option<Beginning>,
+}
+
+/// A body that is waited for until there is something to read of it.
+pub(super) type Beginning = Pin<Box<dyn Future<Output = Result<Body, Trouble>> + Send>>;
+
+/// Why a slice cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The object is another by now.
+    Changed,
+    /// Upstream gave no such slice.
+    Failed,
 }

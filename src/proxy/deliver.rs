@@ -1,11 +1,13 @@
 //! Object to response: conditions, ranges, the lines of this response alone.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::context::Inbound;
 use crate::collapse::Arriving;
-use crate::message::{Body, Extra, FieldBlock, PieceList, Response, Seen, push_field};
+use crate::message::{Body, Chain, Extra, FieldBlock, Response, Seen, push_field};
 use crate::object::{ObjectHead, Stored};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::cacheability;
@@ -20,6 +22,22 @@ use crate::semantics::time::{Timestamp, parse_http_date, write_http_date};
 enum Content<'a> {
     Resident(&'a Stored),
     Arriving(&'a Arriving),
+    Sliced(&'a Wanted),
+}
+
+/// What a response takes of a body in slices.
+struct Wanted {
+    total: u64,
+    parts: Cell<Vec<Part>>,
+}
+
+/// A part of a response's body.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// These bytes of the stored body.
+    Content(ByteRange),
+    /// What stands between parts.
+    Framing(Bytes),
 }
 
 /// The `Cache-Status` of a fresh hit.
@@ -30,10 +48,28 @@ pub(super) fn hit_status<'a>(name: &'a str, head: &ObjectHead, now: Timestamp) -
 
 /// The response from a stored object.
 pub(super) fn stored(inbound: &Inbound, stored: &Stored, status: &CacheStatus<'_>) -> Response {
-    let lines = own_lines(&stored.head, None, status, inbound.arrival.later());
-    deliver(inbound, &stored.head, Content::Resident(stored), lines)
+    let lines = own_lines(&stored.head, None, inbound.arrival.later());
+    let mut response = deliver(inbound, &stored.head, Content::Resident(stored), lines)
         // A resident body can be read from its beginning at any time.
-        .unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR))
+        .unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR));
+    push_cache_status(status, &mut response.extra);
+    response
+}
+
+/// The response from an object in slices of `total` bytes, its `Cache-Status` and its body left
+/// out; and what its body is to be.
+pub(super) fn sliced(
+    inbound: &Inbound,
+    head: &ObjectHead,
+    total: u64,
+    before: Option<&HeaderValue>,
+) -> (Response, Vec<Part>) {
+    let wanted = Wanted { total, parts: Cell::default() };
+    let lines = own_lines(head, before, inbound.arrival.later());
+    let response = deliver(inbound, head, Content::Sliced(&wanted), lines)
+        // Slices can be read from any place at any time.
+        .unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR));
+    (response, wanted.parts.take())
 }
 
 /// The response from an object on its way; `None` if its beginning is given up already.
@@ -43,8 +79,10 @@ pub(super) fn arriving(
     status: &CacheStatus<'_>,
 ) -> Option<Response> {
     let before = arriving.cache_status.as_ref();
-    let lines = own_lines(&arriving.head, before, status, inbound.arrival.later());
-    deliver(inbound, &arriving.head, Content::Arriving(arriving), lines)
+    let lines = own_lines(&arriving.head, before, inbound.arrival.later());
+    let mut response = deliver(inbound, &arriving.head, Content::Arriving(arriving), lines)?;
+    push_cache_status(status, &mut response.extra);
+    Some(response)
 }
 
 fn deliver(
@@ -69,13 +107,8 @@ fn deliver(
     Some(Response { status: head.status, content_length: length, block: head.block(), extra, body })
 }
 
-/// `age` and `cache-status`, with what other caches said `before`.
-fn own_lines(
-    head: &ObjectHead,
-    before: Option<&HeaderValue>,
-    status: &CacheStatus<'_>,
-    now: Timestamp,
-) -> Extra {
+/// `age`, and what other caches said `before` in `cache-status`.
+fn own_lines(head: &ObjectHead, before: Option<&HeaderValue>, now: Timestamp) -> Extra {
     let mut extra = Extra::new();
     extra.extend_from_slice(b"age: ");
     let age = head.freshness().age(now);
@@ -85,7 +118,6 @@ fn own_lines(
     if let Some(before) = before {
         push_field(&mut extra, "cache-status", before.as_bytes());
     }
-    push_cache_status(status, &mut extra);
     extra
 }
 
@@ -163,11 +195,9 @@ fn partial(
         (Resolved::Ranges(ranges), _) if ranges.len() == 1 => {
             Some(single(head, content, ranges[0], total, extra))
         }
-        (Resolved::Ranges(ranges), Content::Resident(body)) => {
-            Some(Some(multipart(head, body, &ranges, total, extra)))
-        }
         // Parts in any order of a body on its way would have to wait for its end.
         (Resolved::Ranges(_), Content::Arriving(_)) => None,
+        (Resolved::Ranges(ranges), _) => Some(multipart(head, content, &ranges, total, extra)),
     }
 }
 
@@ -216,36 +246,36 @@ fn single(
 
 fn multipart(
     head: &ObjectHead,
-    body: &Stored,
+    content: &Content<'_>,
     ranges: &[ByteRange],
     total: u64,
     extra: &mut Extra,
-) -> Response {
+) -> Option<Response> {
     let boundary = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
     let block = head.block();
     let content_type = block.get("content-type");
     let framing = Multipart { boundary: &boundary, content_type, total };
-    let mut pieces = Vec::new();
+    let mut parts = Vec::new();
     for (index, range) in ranges.iter().enumerate() {
         let mut part_head = Vec::new();
         framing.write_part_head(index, *range, &mut part_head);
-        pieces.push(Bytes::from(part_head));
-        pieces.extend(body.pieces(range.start, range.end - range.start));
+        parts.push(Part::Framing(part_head.into()));
+        parts.push(Part::Content(*range));
     }
     let mut end = Vec::new();
     framing.write_end(&mut end);
-    pieces.push(end.into());
+    parts.push(Part::Framing(end.into()));
     let mut value = Vec::new();
     framing.write_content_type(&mut value);
     push_field(extra, "content-type", &value);
     let length = framing.content_length(ranges);
-    Response {
+    Some(Response {
         status: StatusCode::PARTIAL_CONTENT,
         content_length: Some(length),
         block: without(&block, |name| name == "content-type"),
         extra: std::mem::take(extra),
-        body: Body::Stream(Box::new(PieceList::new(pieces.into(), 0, length))),
-    }
+        body: content.parts(parts)?,
+    })
 }
 
 /// The lines whose names `left_out` does not name.
@@ -262,6 +292,7 @@ impl Content<'_> {
         match self {
             Self::Resident(body) => Some(body.len()),
             Self::Arriving(arriving) => arriving.content_length,
+            Self::Sliced(wanted) => Some(wanted.total),
         }
     }
 
@@ -269,6 +300,7 @@ impl Content<'_> {
         match self {
             Self::Resident(body) => Some(body.whole()),
             Self::Arriving(arriving) => arriving.relay.reader(0, None),
+            Self::Sliced(wanted) => self.part(0, wanted.total),
         }
     }
 
@@ -276,6 +308,28 @@ impl Content<'_> {
         match self {
             Self::Resident(body) => Some(body.part(start, length)),
             Self::Arriving(arriving) => arriving.relay.reader(start, Some(length)),
+            Self::Sliced(_) => {
+                let range = ByteRange { start, end: start + length };
+                self.parts(vec![Part::Content(range)])
+            }
+        }
+    }
+
+    /// A body of several parts.
+    fn parts(&self, parts: Vec<Part>) -> Option<Body> {
+        match self {
+            Self::Resident(body) => {
+                let bodies = parts.into_iter().map(|part| match part {
+                    Part::Content(range) => body.part(range.start, range.len()),
+                    Part::Framing(bytes) => Body::Full(bytes),
+                });
+                Some(Body::Stream(Box::new(Chain::new(bodies))))
+            }
+            Self::Arriving(_) => None,
+            Self::Sliced(wanted) => {
+                wanted.parts.set(parts);
+                Some(Body::Empty)
+            }
         }
     }
 }

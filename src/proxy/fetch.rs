@@ -6,6 +6,9 @@
 //!    │                                             └─ follow ────────┴─┬─► response
 //!    └──── another variant, a purge came between, a leader failed ─────┘
 //! ```
+//!
+//! A response in slices is sent once its first slice is at hand. If that says that the object has
+//! changed, the head is dropped and the request goes another round.
 
 use std::sync::Arc;
 
@@ -13,18 +16,19 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::account::Departure;
-use super::context::{Exchange, Journey, Sent, Served};
+use super::cold::source_of;
+use super::context::{Exchange, Journey, Sent, Served, Trouble};
 use super::deliver;
 use super::fill::{Fill, Led};
-use crate::collapse::{Arriving, Follower, Join, Landing};
+use crate::collapse::{Arriving, Follower, Join, Landing, Sliced};
 use crate::message::{Body, Reply};
-use crate::object::{CacheKey, PurgeState, Sequence, Stored};
+use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Sequence, Stored, Variant};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::verdict::{
     Failure, OnFailure, Reason, StoredFacts, Verdict, on_failure, verdict,
 };
 use crate::store::Lookup;
-use crate::telemetry::metrics::{Source, Tier};
+use crate::telemetry::metrics::Source;
 use crate::upstream::UpstreamError;
 
 /// Flights that one request takes part in before it goes alone: it looks again where the variant
@@ -64,20 +68,45 @@ impl Journey {
         let waiting = Exchange::waiting(&self.inbound, self.site.label);
         let departure = Departure::of(self.proxy.clone(), waiting);
         let sent = self.go(verdict, lookup, body).await;
+        let sent = self.begin(sent, verdict.reason()).await;
         departure.stay();
         self.finish(sent)
     }
 
-    async fn go(&self, mut verdict: Verdict, mut lookup: Lookup, mut body: Body) -> Sent {
-        if matches!(verdict, Verdict::Fetch(_) | Verdict::Revalidate(_)) {
-            self.proxy.metrics.miss(Tier::Memory);
+    /// Waits for the first slice of a response that is in slices.
+    async fn begin(&self, mut sent: Sent, reason: Reason) -> Sent {
+        for _ in 0..ROUNDS_MAX {
+            let Some(slices) = sent.slices.take() else { return sent };
+            match slices.await {
+                Ok(body) => {
+                    sent.response.body = body;
+                    return sent;
+                }
+                Err(Trouble::Failed) => break,
+                Err(Trouble::Changed) => {
+                    let (lookup, verdict) = self.look_again();
+                    sent = Box::pin(self.go(verdict, lookup, Body::Empty)).await;
+                }
+            }
+        }
+        self.failed(&UpstreamError::of_another(&self.route.origin), reason.forward())
+    }
+
+    async fn go(&self, verdict: Verdict, lookup: Lookup, mut body: Body) -> Sent {
+        let (mut lookup, mut verdict) = self.at_hand((lookup, verdict)).await;
+        match (verdict, &lookup) {
+            (Verdict::Fetch(_) | Verdict::Revalidate(_), _) => self.proxy.count_miss(),
+            (Verdict::Serve(_) | Verdict::ServeAndRefresh(_), Lookup::Found(_, stored)) => {
+                self.proxy.count_hit(stored);
+            }
+            _ => {}
         }
         let reason = verdict.reason();
         let mut failures = 0;
         for _ in 0..ROUNDS_MAX {
             let (key, stored) = match lookup {
                 Lookup::Found(key, stored) => (key, Some(stored)),
-                Lookup::Missing(key) => (key, None),
+                Lookup::Cold(key) | Lookup::Missing(key) => (key, None),
             };
             match (verdict, &stored) {
                 (Verdict::Pass(why), _) => {
@@ -103,26 +132,25 @@ impl Journey {
             if failures == FAILURES_MAX {
                 return self.without_response(reason);
             }
-            (lookup, verdict) = self.look_again();
+            (lookup, verdict) = self.at_hand(self.look_again()).await;
         }
         let key = self.flight_key(lookup.key());
         self.pass_unshared(key, reason.forward(), "flights-exhausted").await
     }
 
     /// What the store holds now, and what it is good for.
-    fn look_again(&self) -> (Lookup, Verdict) {
+    pub(super) fn look_again(&self) -> (Lookup, Verdict) {
         let lookup = self.proxy.store.lookup(self.primary, |s, out| self.inbound.select(s, out));
-        let stored = match &lookup {
-            Lookup::Found(_, stored) => Some(self.facts_now(stored)),
-            Lookup::Missing(_) => None,
+        let verdict = match &lookup {
+            Lookup::Found(_, stored) => self.verdict_on(Some(stored)),
+            Lookup::Cold(_) | Lookup::Missing(_) => self.verdict_on(None),
         };
-        let verdict = verdict(&self.facts, stored.as_ref(), self.inbound.arrival.later());
         (lookup, verdict)
     }
 
     /// The key of the flights for `key`. Requests with credentials fly apart: what they bring is
     /// seldom to be shared, and nobody else shall wait for it or be told so.
-    fn flight_key(&self, key: CacheKey) -> CacheKey {
+    pub(super) fn flight_key(&self, key: CacheKey) -> CacheKey {
         if self.facts.authorization { key.variant(b"authorization") } else { key }
     }
 
@@ -158,16 +186,15 @@ impl Journey {
 
     fn join(&self, key: CacheKey) -> Join {
         let rules = self.proxy.store.rules();
-        let now = self.inbound.arrival.later();
         let serves = |since: Sequence, landing: Option<&Landing>| {
             let purged = rules.state_since(since, || self.resource.purge_keys());
             purged == PurgeState::Clean
                 && match landing {
-                    // A body may arrive for longer than its head is fresh.
-                    Some(Landing::Arriving(arriving)) => {
-                        let facts = arriving.head.facts(purged);
-                        self.selects(arriving)
-                            && matches!(verdict(&self.facts, Some(&facts), now), Verdict::Serve(_))
+                    Some(Landing::Arriving(Arriving { head, variant, .. })) => {
+                        self.fits(head, variant.as_deref(), purged)
+                    }
+                    Some(Landing::Sliced(Sliced { stored, variant, .. })) => {
+                        self.fits(&stored.head, variant.as_deref(), purged)
                     }
                     _ => true,
                 }
@@ -175,10 +202,21 @@ impl Journey {
         self.proxy.flights.join(self.primary, key, rules.head(), serves)
     }
 
+    /// Whether a response on its way is good for this request: a body may arrive for longer than
+    /// its head is fresh.
+    fn fits(&self, head: &ObjectHead, variant: Option<&Variant>, purged: PurgeState) -> bool {
+        let (facts, now) = (head.facts(purged), self.inbound.arrival.later());
+        self.selects(variant)
+            && matches!(verdict(&self.facts, Some(&facts), now), Verdict::Serve(_))
+    }
+
     fn led(&self, led: Led, reason: Reason) -> Flown {
         match led {
             // The body's beginning is held until this request reads it itself.
             Led::Arriving(arriving, _held) => Flown::done(self.arriving(&arriving, false, reason)),
+            Led::Sliced(sliced, status, _held) => {
+                Flown::done(self.first_slices(&sliced, Some(status), reason))
+            }
             Led::Validated(stored) => Flown::done(self.validated(&stored, false, reason)),
             Led::StandIn(stored, status) => Flown::done(self.stand_in(&stored, reason, status)),
             Led::Own(stored, why) => Flown::done(Some(self.own(&stored, reason, why))),
@@ -187,6 +225,7 @@ impl Journey {
                 reason.forward(),
                 received.refused,
             ))),
+            Led::Unshared(why) => Flown::Alone(why),
             Led::Failed(error) => Flown::Failed(Some(error)),
         }
     }
@@ -196,6 +235,7 @@ impl Journey {
         match timeout_at(Instant::from_std(limit), follower.landing()).await {
             Err(_) => Flown::Alone("collapse-timeout"),
             Ok(Landing::Arriving(arriving)) => Flown::done(self.arriving(&arriving, true, reason)),
+            Ok(Landing::Sliced(sliced)) => Flown::done(self.first_slices(&sliced, None, reason)),
             Ok(Landing::Validated(stored)) => Flown::done(self.validated(&stored, true, reason)),
             Ok(Landing::StandIn(stored)) => Flown::done(self.stand_in(&stored, reason, None)),
             Ok(Landing::Released) => Flown::Alone("uncacheable"),
@@ -204,9 +244,9 @@ impl Journey {
     }
 
     /// Whether a response on its way is this request's variant.
-    fn selects(&self, arriving: &Arriving) -> bool {
-        arriving.variant.as_ref().is_none_or(|variant| {
-            let mut selection = crate::object::Selection::new();
+    fn selects(&self, variant: Option<&Variant>) -> bool {
+        variant.is_none_or(|variant| {
+            let mut selection = Selection::new();
             self.inbound.select(&variant.spec, &mut selection);
             selection == variant.selection
         })
@@ -216,12 +256,7 @@ impl Journey {
     /// come between, or its beginning is given up already.
     fn arriving(&self, arriving: &Arriving, collapsed: bool, reason: Reason) -> Option<Sent> {
         let head = &arriving.head;
-        // What was under way when a hard purge came may be what was purged, for the one who asked
-        // for it as well.
-        let purged = self.purged(head);
-        let refused = purged == PurgeState::Hard
-            || collapsed && (purged != PurgeState::Clean || !self.selects(arriving));
-        if refused {
+        if !self.may_take(head, arriving.variant.as_deref(), collapsed) {
             return None;
         }
         let status = CacheStatus {
@@ -240,7 +275,42 @@ impl Journey {
             (Served::Miss, Source::Origin)
         };
         let origin_status = Some(head.status.as_u16());
-        Some(Sent { response, served, source, origin_status, reason: reason.as_str() })
+        let reason = reason.as_str();
+        Some(Sent { response, served, source, origin_status, reason, slices: None })
+    }
+
+    /// Whether this request may be answered by what a flight brought.
+    fn may_take(&self, head: &ObjectHead, variant: Option<&Variant>, collapsed: bool) -> bool {
+        match self.purged(head) {
+            PurgeState::Clean => !collapsed || self.selects(variant),
+            // What was under way when a hard purge came may be what was purged, for the one who
+            // asked for it as well.
+            PurgeState::Hard => false,
+            PurgeState::Soft | PurgeState::Possibly => !collapsed,
+        }
+    }
+
+    /// The response from an object in slices whose head a flight brought: by this `status`, where
+    /// this request led. `None` as above.
+    fn first_slices(&self, sliced: &Sliced, status: Option<u16>, reason: Reason) -> Option<Sent> {
+        let Sliced { stored, variant, cache_status } = sliced;
+        let collapsed = status.is_none();
+        if !self.may_take(&stored.head, variant.as_deref(), collapsed) {
+            return None;
+        }
+        let told = CacheStatus {
+            cache: &self.proxy.config.name,
+            fwd: Some(reason.forward()),
+            fwd_status: status,
+            stored: true,
+            collapsed,
+            ..CacheStatus::default()
+        };
+        let served = if collapsed { Served::Collapsed } else { Served::Miss };
+        let before = cache_status.as_ref();
+        let sent = self.sliced(stored, stored.slices()?, served, &told, before, reason.as_str());
+        let source = if collapsed { Source::Flight } else { Source::Origin };
+        Some(Sent { source, origin_status: status, ..sent })
     }
 
     /// The response from what is stored, after upstream said that it holds; `None` if a purge has
@@ -258,7 +328,7 @@ impl Journey {
             ..CacheStatus::default()
         };
         let served = if collapsed { Served::Collapsed } else { Served::Revalidated };
-        if collapsed {
+        if collapsed && stored.slices().is_none() {
             self.proxy.metrics.collapsed();
         }
         let origin_status = (!collapsed).then_some(304);
@@ -300,7 +370,7 @@ impl Journey {
         Some(Sent { origin_status: status, ..sent })
     }
 
-    fn purged(&self, head: &crate::object::ObjectHead) -> PurgeState {
+    fn purged(&self, head: &ObjectHead) -> PurgeState {
         self.proxy.store.rules().judge(head, || self.resource.purge_keys())
     }
 
@@ -346,8 +416,12 @@ impl Journey {
         status: &CacheStatus<'_>,
         reason: &'static str,
     ) -> Sent {
+        if let Some(slices) = stored.slices() {
+            return self.sliced(stored, slices, served, status, None, reason);
+        }
         let response = deliver::stored(&self.inbound, stored, status);
-        Sent { response, served, source: Source::Memory, origin_status: None, reason }
+        let source = source_of(stored);
+        Sent { response, served, source, origin_status: None, reason, slices: None }
     }
 
     /// One refresh a key: whoever finds a flight under way leaves it at that. One that brought
@@ -367,7 +441,9 @@ impl Journey {
             tokio::spawn(fill.run(validates));
             tokio::spawn(async move {
                 match led.await {
-                    Ok(Led::Arriving(..) | Led::Validated(_)) => proxy.refreshed.forget(key),
+                    Ok(Led::Arriving(..) | Led::Sliced(..) | Led::Validated(_)) => {
+                        proxy.refreshed.forget(key);
+                    }
                     // Once more, for the pause begins now.
                     _ => proxy.refreshed.remember(key),
                 }

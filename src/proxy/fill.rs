@@ -10,17 +10,19 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::oneshot;
 
 use super::context::Journey;
+use super::forward::ask_for_slice;
 use super::head::{Prepared, facts_of};
-use crate::collapse::{Arriving, Landing, Leader, Relay, RelayWriter};
+use crate::collapse::{Arriving, Landing, Leader, Relay, RelayWriter, Sliced};
 use crate::message::{Body, BodyError, BodyErrorKind, Piece};
 use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Stored, Variant};
 use crate::semantics::cacheability::{NoStore, Storage};
 use crate::semantics::conditional::EntityTag;
 use crate::semantics::freshness::{Freshness, ResponseFacts};
+use crate::semantics::range::ByteRange;
 use crate::semantics::time::Timestamp;
 use crate::semantics::vary::VarySpec;
 use crate::semantics::verdict::{Failure, OnFailure, on_failure};
@@ -30,6 +32,8 @@ use crate::upstream::{IncomingResponse, UpstreamError};
 pub(super) enum Led {
     /// A response for all. The body is a reader that stands at its beginning.
     Arriving(Arriving, Body),
+    /// The head of a response in slices, told by this status. The body is held like that above.
+    Sliced(Sliced, u16, Body),
     /// What is stored still holds.
     Validated(Arc<Stored>),
     /// What is stored stands in for an upstream that failed, perhaps with this status.
@@ -38,6 +42,8 @@ pub(super) enum Led {
     Own(Arc<Stored>, &'static str),
     /// A response that must not be shared.
     Alone(Box<Received>),
+    /// A response that must not be shared, and is none to the leading request: why.
+    Unshared(&'static str),
     /// No response.
     Failed(UpstreamError),
 }
@@ -51,20 +57,27 @@ pub(super) struct Received {
 
 /// One fetch for all who wait.
 pub(super) struct Fill {
-    journey: Journey,
+    pub(super) journey: Journey,
     /// The flight's key.
     key: CacheKey,
-    leader: Leader,
+    pub(super) leader: Leader,
     /// What is stored, though not good enough.
-    stored: Option<Arc<Stored>>,
+    pub(super) stored: Option<Arc<Stored>>,
     /// The way to the request that leads, if one does.
-    leading: Option<oneshot::Sender<Led>>,
+    pub(super) leading: Option<oneshot::Sender<Led>>,
 }
 
 /// When the fetch began and when its head came.
-struct Times {
-    request: Timestamp,
-    response: Timestamp,
+pub(super) struct Times {
+    pub(super) request: Timestamp,
+    pub(super) response: Timestamp,
+}
+
+/// The head of a response for all, and what is told with it.
+pub(super) struct Shared {
+    pub(super) head: Arc<ObjectHead>,
+    pub(super) variant: Option<Arc<Variant>>,
+    pub(super) cache_status: Option<HeaderValue>,
 }
 
 impl Fill {
@@ -79,16 +92,30 @@ impl Fill {
     }
 
     /// Fetches, lands, pours; asks whether what is stored still holds if it `validates`.
-    pub(super) async fn run(mut self, validates: bool) {
+    pub(super) async fn run(self, validates: bool) {
+        let slice = self.first_slice();
+        if let Some(fill) = self.ask(validates, slice).await {
+            fill.ask(false, None).await;
+        }
+    }
+
+    /// Asks for the whole, or for a slice. Returns itself if the whole is to be asked for instead.
+    async fn ask(mut self, validates: bool, slice: Option<ByteRange>) -> Option<Self> {
         let origin = match self.journey.origin() {
             Ok(origin) => origin,
-            Err(error) => return self.tell(Led::Failed(error)),
+            Err(error) => {
+                self.tell(Led::Failed(error));
+                return None;
+            }
         };
         let validated = self.stored.clone().filter(|stored| {
             let purged = self.journey.facts_now(stored).purged;
             validates && purged != PurgeState::Hard
         });
-        let request = self.journey.fetch_request(validated.as_ref().map(|stored| &stored.head));
+        let mut request = self.journey.fetch_request(validated.as_ref().map(|stored| &stored.head));
+        if let Some(slice) = slice {
+            ask_for_slice(&mut request, slice);
+        }
         let request_time = self.journey.inbound.arrival.later();
         match origin.fetch(request).await {
             Err(error) => match self.standing_in(error.failure()) {
@@ -98,13 +125,19 @@ impl Fill {
             Ok(response) => {
                 let response_time = self.journey.inbound.arrival.later();
                 let times = Times { request: request_time, response: response_time };
-                self.received(response, validated, &times).await;
+                match (slice, response.status.as_u16()) {
+                    (Some(slice), 206) => return self.received_part(response, slice, &times).await,
+                    // It answers the range of one request.
+                    (Some(_), 416) => self.alone(response, NoStore::Status.as_str()),
+                    _ => self.received(response, validated, slice.is_none(), &times).await,
+                }
             }
         }
+        None
     }
 
     /// Tells the leading request. It may have left: then nobody wants what is for it alone.
-    fn tell(&mut self, led: Led) {
+    pub(super) fn tell(&mut self, led: Led) {
         if let Some(leading) = self.leading.take() {
             drop(leading.send(led));
         }
@@ -127,6 +160,7 @@ impl Fill {
         mut self,
         response: IncomingResponse,
         validated: Option<Arc<Stored>>,
+        whole_asked: bool,
         times: &Times,
     ) {
         let status = response.status.as_u16();
@@ -150,9 +184,17 @@ impl Fill {
             _ if self.is_redirect_to_itself(&response) => {
                 self.alone(response, "redirect-to-itself")
             }
-            _ if response.content_length.is_some_and(|length| length > max) => {
-                self.not_to_be_shared();
-                self.alone(response, "too-large");
+            Storage::Store(freshness) if response.content_length.is_some_and(|len| len > max) => {
+                match response.content_length {
+                    // A 200 to the request for a slice says that the origin has none.
+                    Some(total) if whole_asked && Self::is_sliceable(&response) => {
+                        self.stream(response, total, &facts, freshness).await;
+                    }
+                    _ => {
+                        self.not_to_be_shared();
+                        self.alone(response, "too-large");
+                    }
+                }
             }
             // Whether such a body is whole cannot be known, so it is not stored.
             _ if response.until_close => {
@@ -172,7 +214,7 @@ impl Fill {
     }
 
     /// What is stored is superseded, and what came is remembered as not to be shared.
-    fn not_to_be_shared(&self) {
+    pub(super) fn not_to_be_shared(&self) {
         let proxy = &self.journey.proxy;
         proxy.uncacheable.remember(self.key);
         if self.stored.is_some() {
@@ -223,25 +265,38 @@ impl Fill {
         }
     }
 
+    /// Makes the head of a response for all.
+    pub(super) fn shared(
+        &self,
+        status: StatusCode,
+        headers: HeaderMap,
+        http_minor: u8,
+        facts: &ResponseFacts,
+        freshness: Freshness,
+    ) -> Shared {
+        let Prepared { block, withheld, cache_status } =
+            self.journey.preparation(http_minor).shared(headers);
+        let sequence = self.leader.sequence();
+        let head = ObjectHead::new(status, freshness, sequence, block, withheld);
+        let proxy = &self.journey.proxy;
+        proxy.uncacheable.forget(self.key);
+        let variant = self.variant(facts);
+        if let Some(variant) = &variant {
+            self.leader.keep(|| proxy.store.announce(self.journey.primary, &variant.spec));
+        }
+        Shared { head: Arc::new(head), variant, cache_status }
+    }
+
     /// Lets all who wait read the body while it arrives, and stores it.
-    async fn share(
+    pub(super) async fn share(
         mut self,
         response: IncomingResponse,
         facts: &ResponseFacts,
         freshness: Freshness,
     ) {
         let IncomingResponse { status, headers, body, content_length, http_minor, .. } = response;
-        let Prepared { block, withheld, cache_status } =
-            self.journey.preparation(http_minor).shared(headers);
-        let sequence = self.leader.sequence();
-        let head = ObjectHead::new(status, freshness, sequence, block, withheld);
-        let head = Arc::new(head);
-        let proxy = self.journey.proxy.clone();
-        proxy.uncacheable.forget(self.key);
-        let variant = self.variant(facts);
-        if let Some(variant) = &variant {
-            self.leader.keep(|| proxy.store.announce(self.journey.primary, &variant.spec));
-        }
+        let Shared { head, variant, cache_status } =
+            self.shared(status, headers, http_minor, facts, freshness);
         let (relay, writer) = Relay::new();
         let beginning = relay.reader(0, None).unwrap_or_default();
         let arriving = Arriving {
@@ -313,7 +368,7 @@ impl Fill {
         Some(Arc::new(Variant { spec, selection }))
     }
 
-    fn keep(&self, variant: Option<&Variant>, stored: Arc<Stored>) {
+    pub(super) fn keep(&self, variant: Option<&Variant>, stored: Arc<Stored>) {
         let (store, primary) = (&self.journey.proxy.store, self.journey.primary);
         self.leader.keep(|| {
             // What a purge covers already must not take the place of what was fetched after it.
@@ -325,12 +380,13 @@ impl Fill {
     }
 }
 
-const DESERTED: BodyError =
+/// Why a body that is only relayed ends early.
+pub(super) const DESERTED: BodyError =
     BodyError::new(BodyErrorKind::Aborted, "nobody reads, and it is not stored");
 
 impl Journey {
     /// The journey that a fill makes for this request and all who join it.
-    fn for_fill(&self) -> Self {
+    pub(super) fn for_fill(&self) -> Self {
         Self {
             proxy: self.proxy.clone(),
             site: self.site.clone(),

@@ -11,6 +11,7 @@ use super::head::{insert, remove_hop_by_hop};
 use crate::message::Body;
 use crate::object::ObjectHead;
 use crate::semantics::headers::{write_cdn_loop, write_via};
+use crate::semantics::range::{ByteRange, write_range};
 use crate::semantics::time::write_http_date;
 use crate::upstream::OutgoingRequest;
 
@@ -64,6 +65,14 @@ impl Journey {
         }
     }
 
+    /// The request for one `slice` of such a response, if it is still the one that `etag` names.
+    pub(super) fn slice_request(&self, slice: ByteRange, etag: &[u8]) -> OutgoingRequest {
+        let mut request = self.fetch_request(None);
+        ask_for_slice(&mut request, slice);
+        insert(&mut request.headers, IF_RANGE, etag.to_vec());
+        request
+    }
+
     /// The client's request, handed on with its query as it is; its path is the one that chose the
     /// route.
     pub(super) fn pass_request(&self, body: Body) -> OutgoingRequest {
@@ -105,6 +114,13 @@ impl Journey {
         self.route.request_headers.apply(&mut headers);
         headers
     }
+}
+
+/// Narrows a request to the bytes of `slice`.
+pub(super) fn ask_for_slice(request: &mut OutgoingRequest, slice: ByteRange) {
+    let mut value = Vec::new();
+    write_range(slice, &mut value);
+    insert(&mut request.headers, RANGE, value);
 }
 
 /// RFC 9111 section 4.3.1: both validators, where both are stored.

@@ -6,7 +6,7 @@
 //! ```text
 //!  serve ── route ── key ── look up ── verdict ─┬─ Serve, …AndRefresh ──► deliver   (no future)
 //!                                               ├─ Fetch, Revalidate ──► fetch ─► deliver
-//!                                               │        flight ── fill ── store
+//!                                               │        flight ── fill ── store, slices
 //!                                               ├─ Pass ───────────────► pass
 //!                                               └─ Refuse ─────────────► error
 //! ```
@@ -15,6 +15,7 @@
 //! a lock that cores share, or a copy of the body.
 
 mod account;
+mod cold;
 mod context;
 mod deliver;
 mod error;
@@ -24,6 +25,7 @@ mod forward;
 mod head;
 mod pass;
 mod refuse;
+mod slices;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,7 +43,7 @@ use crate::semantics::verdict::{Verdict, verdict};
 use crate::site::SiteTable;
 use crate::store::{Lookup, Store};
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::{Metrics, Source, Tier};
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstreams;
 
 /// Limits and names of the proxy.
@@ -49,8 +51,10 @@ use crate::upstream::Upstreams;
 pub struct ProxyConfig {
     /// This node's name, in `Cache-Status` and `Via`.
     pub name: String,
-    /// Largest body that is stored, in bytes.
+    /// Largest body that is stored in one piece, in bytes.
     pub max_object: u64,
+    /// Bytes of one slice of a larger body.
+    pub slice: u64,
     /// A follower's longest wait for a head.
     pub collapse_wait: Duration,
     /// Bytes kept behind the end of a body that is too large to store.
@@ -154,23 +158,27 @@ impl Proxy {
                 let purged = self.store.rules().judge(&stored.head, || resource.purge_keys());
                 Some(stored.head.facts(purged))
             }
-            Lookup::Missing(_) => None,
+            Lookup::Cold(_) | Lookup::Missing(_) => None,
         };
         let verdict = verdict(&facts, stored.as_ref(), arrival.now);
-        if let (Verdict::Serve(reason), Lookup::Found(_, stored)) = (verdict, &lookup) {
-            self.metrics.hit(Tier::Memory);
+        if let (Verdict::Serve(reason), Lookup::Found(_, stored)) = (verdict, &lookup)
+            && stored.slices().is_none()
+        {
+            self.count_hit(stored);
             let status = deliver::hit_status(&self.config.name, &stored.head, arrival.now);
             let response = deliver::stored(&inbound, stored, &status);
             let mut exchange = inbound.exchange(site.label, Served::Hit, reason.as_str());
-            exchange.sent(response.status, Source::Memory);
+            exchange.sent(response.status, cold::source_of(stored));
             return Answer::Now(Reply { response, exchange });
         }
         let resource = resource.into_owned();
         let (site, route) = (site.clone(), route.clone());
         let proxy = self.clone();
         let journey = Journey { proxy, site, route, inbound, resource, primary, facts };
-        if let (Verdict::ServeAndRefresh(reason), Lookup::Found(key, stored)) = (verdict, &lookup) {
-            self.metrics.hit(Tier::Memory);
+        if let (Verdict::ServeAndRefresh(reason), Lookup::Found(key, stored)) = (verdict, &lookup)
+            && stored.slices().is_none()
+        {
+            self.count_hit(stored);
             let sent = journey.stale_while_revalidate(*key, stored, reason);
             return Answer::Now(journey.finish(sent));
         }

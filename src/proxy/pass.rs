@@ -91,7 +91,7 @@ impl Journey {
             body: incoming.body,
         };
         let (served, source) = (Served::Pass, Source::Origin);
-        Sent { response, served, source, origin_status, reason }
+        Sent { response, served, source, origin_status, reason, slices: None }
     }
 
     /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource.
@@ -123,7 +123,8 @@ impl Journey {
         let status = CacheStatus { cache, fwd, detail: Some(reason), ..CacheStatus::default() };
         deliver::push_cache_status(&status, &mut response.extra);
         deliver::push_date(self.inbound.arrival.later(), &mut response.extra);
-        Sent { response, served, source: Source::Synthetic, origin_status: None, reason }
+        let source = Source::Synthetic;
+        Sent { response, served, source, origin_status: None, reason, slices: None }
     }
 
     /// The reply, and what will be told of it.

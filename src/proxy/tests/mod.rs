@@ -3,5 +3,6 @@
 mod flights;
 mod shaken;
 mod shared;
+mod slices;
 mod stale;
 mod world;

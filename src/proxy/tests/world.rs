@@ -277,6 +277,7 @@ fn proxy(origin: &str, site: &str) -> Proxy {
     let config = ProxyConfig {
         name: "node".to_owned(),
         max_object: 64,
+        slice: 16,
         collapse_wait: Duration::from_secs(60),
         relay_window: 32,
     };

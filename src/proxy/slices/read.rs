@@ -1,0 +1,231 @@
+//! The body of a response from an object in slices.
+//!
+//! ```text
+//!  parts:  framing │ content 700..2500 │ framing      (one content alone, unless multipart)
+//!                       ▼
+//!  slices:       │ 512..1024 │ 1024..1536 │ …
+//!                  read now     opened ahead
+//! ```
+//!
+//! A slice that fails is asked for again, from the byte where it broke off; an object that changed
+//! ends the body visibly.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::{Awaited, Opening, Slice, Slicer};
+use crate::message::{Body, BodyError, BodyErrorKind, BodyStream, FilePart, Piece};
+use crate::proxy::context::Trouble;
+use crate::proxy::deliver::Part;
+use crate::semantics::range::ByteRange;
+use crate::telemetry::metrics::Source;
+
+/// Fetches of one slice that may fail before the body ends.
+const FAILURES_MAX: usize = 2;
+
+/// Reads slices, one after the other.
+pub(super) struct SliceReader {
+    slicer: Arc<Slicer>,
+    /// What is still to be sent.
+    parts: VecDeque<Part>,
+    place: Place,
+    /// The slice after the one that is read, by its number.
+    ahead: Option<(u64, Opening)>,
+    /// The first byte of what is read, or waited for.
+    opened_at: u64,
+    /// In a row, of one slice.
+    failures: usize,
+    /// Where the first bytes come from.
+    source: Source,
+}
+
+enum Place {
+    Between,
+    Awaiting(Awaited),
+    Reading(Body),
+    Over,
+}
+
+impl SliceReader {
+    /// Opens what the first of `parts` begins with.
+    pub(super) fn new(slicer: Arc<Slicer>, parts: Vec<Part>) -> Self {
+        let mut reader = Self {
+            slicer,
+            parts: parts.into(),
+            place: Place::Between,
+            ahead: None,
+            opened_at: 0,
+            failures: 0,
+            source: Source::Memory,
+        };
+        if let Some(source) = reader.turn() {
+            reader.source = source;
+        }
+        reader
+    }
+
+    /// Where the first bytes come from.
+    pub(super) fn source(&self) -> Source {
+        self.source
+    }
+
+    /// Waits until there is something to read, so that trouble with the first slice is told by a
+    /// response of its own.
+    pub(super) async fn begin(mut self: Box<Self>) -> Result<Body, Trouble> {
+        std::future::poll_fn(|cx| self.poll_open(cx)).await?;
+        Ok(Body::Stream(self))
+    }
+
+    /// What is left of the content that is to be sent next.
+    fn wanted(&self) -> Option<ByteRange> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Content(range) => Some(*range),
+            Part::Framing(_) => None,
+        })
+    }
+
+    /// Opens what is wanted next, and the slice after it.
+    fn turn(&mut self) -> Option<Source> {
+        let Some(range) = self.wanted() else {
+            self.place = Place::Over;
+            return None;
+        };
+        self.opened_at = range.start;
+        let slices = self.slicer.slices;
+        let number = slices.number_at(range.start);
+        let (opening, streams) = match self.ahead.take() {
+            Some((ahead, opening)) if ahead == number => (opening, false),
+            kept => {
+                let opening = self.slicer.open(range);
+                self.ahead = kept.filter(|(ahead, _)| *ahead == number + 1);
+                let streams = opening.source == Source::Flight;
+                let streams = streams && matches!(opening.slice, Slice::Here(_));
+                (opening, streams)
+            }
+        };
+        let next = ByteRange { start: slices.range(number).end, end: range.end };
+        if !streams && !next.is_empty() && self.ahead.is_none() {
+            let opened = self.slicer.open_ahead(next);
+            self.ahead = opened.map(|opening| (number + 1, opening));
+        }
+        self.place = match opening.slice {
+            Slice::Here(body) => Place::Reading(body),
+            Slice::Awaited(awaited) => Place::Awaiting(awaited),
+        };
+        Some(opening.source)
+    }
+
+    /// Goes on until there is something to read, or nothing left.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Trouble>> {
+        loop {
+            let awaited = match &mut self.place {
+                Place::Reading(_) | Place::Over => return Poll::Ready(Ok(())),
+                Place::Between => {
+                    self.turn();
+                    continue;
+                }
+                Place::Awaiting(awaited) => awaited,
+            };
+            let landing = ready!(awaited.as_mut().poll(cx));
+            let Some(range) = self.wanted() else { continue };
+            let number = self.slicer.slices.number_at(range.start);
+            let Some(landing) = landing else {
+                self.place = Place::Awaiting(self.slicer.lead_alone(number));
+                continue;
+            };
+            match self.slicer.landed(number, &landing, range) {
+                Ok(body) => self.place = Place::Reading(body),
+                Err(Trouble::Failed) if self.may_go_on() => {}
+                Err(trouble) => {
+                    self.place = Place::Over;
+                    return Poll::Ready(Err(trouble));
+                }
+            }
+        }
+    }
+
+    /// Whether anything was read of what was opened last.
+    fn has_read(&self) -> bool {
+        self.wanted().is_some_and(|range| range.start != self.opened_at)
+    }
+
+    /// Notes a failure; true if the slice is asked for once more.
+    fn may_go_on(&mut self) -> bool {
+        self.failures += 1;
+        self.place = Place::Between;
+        self.failures < FAILURES_MAX
+    }
+
+    /// Takes `data` off what is to be sent.
+    fn advance(&mut self, data: Bytes) -> Option<Bytes> {
+        let slices = self.slicer.slices;
+        let Some(Part::Content(range)) = self.parts.front_mut() else { return None };
+        let take = range.len().min(data.len() as u64);
+        let number = slices.number_at(range.start);
+        range.start += take;
+        let done = range.is_empty();
+        if done || slices.number_at(range.start) != number {
+            self.failures = 0;
+        }
+        if done {
+            self.parts.pop_front();
+            self.place = Place::Between;
+        }
+        Some(data.slice(..take as usize))
+    }
+
+    fn end(&mut self, error: BodyError) -> Poll<Option<Result<Piece, BodyError>>> {
+        self.place = Place::Over;
+        self.parts.clear();
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl BodyStream for SliceReader {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        loop {
+            if let Some(Part::Framing(_)) = self.parts.front()
+                && let Some(Part::Framing(bytes)) = self.parts.pop_front()
+            {
+                return Poll::Ready(Some(Ok(Piece::Data(bytes))));
+            }
+            if let Err(trouble) = ready!(self.poll_open(cx)) {
+                return self.end(trouble.into());
+            }
+            let Place::Reading(body) = &mut self.place else { return Poll::Ready(None) };
+            match ready!(body.poll_piece(cx)) {
+                Some(Ok(Piece::Data(data))) => match self.advance(data) {
+                    Some(data) => return Poll::Ready(Some(Ok(Piece::Data(data)))),
+                    None => self.place = Place::Between,
+                },
+                Some(Ok(Piece::Trailers(_))) => {}
+                None if self.has_read() => self.place = Place::Between,
+                None if self.may_go_on() => {}
+                None => return self.end(Trouble::Failed.into()),
+                Some(Err(_)) if self.may_go_on() => {}
+                Some(Err(error)) => return self.end(error),
+            }
+        }
+    }
+
+    fn file(&self, piece: &Bytes) -> Option<FilePart> {
+        match &self.place {
+            Place::Reading(Body::Stream(body)) => body.file(piece),
+            _ => None,
+        }
+    }
+}
+
+impl From<Trouble> for BodyError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Changed => {
+                Self::new(BodyErrorKind::Aborted, "the object changed between its slices")
+            }
+            Trouble::Failed => Self::new(BodyErrorKind::Truncated, "a slice could not be fetched"),
+        }
+    }
+}
