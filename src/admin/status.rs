@@ -1,11 +1,29 @@
 //! What a node tells of itself: `/healthz`, `/readyz`, `/metrics` and `/v1/status`.
+//!
+//! A tier of `/v1/status`:
+//!
+//! ```text
+//!  tier                   memory or disk
+//!  objects                stored responses
+//!  bytes, capacity_bytes  what they take, and may take
+//!  hits, misses           look-ups since the start that found something here, or came here in vain
+//!  hit_ratio              hits among look-ups, 0 to 1
+//!  evictions              responses given up for room since the start
+//!  refused                disk: responses served and not stored since the start
+//!  waiting_bytes          disk: what waits to be written
+//!  index_bytes            disk: memory that its index takes
+//!  errors                 disk: failed reads and writes, and damage found, since the start
+//!  aside                  disk, while nothing is written to it: why
+//! ```
 
 use http::StatusCode;
+use prometheus::IntCounter;
 use serde_json::{Value, json};
 
 use super::answer::{self, Problem};
 use super::{Door, State};
 use crate::message::Response;
+use crate::store::TierFigures;
 use crate::telemetry::metrics::Tier;
 
 impl Door {
@@ -26,14 +44,18 @@ impl Door {
     /// The metrics; those that only a look at the store tells are taken now.
     pub(super) fn metrics(&self) -> Response {
         let metrics = &self.parts.metrics;
-        let figures = self.parts.proxy.store().memory_figures();
-        metrics.store_objects(Tier::Memory).set(figures.objects.cast_signed());
-        metrics.store_bytes(Tier::Memory).set(figures.bytes.cast_signed());
-        {
+        for (tier, figures) in self.tiers() {
+            metrics.store_objects(tier).set(figures.objects.cast_signed());
+            metrics.store_bytes(tier).set(figures.bytes.cast_signed());
             // One scrape at a time: two would count the same evictions.
             let _alone = self.scrape.lock();
-            let evictions = metrics.evictions(Tier::Memory);
-            evictions.inc_by(figures.evictions.saturating_sub(evictions.get()));
+            raise(&metrics.evictions(tier), figures.evictions);
+            if tier == Tier::Disk {
+                raise(&metrics.store_refused(tier), figures.refused);
+                metrics.store_waiting(tier).set(figures.waiting_bytes.cast_signed());
+                metrics.store_index(tier).set(figures.index_bytes.cast_signed());
+                metrics.set_store_aside(tier, self.parts.proxy.store().disk_aside().is_some());
+            }
         }
         let (position, head) = (self.parts.purger.position(), self.parts.purger.head());
         metrics.purge_position().set(position.cast_signed());
@@ -43,6 +65,7 @@ impl Door {
 
     pub(super) fn status(&self) -> Response {
         let parts = &self.parts;
+        let tiers: Vec<_> = self.tiers().map(|(tier, figures)| self.tier(tier, figures)).collect();
         let data = json!({
             "version": parts.version,
             "name": parts.name,
@@ -51,7 +74,7 @@ impl Door {
             "state": self.state(),
             "fenced": false,
             "config_version": self.settings.load().config_version,
-            "tiers": [self.memory_tier()],
+            "tiers": tiers,
             "upstreams": self.upstreams(),
             "purge": {
                 "log": parts.purger.log(),
@@ -62,19 +85,35 @@ impl Door {
         answer::envelope(StatusCode::OK, data, json!({}))
     }
 
-    fn memory_tier(&self) -> Value {
-        let figures = self.parts.proxy.store().memory_figures();
+    fn tiers(&self) -> impl Iterator<Item = (Tier, TierFigures)> {
+        let store = self.parts.proxy.store();
+        let disk = store.disk_figures().map(|figures| (Tier::Disk, figures));
+        [(Tier::Memory, store.memory_figures())].into_iter().chain(disk)
+    }
+
+    fn tier(&self, tier: Tier, figures: TierFigures) -> Value {
         let sums = self.parts.metrics.snapshot();
-        let (hits, misses) = (sums.hits(Tier::Memory), sums.misses(Tier::Memory));
-        json!({
-            "tier": Tier::Memory.label(),
+        let (hits, misses) = (sums.hits(tier), sums.misses(tier));
+        let mut told = json!({
+            "tier": tier.label(),
             "objects": figures.objects,
             "bytes": figures.bytes,
             "capacity_bytes": figures.capacity_bytes,
             "hits": hits,
             "misses": misses,
             "hit_ratio": hit_ratio(hits, misses),
-        })
+            "evictions": figures.evictions,
+        });
+        if tier == Tier::Disk {
+            told["refused"] = json!(figures.refused);
+            told["waiting_bytes"] = json!(figures.waiting_bytes);
+            told["index_bytes"] = json!(figures.index_bytes);
+            told["errors"] = json!(self.parts.metrics.disk_errors().get());
+            if let Some(why) = self.parts.proxy.store().disk_aside() {
+                told["aside"] = json!(why);
+            }
+        }
+        told
     }
 
     /// The servers of every origin, in the order of their names.
@@ -92,6 +131,11 @@ impl Door {
     fn state(&self) -> &'static str {
         self.parts.life.state().as_str()
     }
+}
+
+/// Brings a counter up to a sum that is kept elsewhere.
+fn raise(counter: &IntCounter, sum: u64) {
+    counter.inc_by(sum.saturating_sub(counter.get()));
 }
 
 /// Hits among look-ups, to four digits; 0 before the first.

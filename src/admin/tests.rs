@@ -12,7 +12,7 @@ use crate::message::{Fields, Protocol, Scheme};
 use crate::proxy::{Parts, ProxyConfig, Routing, Served};
 use crate::purge::{EventLoops, Journal, PurgerParts};
 use crate::site::SiteTable;
-use crate::store::{Store, StoreLimits};
+use crate::store::{CacheDirectory, DiskConfig, Rules, Store, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, AccessLog, Format, Target};
 use crate::upstream::Upstreams;
 
@@ -32,17 +32,18 @@ hosts = ["blog.example"]
 origin = "app"
 "#;
 
-fn proxy(metrics: &Arc<Metrics>) -> Arc<Proxy> {
+const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 4, rules: 64 };
+
+fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
     let config = Config::parse(CONFIG, "test.toml", "".as_ref(), &|_| None).unwrap();
     let log = AccessConfig { target: Target::Off, format: Format::Json, queue_bytes_max: 1 };
     let routing = Routing {
         sites: SiteTable::from_config(&config.sites, |name| metrics.register_site(name)),
         upstreams: Upstreams::from_config(&config.origins, 1, metrics, None).unwrap(),
     };
-    let limits = StoreLimits { memory: 1 << 20, variants: 4, rules: 64 };
     let parts = Parts {
         routing,
-        store: Arc::new(Store::new(limits)),
+        store: Arc::new(store),
         flights: 4,
         hit_for_miss: (4, Duration::from_secs(1)),
         refresh_pause: Duration::from_secs(1),
@@ -52,6 +53,7 @@ fn proxy(metrics: &Arc<Metrics>) -> Arc<Proxy> {
     let config = ProxyConfig {
         name: "edge-1".to_owned(),
         max_object: 1 << 20,
+        slice: 1 << 20,
         collapse_wait: Duration::from_secs(1),
         relay_window: 1 << 20,
     };
@@ -64,8 +66,12 @@ fn door(tokens: Vec<Token>) -> AdminDoor {
 }
 
 fn door_with(tokens: Vec<Token>, journal: Option<Journal>) -> AdminDoor {
+    door_over(Store::new(LIMITS), tokens, journal)
+}
+
+fn door_over(store: Store, tokens: Vec<Token>, journal: Option<Journal>) -> AdminDoor {
     let metrics = Arc::new(Metrics::new(&Served::NAMES));
-    let proxy = proxy(&metrics);
+    let proxy = proxy(&metrics, store);
     let purger = Purger::new(PurgerParts {
         store: proxy.store().clone(),
         journal,
@@ -225,6 +231,7 @@ async fn the_status_has_its_shape() {
                 "hits": 0,
                 "misses": 0,
                 "hit_ratio": 0.0,
+                "evictions": 0,
             }],
             "upstreams": [{ "name": "app", "server": "http://127.0.0.1:1", "healthy": true }],
             "purge": { "log": door.0.parts.purger.log(), "position": 1, "head": 1 },
@@ -236,6 +243,35 @@ async fn the_status_has_its_shape() {
         get(&door, "/v1/status?verbose=1").await.detail(),
         "verbose: unknown parameter; expected none"
     );
+}
+
+#[tokio::test]
+async fn a_disk_tier_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = DiskConfig {
+        size: 64 << 20,
+        queue: 1 << 20,
+        readers: 1,
+        checkpoint: Duration::from_secs(3600),
+        scrub: 0,
+        errors: prometheus::IntCounter::new("errors", "errors").unwrap(),
+    };
+    let directory = CacheDirectory::open(folder.path()).unwrap();
+    let store = Store::open(LIMITS, Rules::new(64), directory, &disk, 1).unwrap();
+    let door = door_over(store, Vec::new(), None);
+    let metrics = get(&door, "/metrics").await.text;
+    for name in ["store_refused_total", "store_waiting_bytes", "store_aside"] {
+        let line = format!("headland_{name}{{tier=\"disk\"}} 0");
+        assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
+    }
+    assert!(metrics.contains("headland_store_index_bytes{tier=\"disk\"} "));
+    let status = get(&door, "/v1/status").await.json();
+    let disk = &status["data"]["tiers"][1];
+    assert_eq!(disk["tier"], "disk");
+    for key in ["evictions", "refused", "waiting_bytes", "errors"] {
+        assert_eq!(disk[key], 0, "{key}");
+    }
+    assert!(disk["index_bytes"].is_u64() && disk.get("aside").is_none());
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ pub(super) fn open(
     let config = shared.config.lock();
     let purger = Purger::new(PurgerParts {
         store: shared.proxy.store().clone(),
-        journal: None,
+        journal: shared.journal.lock().take(),
         resolve: resolve_by(&shared.proxy),
         barrier: Box::new(EventLoops::new(loops)),
         metrics: shared.metrics.clone(),

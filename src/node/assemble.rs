@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::observe::Observer;
-use super::{Addresses, StartError};
+use super::{Addresses, StartError, storage};
 use crate::admin::{AdminDoor, Life};
 use crate::config::Config;
 use crate::config::logging::{AccessLog as Target, LogFormat, Logging};
@@ -21,17 +21,14 @@ use crate::net::{
     ServerTls, bind,
 };
 use crate::proxy::{Parts, Proxy, ProxyConfig, Routing, Served};
+use crate::purge::Journal;
 use crate::site::SiteTable;
-use crate::store::{Store, StoreLimits};
 use crate::telemetry::access_log::{self, AccessConfig, AccessLog};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstreams;
 
 /// How often the certificate files are looked at.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(5);
-
-/// Purge rules kept apart before they are merged into one.
-const RULES: usize = 65_536;
 
 /// How long a refresh that brought nothing holds the next one of its key back.
 const REFRESH_PAUSE: Duration = Duration::from_secs(2);
@@ -53,6 +50,8 @@ pub(super) struct Assembled {
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) quic: Option<Quic>,
     pub(super) proxy: Arc<Proxy>,
+    /// Taken by the purger.
+    pub(super) journal: Mutex<Option<Journal>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Arc<AccessLog>,
     pub(super) drain_timeout: Duration,
@@ -94,15 +93,12 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         None => None,
     };
     let routing = routing(&config, loops, &metrics, None)?;
+    let (store, journal) = storage::open(&config.cache, &metrics)?;
     let proxy = Arc::new(Proxy::new(
-        proxy_config(&config),
+        proxy_config(&config, store.whole_max()),
         Parts {
             routing,
-            store: Arc::new(Store::new(StoreLimits {
-                memory: config.cache.memory.0,
-                variants: config.cache.variants,
-                rules: RULES,
-            })),
+            store: Arc::new(store),
             flights: config.cache.flights,
             hit_for_miss: (config.cache.flights as u64, config.cache.hit_for_miss),
             refresh_pause: REFRESH_PAUSE,
@@ -127,6 +123,7 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         tls,
         quic,
         proxy,
+        journal: Mutex::new(journal),
         metrics,
         log,
     };
@@ -161,10 +158,12 @@ pub(super) fn certificate_files(config: &Config) -> Vec<CertificateFiles> {
     pairs.map(|pair| CertificateFiles { cert: pair.cert.clone(), key: pair.key.clone() }).collect()
 }
 
-fn proxy_config(config: &Config) -> ProxyConfig {
+fn proxy_config(config: &Config, whole_max: u64) -> ProxyConfig {
     ProxyConfig {
         name: config.node.name.clone(),
-        max_object: config.cache.max_object.0.min(config.cache.memory.0),
+        max_object: config.cache.max_object.0.min(whole_max),
+        // Memory is to hold several.
+        slice: config.cache.slice.0.min(config.cache.memory.0 / 4),
         collapse_wait: config.cache.collapse_wait,
         relay_window: config.limits.relay_window.0,
     }

@@ -4,6 +4,8 @@ use std::io;
 
 use crate::net::bind::BindError;
 use crate::net::{QuicConfigError, TlsFault};
+use crate::purge::JournalError;
+use crate::store;
 use crate::telemetry::access_log;
 use crate::upstream::SetupError;
 
@@ -22,6 +24,12 @@ pub enum StartError {
     /// An origin cannot be set up.
     #[error("origin: {0}")]
     Origin(#[from] SetupError),
+    /// The cache folder cannot be used.
+    #[error(transparent)]
+    Cache(#[from] store::OpenError),
+    /// The journal of the purges cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// QUIC cannot be served.
     #[error("HTTP/3: {0}")]
     Quic(#[from] QuicConfigError),

@@ -17,6 +17,7 @@ mod event_loop;
 mod observe;
 mod reload;
 mod run;
+mod storage;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use tokio::sync::watch;
 pub use error::StartError;
 pub use reload::{ReloadError, Reloaded};
 pub use run::run;
+pub use storage::verify as verify_cache;
 
 use self::assemble::Assembled;
 use crate::admin::State;
@@ -107,6 +109,7 @@ impl Node {
         if let Err(error) = self.workers.join() {
             tracing::error!(%error, "an event loop failed");
         }
+        self.shared.proxy.store().flush();
         if !self.shared.log.flush(LOG_FLUSH) {
             tracing::warn!("the access log did not take its last lines in time");
         }

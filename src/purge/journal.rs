@@ -107,9 +107,8 @@ impl Journal {
         };
         let slots = contents.records.len() as u64 + 1;
         let rules_max = rules_max.max(1) as u64;
-        let Header { identity, everything, .. } = contents.header;
-        let restored =
-            Restored { identity, head: contents.head(), rules: contents.records, everything };
+        let restored = contents.restored();
+        let identity = restored.identity;
         let mut journal = Self {
             path: path.to_owned(),
             file,
@@ -122,6 +121,17 @@ impl Journal {
         };
         journal.settle(&restored)?;
         Ok((journal, restored))
+    }
+
+    /// What the journal at `path` holds, without a change to it; what is damaged, if it is.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn inspect(path: &Path) -> Result<Result<Restored, String>, JournalError> {
+        let failed = |act| move |source| JournalError { path: path.to_owned(), act, source };
+        let file = File::open(path).map_err(failed("opened"))?;
+        let contents = read(&file).map_err(failed("read"))?;
+        Ok(contents.map(Contents::restored).map_err(|damage| damage.to_string()))
     }
 
     /// Identity of the log.
@@ -213,6 +223,13 @@ impl Journal {
 
     fn failed(&self, act: &'static str, source: io::Error) -> JournalError {
         JournalError { path: self.path.clone(), act, source }
+    }
+}
+
+impl Contents {
+    fn restored(self) -> Restored {
+        let Header { identity, everything, .. } = self.header;
+        Restored { identity, head: self.head(), rules: self.records, everything }
     }
 }
 

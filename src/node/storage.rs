@@ -1,0 +1,62 @@
+//! The tiers of a node, and the journal of the purges that they reflect.
+//!
+//! The folder is held before anything in it is opened. What is stored survives a restart only
+//! together with the purges: a journal that was lost or damaged is one of another identity, and the
+//! store empties itself.
+
+use super::StartError;
+use crate::config::cache::{Cache, Disk};
+use crate::purge::Journal;
+use crate::store::{
+    self, CacheDirectory, DiskConfig, OpenError, Rules, Store, StoreLimits, StoreReport,
+};
+use crate::telemetry::metrics::Metrics;
+
+/// Purge rules kept apart before they are merged into one.
+const RULES: usize = 65_536;
+
+/// Name of the journal in the cache folder.
+const JOURNAL: &str = "purges.journal";
+
+/// The store that the config asks for; with a disk tier, the journal of its purges.
+pub(super) fn open(
+    cache: &Cache,
+    metrics: &Metrics,
+) -> Result<(Store, Option<Journal>), StartError> {
+    let limits = StoreLimits { memory: cache.memory.0, variants: cache.variants, rules: RULES };
+    let Some(disk) = &cache.disk else { return Ok((Store::new(limits), None)) };
+    let directory = CacheDirectory::open(&disk.path)?;
+    let (journal, restored) = Journal::open(&disk.path.join(JOURNAL), RULES)?;
+    let rules = Rules::new(RULES);
+    rules.restore(restored.head, restored.rules, restored.everything);
+    let store =
+        Store::open(limits, rules, directory, &disk_config(disk, metrics), restored.identity)?;
+    Ok((store, Some(journal)))
+}
+
+/// Looks at all that a cache folder holds, while no node uses it, and changes nothing.
+///
+/// # Errors
+/// It is in use, or holds no store, or cannot be read.
+pub fn verify(disk: &Disk) -> Result<StoreReport, OpenError> {
+    let directory = CacheDirectory::hold(&disk.path)?;
+    let mut report = store::verify(&directory, &[JOURNAL])?;
+    match Journal::inspect(&disk.path.join(JOURNAL)) {
+        Ok(Ok(restored)) if restored.identity == report.log => {}
+        Ok(Ok(_)) => report.damaged(JOURNAL, "it is of another log than the store"),
+        Ok(Err(damage)) => report.damaged(JOURNAL, &damage),
+        Err(error) => report.damaged(JOURNAL, &error.to_string()),
+    }
+    Ok(report)
+}
+
+fn disk_config(disk: &Disk, metrics: &Metrics) -> DiskConfig {
+    DiskConfig {
+        size: disk.size.0,
+        queue: disk.queue.0,
+        readers: disk.readers,
+        checkpoint: disk.checkpoint,
+        scrub: disk.scrub.0.bytes(),
+        errors: metrics.disk_errors().clone(),
+    }
+}
