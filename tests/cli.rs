@@ -5,6 +5,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use headland::config::Config;
+use headland::config::secret::Secret;
+use headland::node::Node;
 use serde_json::Value;
 
 const CONFIG: &str = r#"
@@ -49,7 +52,19 @@ fn check(text: &str, more: &[&str]) -> Output {
 
 #[test]
 fn help_is_given_for_every_command() {
-    let commands = ["demo", "run", "check", "purge", "purge url", "status", "token", "token new"];
+    let commands = [
+        "demo",
+        "run",
+        "check",
+        "cache",
+        "cache verify",
+        "purge",
+        "purge url",
+        "status",
+        "top",
+        "token",
+        "token new",
+    ];
     for command in commands {
         let arguments: Vec<_> = command.split(' ').chain(["--help"]).collect();
         let help = headland(&arguments);
@@ -62,7 +77,7 @@ fn help_is_given_for_every_command() {
 
 #[test]
 fn bad_usage_exits_with_2() {
-    let cases: [&[&str]; 10] = [
+    let cases: [&[&str]; 13] = [
         &[],
         &["fly"],
         &["check"],
@@ -72,6 +87,9 @@ fn bad_usage_exits_with_2() {
         &["purge", "url", "http://a/", "--timeout", "5s"],
         &["status", "--node", "127.0.0.1"],
         &["status", "--token-file", "/nonexistent/token"],
+        &["cache", "verify"],
+        &["cache", "verify", "--config", "/nonexistent/edge.toml"],
+        &["top", "--interval", "0"],
         &["token", "new", "--name", "a b", "--role", "view"],
     ];
     for arguments in cases {
@@ -119,9 +137,8 @@ fn a_new_token_is_one_that_a_config_takes() {
     assert!(token.starts_with("hl_") && token.len() == 46, "{token}");
     let stanza = json["data"]["stanza"].as_str().unwrap();
     let config = format!("{CONFIG}\n{stanza}");
-    let config =
-        headland::config::Config::parse(&config, "edge.toml", Path::new(""), &|_| None).unwrap();
-    let secret = headland::config::secret::Secret::new(token);
+    let config = Config::parse(&config, "edge.toml", Path::new(""), &|_| None).unwrap();
+    let secret = Secret::new(token);
     assert!(config.tokens[0].hash.matches(&secret));
 
     let people = headland(&arguments[..8]);
@@ -134,10 +151,68 @@ fn who_does_not_answer_is_named() {
     // Port 1 of loopback: nobody listens there.
     for arguments in [
         &["status", "--node", "http://127.0.0.1:1"][..],
+        &["top", "--node", "http://127.0.0.1:1"],
         &["purge", "url", "http://shop.example/", "--node", "http://127.0.0.1:1"],
     ] {
         let output = headland(arguments);
         assert_eq!(code(&output), 1, "{arguments:?}");
         assert!(stderr(&output).contains("http://127.0.0.1:1 does not answer"), "{output:?}");
     }
+}
+
+/// A node of this process, with a disk tier in `folder`.
+fn node(folder: &Path) -> Node {
+    let disk = format!("[cache]\ndisk = {{ path = \"{}\", size = \"64MiB\" }}", folder.display());
+    let text = CONFIG.replace("[listen]", &format!("{disk}\n[listen]\nadmin = \"127.0.0.1:0\""));
+    std::fs::write(folder.with_extension("toml"), &text).unwrap();
+    let config = Config::parse(&text, "edge.toml", Path::new(""), &|_| None);
+    Node::start(config.unwrap()).unwrap()
+}
+
+#[test]
+fn a_cache_is_verified_while_no_node_uses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let node = node(&cache);
+    let file = cache.with_extension("toml");
+    let arguments = ["cache", "verify", "--config", file.to_str().unwrap()];
+    let used = headland(&arguments);
+    assert_eq!(code(&used), 1);
+    assert!(stderr(&used).contains("is in use by a node (process "), "{}", stderr(&used));
+
+    node.shutdown();
+    let sound = headland(&arguments);
+    assert_eq!(code(&sound), 0, "{}", stderr(&sound));
+    assert!(stdout(&sound).ends_with("sound\n"), "{}", stdout(&sound));
+    std::fs::write(cache.join("notes"), "").unwrap();
+    let json = headland(&[&arguments[..], &["--json"]].concat());
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["data"]["sound"], true);
+    assert_eq!(json["data"]["unknown"], serde_json::json!(["notes"]));
+
+    std::fs::write(cache.join("purges.journal"), "damaged").unwrap();
+    let damaged = headland(&arguments);
+    assert_eq!(code(&damaged), 1);
+    assert!(stdout(&damaged).contains("damage: purges.journal: "), "{}", stdout(&damaged));
+
+    std::fs::write(&file, CONFIG).unwrap();
+    let without = headland(&arguments);
+    assert_eq!(code(&without), 2);
+    assert!(stderr(&without).contains("has no disk tier"), "{}", stderr(&without));
+}
+
+#[test]
+fn top_prints_a_frame_where_there_is_no_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(&folder.path().join("cache"));
+    let url = format!("http://{}", node.addresses().admin.unwrap());
+    for more in [&[][..], &["--once"]] {
+        let frame = headland(&[&["top", "--node", &url], more].concat());
+        assert_eq!(code(&frame), 0, "{}", stderr(&frame));
+        for head in ["node ", "tier ", "memory ", "disk ", "evicted ", "upstream ", "purge log "] {
+            let shown = stdout(&frame);
+            assert!(shown.lines().any(|line| line.starts_with(head)), "{head}: {shown}");
+        }
+    }
+    node.shutdown();
 }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 bad usage or config. What was asked for goes to stdout, what
 //! went wrong to stderr.
 
+mod cache;
 mod check;
 pub mod demo;
 mod door;
@@ -10,6 +11,7 @@ mod purge;
 mod status;
 mod table;
 mod token;
+mod top;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -35,6 +37,8 @@ Examples:
   headland run --config edge.toml
   headland purge url https://static.example.com/app.js --wait
   headland status --node http://127.0.0.1:9180
+  headland top --node http://127.0.0.1:9180
+  headland cache verify --config edge.toml
   headland token new --name deploy --role purge
 
 Exit codes: 0 done, 1 failed, 2 bad usage or config.";
@@ -62,8 +66,11 @@ Examples:
         config: PathBuf,
     },
     Check(check::Args),
+    Cache(cache::Args),
     Purge(purge::Args),
     Status(status::Args),
+    Top(top::Args),
+
     Token(token::Args),
 }
 
@@ -73,8 +80,11 @@ pub fn main() -> ExitCode {
         Command::Demo { once, json } => demo::run(once, json),
         Command::Run { config } => crate::node::run(&config),
         Command::Check(args) => check::run(&args),
+        Command::Cache(args) => cache::run(&args),
         Command::Purge(args) => purge::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
+
         Command::Token(args) => token::run(&args),
     }
 }

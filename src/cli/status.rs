@@ -41,38 +41,117 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 fn describe(status: &Value) -> String {
-    let head = ["node", "role", "region", "state", "version", "config"];
-    let keys = ["name", "role", "region", "state", "version", "config_version"];
-    let node = table(&head, &[keys.map(|key| text(&status[key])).into()]);
-    let purge = ["log", "position", "head"].map(|key| text(&status["purge"][key]));
-    let purges = table(&["purge log", "position", "head"], &[purge.into()]);
-    [node, tiers(&status["tiers"]), upstreams(&status["upstreams"]), purges].join("\n")
+    let texts: Vec<_> = sections(status, None).iter().map(Section::text).collect();
+    texts.join("\n")
 }
 
-fn tiers(tiers: &Value) -> String {
-    let size = |value: &Value| value.as_u64().map_or("-".to_owned(), bytes);
+/// One table of what a node tells.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) head: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+impl Section {
+    pub(super) fn text(&self) -> String {
+        table(&self.head, &self.rows)
+    }
+}
+
+/// An earlier status, and how long ago that was: what counts are compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Since<'a> {
+    pub(super) status: &'a Value,
+    pub(super) ago: Duration,
+}
+
+/// What a status tells: the node, its tiers, upstreams and purges; with rates, if it can be
+/// compared with an earlier one.
+pub(super) fn sections(status: &Value, since: Option<Since<'_>>) -> Vec<Section> {
+    let one = |head: Vec<&'static str>, of: &Value, keys: &[&str]| {
+        let row = keys.iter().map(|key| text(&of[*key])).collect();
+        Section { head, rows: vec![row] }
+    };
+    let head = vec!["node", "role", "region", "state", "version", "config"];
+    let keys = ["name", "role", "region", "state", "version", "config_version"];
+    let node = one(head, status, &keys);
+    let purges = vec!["purge log", "position", "head"];
+    let purges = one(purges, &status["purge"], &["log", "position", "head"]);
+    let disk = disk(&status["tiers"]);
+    let upstreams = upstreams(&status["upstreams"]);
+    let all =
+        [Some(node), Some(tiers(&status["tiers"], since)), disk, Some(upstreams), Some(purges)];
+    all.into_iter().flatten().collect()
+}
+
+fn tiers(tiers: &Value, since: Option<Since<'_>>) -> Section {
     let row = |tier: &Value| {
-        let ratio = tier["hit_ratio"].as_f64().unwrap_or(0.0);
-        vec![
+        let mut row = vec![
             text(&tier["tier"]),
             text(&tier["objects"]),
             size(&tier["bytes"]),
             size(&tier["capacity_bytes"]),
             text(&tier["hits"]),
             text(&tier["misses"]),
-            format!("{:.1} %", ratio * 100.0),
-        ]
+            percent(tier["hit_ratio"].as_f64().unwrap_or(0.0)),
+        ];
+        row.extend(since.into_iter().flat_map(|since| rates(tier, since)));
+        row
     };
-    let head = ["tier", "objects", "in use", "capacity", "hits", "misses", "hit ratio"];
-    table(&head, &rows(tiers, row))
+    let mut head = vec!["tier", "objects", "in use", "capacity", "hits", "misses", "hit ratio"];
+    if since.is_some() {
+        head.extend(["hits/s", "misses/s", "ratio now"]);
+    }
+    Section { head, rows: rows(tiers, row) }
 }
 
-fn upstreams(upstreams: &Value) -> String {
+/// Hits and misses of a tier per second, and its ratio, since an earlier status.
+fn rates(tier: &Value, since: Since<'_>) -> [String; 3] {
+    let earlier = since.status["tiers"].as_array().into_iter().flatten();
+    let Some(earlier) = earlier.into_iter().find(|other| other["tier"] == tier["tier"]) else {
+        return ["-", "-", "-"].map(str::to_owned);
+    };
+    // A node that began anew meanwhile counts from 0.
+    let more = |key: &str| {
+        let (now, then) = (tier[key].as_u64(), earlier[key].as_u64());
+        now.unwrap_or(0).saturating_sub(then.unwrap_or(0)) as f64
+    };
+    let (hits, misses) = (more("hits"), more("misses"));
+    let rate = |count: f64| format!("{:.0}", count / since.ago.as_secs_f64().max(0.001));
+    let ratio = if hits + misses > 0.0 { percent(hits / (hits + misses)) } else { "-".to_owned() };
+    [rate(hits), rate(misses), ratio]
+}
+
+/// How the disk fares, where there is a disk tier.
+fn disk(tiers: &Value) -> Option<Section> {
+    let disk = tiers.as_array()?.iter().find(|tier| tier["tier"] == "disk")?;
+    let state = disk["aside"].as_str().map_or("in use".to_owned(), |why| format!("aside: {why}"));
+    let row = vec![
+        text(&disk["evictions"]),
+        text(&disk["refused"]),
+        text(&disk["errors"]),
+        size(&disk["waiting_bytes"]),
+        size(&disk["index_bytes"]),
+        state,
+    ];
+    let head = vec!["evicted", "refused", "errors", "waiting", "index", "disk"];
+    Some(Section { head, rows: vec![row] })
+}
+
+fn upstreams(upstreams: &Value) -> Section {
     let row = |upstream: &Value| {
         let healthy = if upstream["healthy"] == true { "yes" } else { "no" };
         vec![text(&upstream["name"]), text(&upstream["server"]), healthy.to_owned()]
     };
-    table(&["upstream", "server", "healthy"], &rows(upstreams, row))
+    Section { head: vec!["upstream", "server", "healthy"], rows: rows(upstreams, row) }
+}
+
+fn size(value: &Value) -> String {
+    value.as_u64().map_or("-".to_owned(), bytes)
+}
+
+fn percent(ratio: f64) -> String {
+    format!("{:.1} %", ratio * 100.0)
 }
 
 fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
@@ -120,5 +199,31 @@ purge log  position  head
 f00        3         4
 ";
         assert_eq!(describe(&status), expected);
+    }
+
+    #[test]
+    fn rates_are_since_an_earlier_status() {
+        let status = |hits: u64, misses: u64| {
+            json!({ "tiers": [{ "tier": "disk", "hits": hits, "misses": misses, "evictions": 3,
+                "refused": 2, "errors": 1, "waiting_bytes": 1024, "index_bytes": 4096,
+                "aside": "Input/output error" }] })
+        };
+        let cases = [
+            ((100, 10), (400, 110), 2, ["150", "50", "75.0 %"]),
+            ((100, 10), (100, 10), 2, ["0", "0", "-"]),
+            ((100, 10), (5, 0), 1, ["0", "0", "-"]),
+        ];
+        for (then, now, seconds, expected) in cases {
+            let (then, now) = (status(then.0, then.1), status(now.0, now.1));
+            let since = Since { status: &then, ago: Duration::from_secs(seconds) };
+            let shown = sections(&now, Some(since));
+            assert_eq!(shown[1].rows[0][7..], expected);
+            assert_eq!(shown[1].head.len(), shown[1].rows[0].len());
+            let disk = ["3", "2", "1", "1 KiB", "4 KiB", "aside: Input/output error"];
+            assert_eq!(shown[2].rows, [disk]);
+        }
+        let unknown = json!({ "tiers": [] });
+        let since = Since { status: &unknown, ago: Duration::from_secs(1) };
+        assert_eq!(sections(&status(1, 1), Some(since))[1].rows[0][7..], ["-", "-", "-"]);
     }
 }
