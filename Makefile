@@ -1,5 +1,5 @@
 # Every command that takes more than cargo.
-.PHONY: bench test
+.PHONY: bench crash test
 
 # All tests, with the foreign clients that they speak to.
 test:
@@ -15,3 +15,9 @@ bench:
 	cargo build --locked --release
 	cargo build --locked --release --example released_h3 --example h3_load
 	python3 -B benches/run.py --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCH)
+
+# Kills a node that stores, evicts and purges, so many times, and judges what it serves afterwards;
+# HEADLAND_SEED=n repeats a run.
+crash: ROUNDS = 600
+crash:
+	HEADLAND_KILL_ROUNDS=$(ROUNDS) cargo test --locked --test scenarios crash:: -- --nocapture

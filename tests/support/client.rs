@@ -17,6 +17,7 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::client::TlsStream;
 
 use super::{HOST, TestNode, within};
 
@@ -46,6 +47,8 @@ pub(crate) struct Place {
     pub(crate) http: SocketAddr,
     pub(crate) https: SocketAddr,
     pub(crate) tls: rustls::ClientConfig,
+    /// Whether HTTP/1.1 is spoken over TLS, too.
+    pub(crate) is_secure: bool,
 }
 
 /// HTTP/1.1 opens a connection for each request that finds none at rest.
@@ -248,7 +251,7 @@ impl Place {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(rustls::pki_types::CertificateDer::from_pem_file(ca_file).unwrap()).unwrap();
         let tls = rustls::ClientConfig::builder().with_root_certificates(roots);
-        Self { http, https, tls: tls.with_no_client_auth() }
+        Self { http, https, tls: tls.with_no_client_auth(), is_secure: false }
     }
 }
 
@@ -358,6 +361,12 @@ impl http_body::Body for Content {
 }
 
 async fn connect_h1(place: &Place) -> Result<http1::SendRequest<Content>, Broken> {
+    if place.is_secure {
+        let stream = connect_tls(place, b"http/1.1").await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(connection);
+        return Ok(sender);
+    }
     let stream = TcpStream::connect(place.http).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -365,13 +374,17 @@ async fn connect_h1(place: &Place) -> Result<http1::SendRequest<Content>, Broken
     Ok(sender)
 }
 
-async fn connect_h2(place: &Place) -> Result<http2::SendRequest<Content>, Broken> {
+async fn connect_tls(place: &Place, protocol: &[u8]) -> Result<TlsStream<TcpStream>, Broken> {
     let mut tls = place.tls.clone();
-    tls.alpn_protocols = vec![b"h2".to_vec()];
+    tls.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(place.https).await?;
     stream.set_nodelay(true)?;
     let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
-    let stream = connector.connect(ServerName::try_from(HOST)?, stream).await?;
+    Ok(connector.connect(ServerName::try_from(HOST)?, stream).await?)
+}
+
+async fn connect_h2(place: &Place) -> Result<http2::SendRequest<Content>, Broken> {
+    let stream = connect_tls(place, b"h2").await?;
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)

@@ -19,7 +19,8 @@ impl Door {
 
     /// At an address; of `place` only the trust is used.
     pub(crate) async fn at(address: SocketAddr, place: Arc<Place>) -> Self {
-        let place = Place { http: address, https: address, tls: place.tls.clone() };
+        let tls = place.tls.clone();
+        let place = Place { http: address, https: address, tls, is_secure: false };
         Self(Client::to(Arc::new(place), Protocol::H1).await.unwrap())
     }
 
@@ -38,6 +39,18 @@ impl Door {
         let receipt: Value = serde_json::from_slice(&seen.body).unwrap();
         assert_eq!(receipt["data"]["state"], "complete", "{receipt}");
         receipt
+    }
+
+    /// Purges a URL of a node that may end meanwhile; whether the receipt is complete.
+    pub(crate) async fn tries_to_purge(&self, url: &str) -> bool {
+        let command = json!({ "kind": "url", "value": url }).to_string();
+        let ask = Ask::new("POST", "/v1/purges?wait=true").host("localhost");
+        let ask = ask.field("content-type", "application/json").content(command);
+        let seen = within("a receipt", self.0.ask(ask)).await;
+        seen.is_ok_and(|seen| {
+            let receipt: Option<Value> = serde_json::from_slice(&seen.body).ok();
+            seen.status == 200 && receipt.is_some_and(|told| told["data"]["state"] == "complete")
+        })
     }
 
     /// Purges a URL.

@@ -9,7 +9,10 @@
 //! are bounded by [`within`], so that what never happens fails and does not hang.
 
 pub(crate) mod client;
+pub(crate) mod disk;
 pub(crate) mod door;
+pub(crate) mod faults;
+pub(crate) mod film;
 pub(crate) mod gate;
 pub(crate) mod node;
 pub(crate) mod origin;
@@ -24,6 +27,8 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use self::client::{Ask, Client, Protocol};
+pub(crate) use self::disk::DiskScene;
+pub(crate) use self::film::Film;
 pub(crate) use self::gate::Gate;
 pub(crate) use self::node::{Setup, TestNode};
 pub(crate) use self::origin::Origin;

@@ -38,7 +38,7 @@ impl Setup {
         Self { origins: vec![origin.address], ..Self::default() }
     }
 
-    /// Lines for `[cache]`.
+    /// Lines for `[cache]`, where memory is ample unless they say otherwise.
     pub(crate) fn cache(self, lines: &str) -> Self {
         Self { cache: lines.to_owned(), ..self }
     }
@@ -90,7 +90,11 @@ impl Setup {
             write!(servers, "{{ url = \"http://{address}\" }},").unwrap();
             servers
         });
-        let Self { cache, limits, origin, site, .. } = self;
+        let cache = match self.cache.contains("memory") {
+            true => self.cache.clone(),
+            false => format!("memory = \"256MiB\"\n{}", self.cache),
+        };
+        let Self { limits, origin, site, .. } = self;
         format!(
             r#"
 [node]
@@ -103,7 +107,6 @@ admin = "127.0.0.1:0"
 [tls]
 certificates = [{{ cert = "cert.pem", key = "key.pem" }}]
 [cache]
-memory = "256MiB"
 {cache}
 [limits]
 {limits}

@@ -47,8 +47,12 @@ pub(crate) struct Asked {
     pub(crate) connection: usize,
 }
 
+/// What is said where there is no script.
+type Otherwise = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
+
 struct Shared {
     scripts: Mutex<HashMap<String, VecDeque<Reply>>>,
+    otherwise: Mutex<Option<Otherwise>>,
     asked: watch::Sender<Vec<Asked>>,
 }
 
@@ -58,7 +62,8 @@ impl Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = watch::Sender::new(Vec::new());
-        let shared = Arc::new(Shared { scripts: Mutex::default(), asked });
+        let shared =
+            Arc::new(Shared { scripts: Mutex::default(), otherwise: Mutex::default(), asked });
         let listening = tokio::spawn(listen(listener, shared.clone()));
         Self { address, shared, listening }
     }
@@ -71,6 +76,11 @@ impl Origin {
     /// Begins the script of `target` anew.
     pub(crate) fn now(&self, target: &str, reply: Reply) {
         self.shared.scripts.lock().insert(target.to_owned(), VecDeque::from([reply]));
+    }
+
+    /// Makes up the response to whatever has no script.
+    pub(crate) fn otherwise(&self, reply: impl Fn(&str) -> Reply + Send + Sync + 'static) {
+        *self.shared.otherwise.lock() = Some(Arc::new(reply));
     }
 
     /// Takes no connections any more.
@@ -136,6 +146,11 @@ impl Shared {
         index
     }
 
+    fn make_up(&self, target: &str) -> Reply {
+        let make_up = self.otherwise.lock().clone();
+        make_up.map_or_else(|| Reply::new(404), |make_up| make_up(target))
+    }
+
     fn reply(&self, target: &str) -> Reply {
         let mut scripts = self.scripts.lock();
         let path = target.split('?').next().unwrap_or(target);
@@ -145,7 +160,7 @@ impl Shared {
             Some(script) => script.front().cloned(),
             None => None,
         }
-        .unwrap_or_else(|| Reply::new(404))
+        .unwrap_or_else(|| self.make_up(target))
     }
 }
 
@@ -162,7 +177,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, connection: usize) {
     let (reading, mut writing) = stream.into_split();
     let mut reader = Reader::new(reading);
     while let Ok(Some(head)) = reader.head().await {
-        let reply = shared.reply(&head.target);
+        let reply = shared.reply(&head.target).to(&head);
         let index = shared.begin(head.clone(), connection);
         let exchange = Exchange { shared: &shared, index, head: &head, reply: &reply };
         match exchange.answer(&mut reader, &mut writing).await {
@@ -230,6 +245,13 @@ impl Exchange<'_> {
                 (Step::Say(bytes), _) => {
                     for bytes in bytes.chunks(WRITTEN_AT_ONCE) {
                         writing.write_all(bytes).await?;
+                        self.shared.note(self.index, |asked| asked.said += bytes.len());
+                    }
+                }
+                (Step::MakeUp(film, start, end), _) => {
+                    for start in (start..end).step_by(WRITTEN_AT_ONCE) {
+                        let bytes = film.bytes(start, end.min(start + WRITTEN_AT_ONCE as u64));
+                        writing.write_all(&bytes).await?;
                         self.shared.note(self.index, |asked| asked.said += bytes.len());
                     }
                 }

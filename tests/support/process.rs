@@ -1,5 +1,6 @@
 //! The real binary: `headland run` in a process of its own, told by signals.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,30 +17,82 @@ use super::{Setup, eventually, within};
 /// A node in a process of its own; dropping it kills it.
 pub(crate) struct NodeProcess {
     child: Child,
-    folder: Arc<TempDir>,
+    home: Home,
     log: watch::Receiver<String>,
 }
 
-impl NodeProcess {
-    /// Starts it and waits until it serves.
-    pub(crate) async fn start(setup: &Setup) -> Self {
+/// Where a node's files are and how its process is begun: the same from one run to the next.
+#[derive(Clone)]
+pub(crate) struct Home {
+    folder: Arc<TempDir>,
+    /// Runs the program that stands behind it, if there is one.
+    through: Vec<OsString>,
+    environment: Vec<(&'static str, OsString)>,
+}
+
+impl Home {
+    /// A folder with config and certificate.
+    pub(crate) fn new(setup: &Setup) -> Self {
         let folder = Arc::new(folder_with_certificate());
-        std::fs::write(folder.path().join("node.toml"), setup.config()).unwrap();
+        let home = Self { folder, through: Vec::new(), environment: Vec::new() };
+        home.configure(setup);
+        home
+    }
+
+    /// Writes another config.
+    pub(crate) fn configure(&self, setup: &Setup) {
+        std::fs::write(self.path().join("node.toml"), setup.config()).unwrap();
+    }
+
+    /// Runs the node by a command of this beginning.
+    pub(crate) fn through(self, command: &[&OsStr]) -> Self {
+        Self { through: command.iter().map(OsString::from).collect(), ..self }
+    }
+
+    /// Sets a variable of the node's environment.
+    pub(crate) fn variable(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    /// The folder.
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the node and waits until it serves.
+    pub(crate) async fn start(&self) -> NodeProcess {
         for _ in 1..TRIES {
-            let process = Self::launch(&folder);
+            let process = NodeProcess::launch(self);
             if process.logs("serving").await {
                 return process;
             }
         }
-        let process = Self::launch(&folder);
+        let process = NodeProcess::launch(self);
         process.logged("serving").await;
         process
     }
 
-    fn launch(folder: &Arc<TempDir>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_headland"));
-        command.arg("run").arg("--config").arg(folder.path().join("node.toml"));
+    fn command(&self) -> Command {
+        let node = [env!("CARGO_BIN_EXE_headland"), "run", "--config"].map(OsString::from);
+        let mut words = self.through.iter().chain(&node);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words).arg(self.path().join("node.toml"));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+}
+
+impl NodeProcess {
+    /// Starts it in a folder of its own and waits until it serves.
+    pub(crate) async fn start(setup: &Setup) -> Self {
+        Home::new(setup).start().await
+    }
+
+    /// Starts it; it may end at once, as [`Self::ended`] tells.
+    pub(crate) fn launch(home: &Home) -> Self {
+        let mut command = home.command();
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, log) = watch::channel(String::new());
@@ -51,7 +104,7 @@ impl NodeProcess {
                 });
             }
         });
-        Self { child, folder: folder.clone(), log }
+        Self { child, home: home.clone(), log }
     }
 
     /// Waits until it has logged this, or has ended.
@@ -63,7 +116,7 @@ impl NodeProcess {
     /// Waits until it has logged this.
     pub(crate) async fn logged(&self, text: &str) -> String {
         let logged = self.logs(text).await;
-        let log = self.log.borrow().clone();
+        let log = self.log();
         assert!(logged, "ended before {text:?}: {log}");
         log
     }
@@ -80,18 +133,28 @@ impl NodeProcess {
 
     /// For clients.
     pub(crate) fn place(&self) -> Arc<Place> {
-        let ca_file = self.folder.path().join("ca.pem");
+        let ca_file = self.folder().join("ca.pem");
         Arc::new(Place::new(self.address("http"), self.address("https"), &ca_file))
     }
 
     /// Its config file.
     pub(crate) fn config_file(&self) -> PathBuf {
-        self.folder.path().join("node.toml")
+        self.folder().join("node.toml")
     }
 
     /// Its folder.
     pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
+        self.home.path()
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.borrow().clone()
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Sends a signal by its name, as `TERM`.

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::Gate;
+use super::upload::RequestHead;
+use super::{Film, Gate};
 
 /// One response of a script.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub(crate) struct Reply {
     pub(super) early: bool,
     body: Vec<Step>,
     end: End,
+    /// Answers in place of all this.
+    film: Option<Film>,
 }
 
 /// How the end of the body is told.
@@ -36,6 +39,8 @@ enum Framing {
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Say(Bytes),
+    /// These bytes of a film.
+    MakeUp(Film, u64, u64),
     Wait(Gate),
 }
 
@@ -60,6 +65,7 @@ impl Reply {
             early: false,
             body: Vec::new(),
             end: End::KeepAlive,
+            film: None,
         }
     }
 
@@ -76,6 +82,11 @@ impl Reply {
     /// A 200 with this body and entity tag, that is stored and stale from the first.
     pub(crate) fn stale(etag: &str, body: impl Into<Bytes>) -> Self {
         Self::ok(body).field("cache-control", "max-age=60").field("age", "60").field("etag", etag)
+    }
+
+    /// A film, by range or whole. Held where it is said so; otherwise by its own rules.
+    pub(crate) fn film(film: Film) -> Self {
+        Self { film: Some(film), ..Self::new(200) }
     }
 
     /// Bytes as they are, then the end of the connection.
@@ -98,6 +109,20 @@ impl Reply {
     pub(crate) fn piece(mut self, bytes: impl Into<Bytes>) -> Self {
         self.body.push(Step::Say(bytes.into()));
         self
+    }
+
+    /// Adds a film's bytes from `start` up to `end` to the body.
+    pub(super) fn made_up(mut self, film: Film, start: u64, end: u64) -> Self {
+        self.body.push(Step::MakeUp(film, start, end));
+        self
+    }
+
+    /// What is said to the request of `head`.
+    pub(super) fn to(&self, head: &RequestHead) -> Self {
+        match self.film {
+            Some(film) => Self { held: self.held.clone(), ..film.reply(head) },
+            None => self.clone(),
+        }
     }
 
     /// Waits at this place of the body.
@@ -199,6 +224,7 @@ impl Reply {
     fn body_length(&self) -> u64 {
         let lengths = self.body.iter().map(|step| match step {
             Step::Say(bytes) => bytes.len() as u64,
+            Step::MakeUp(_, start, end) => end - start,
             Step::Wait(_) => 0,
         });
         lengths.sum()

@@ -1,0 +1,262 @@
+//! Files of the disk tier that are not as they were written: what is damaged is a miss, what is not
+//! is a hit, and no byte that is served is wrong.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::support::client::{Opened, Place};
+use crate::support::disk::{SMALL, body};
+use crate::support::{Ask, Client, DiskScene, Protocol, Reply, eventually, within};
+
+/// Objects whose records fill a segment and begin another.
+const SIZES: [usize; 13] =
+    [1000, LARGE, 50_000, LARGE, 100, LARGE, LARGE, LARGE, LARGE, LARGE, LARGE, LARGE, 300_000];
+
+const LARGE: usize = 1 << 20;
+
+/// Bytes of the fixed part of a record, and of what stands before the first.
+const HEADER: u64 = 80;
+const FRONT: u64 = 64;
+
+#[tokio::test]
+async fn a_damaged_superblock_costs_the_store() {
+    let mut scene = stored().await;
+    for byte in [0, 5, 9, 16, 31, 40, 50, 63] {
+        scene.restart_over(|scene| flip(&scene.cache().join("store"), byte)).await;
+        assert_eq!(gets(&scene).await, 0, "byte {byte}");
+        is_stored(&scene).await;
+    }
+    scene.restart().await;
+    assert_eq!(gets(&scene).await, SIZES.len());
+}
+
+#[tokio::test]
+async fn a_store_of_another_version_is_emptied() {
+    let mut scene = stored().await;
+    scene.end("TERM").await;
+    write(&scene.cache().join("store"), 8, &9_u32.to_le_bytes());
+    scene.start().await;
+    scene.node().logged("it is of another version of the format").await;
+    assert_eq!(gets(&scene).await, 0);
+    is_stored(&scene).await;
+    scene.restart().await;
+    assert_eq!(gets(&scene).await, SIZES.len());
+}
+
+#[tokio::test]
+async fn a_damaged_front_costs_a_segment() {
+    let mut scene = stored().await;
+    for byte in [0, 4, 8, 16, 24, 47] {
+        scene.restart_over(|scene| flip(&scene.segments()[0], byte)).await;
+        let hits = gets(&scene).await;
+        assert!(hits < SIZES.len(), "byte {byte}: {hits} hits");
+        is_stored(&scene).await;
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_record_costs_itself() {
+    let mut scene = stored().await;
+    // Of the first record: fixed part, head, body.
+    for byte in [0, 4, 8, 16, 40, 64, 72, 76, 78, HEADER + 3, HEADER + 60, HEADER + 700] {
+        scene.restart_over(|scene| flip(&scene.segments()[0], FRONT + byte)).await;
+        assert_eq!(gets(&scene).await, SIZES.len() - 1, "byte {byte}");
+        assert!(scene.disk_errors().await > 0 || byte < HEADER + 700, "byte {byte}");
+        // The next flip is to hit a record that is looked for.
+        scene.restart_over(|scene| std::fs::remove_dir_all(scene.cache()).unwrap()).await;
+        is_stored(&scene).await;
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_body_is_never_served() {
+    let mut scene = stored().await;
+    for part in 1..8 {
+        let damage = |scene: &DiskScene| {
+            for segment in scene.segments() {
+                flip(&segment, part << 20);
+            }
+        };
+        scene.restart_over(damage).await;
+        let hits = gets(&scene).await;
+        assert!(hits < SIZES.len(), "{part} MiB: {hits} hits");
+        is_stored(&scene).await;
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_footer_costs_nothing() {
+    let mut scene = stored().await;
+    for back in [1, 20, 40, 60, 64, 70, 96] {
+        let damage = |scene: &DiskScene| {
+            let segment = &scene.segments()[0];
+            flip(segment, std::fs::metadata(segment).unwrap().len() - back);
+        };
+        scene.restart_over(damage).await;
+        assert_eq!(gets(&scene).await, SIZES.len(), "{back} bytes before the end");
+    }
+}
+
+#[tokio::test]
+async fn damaged_recency_costs_no_object() {
+    let mut scene = stored().await;
+    assert_eq!(gets(&scene).await, SIZES.len());
+    for byte in [0, 5, 9, 17] {
+        scene.restart_over(|scene| flip(&scene.cache().join("recency"), byte)).await;
+        assert_eq!(gets(&scene).await, SIZES.len(), "byte {byte}");
+    }
+    scene.restart_over(|scene| std::fs::write(scene.cache().join("recency"), "").unwrap()).await;
+    assert_eq!(gets(&scene).await, SIZES.len());
+}
+
+/// Without its purges nothing that is stored is known to be good.
+#[tokio::test]
+async fn a_damaged_journal_voids_the_store() {
+    let mut scene = stored().await;
+    for byte in [0, 9, 20, 40, 70] {
+        scene.door().purge_url("https://shop.example/0").await;
+        scene.restart_over(|scene| flip(&scene.cache().join("purges.journal"), byte)).await;
+        scene.node().logged("is damaged").await;
+        assert_eq!(gets(&scene).await, 0, "byte {byte}");
+        is_stored(&scene).await;
+    }
+    scene.restart().await;
+    assert_eq!(gets(&scene).await, SIZES.len());
+}
+
+#[tokio::test]
+async fn segments_that_were_cut_between_runs_are_left_out() {
+    let mut scene = stored().await;
+    for length in [0, 1, 1 << 20] {
+        scene.restart_over(|scene| cut(&scene.segments()[0], length)).await;
+        let hits = gets(&scene).await;
+        assert!(hits < SIZES.len(), "{length}");
+        is_stored(&scene).await;
+    }
+}
+
+/// A hole that our own writing makes of a file that was cut reads as zeros without any fault.
+#[tokio::test]
+async fn what_is_written_behind_a_cut_does_not_hide_it() {
+    let scene = stored().await;
+    assert_eq!(gets(&scene).await, SIZES.len());
+    // Through a body, so that the head of it is left.
+    cut(&scene.segments()[1], 3 << 19);
+    scene.origin.on("/more", Reply::fresh(body("/more", 1000)));
+    assert!(scene.get("/more").await.body == body("/more", 1000));
+    let is_seen = async || {
+        let objects = scene.tier().await["objects"].as_u64().unwrap();
+        objects < SIZES.len() as u64
+            || std::fs::metadata(&scene.segments()[1]).unwrap().len() > 3 << 19
+    };
+    eventually("the writing of it", is_seen).await;
+    assert!(gets(&scene).await < SIZES.len());
+    let stored = async || gets(&scene).await == SIZES.len();
+    eventually("all objects on disk", stored).await;
+    assert!(scene.disk_errors().await > 0);
+}
+
+#[tokio::test]
+async fn a_segment_that_is_cut_while_it_is_served_cuts_the_response() {
+    const LENGTH: usize = 20 << 20;
+    // Segments large enough for a body that does not fit in the buffers on the way.
+    let cache = SMALL.replace("64MiB", "16GiB").replace("\"1MiB\"", "\"24MiB\"");
+    let mut scene = DiskScene::with(Protocol::H1, &cache, |home| home).await;
+    let bytes = body("/", LENGTH);
+    scene.origin.on("/", Reply::fresh(bytes.clone()));
+    scene.get("/").await;
+    scene.stored(1).await;
+    for (protocol, is_secure) in
+        [(Protocol::H1, false), (Protocol::H1, true), (Protocol::H2, true), (Protocol::H3, true)]
+    {
+        scene.restart().await;
+        let place = Arc::new(Place { is_secure, ..Arc::into_inner(scene.node().place()).unwrap() });
+        let client = Client::to(place, protocol).await.unwrap();
+        let mut begun = Vec::new();
+        for _ in 0..3 {
+            let mut response = within("a head", client.open(Ask::get("/"))).await.unwrap();
+            let first = response.at_least(1).await.unwrap();
+            begun.push((first, response));
+        }
+        scene.segments().iter().for_each(|segment| cut(segment, 0));
+        for (first, response) in begun {
+            let (came, is_whole) = rest_of(first, response).await;
+            assert!(bytes.starts_with(&came), "{protocol:?}: other bytes");
+            // Whole if all of it was on its way already.
+            assert!(!is_whole || came.len() == LENGTH, "{protocol:?}: cut, and ended as if whole");
+        }
+        assert!(scene.lives());
+        let after = within("a response", client.ask(Ask::get("/"))).await;
+        let after = match after {
+            Ok(seen) => seen,
+            Err(_) => scene.get("/").await,
+        };
+        assert!(after.body == bytes, "{protocol:?}");
+        let stored = async || scene.get("/").await.is_hit();
+        eventually("stored anew", stored).await;
+    }
+}
+
+/// What comes of a body, and whether it ended as if it were whole.
+async fn rest_of(first: Bytes, mut response: Opened) -> (BytesMut, bool) {
+    let mut came = BytesMut::from(first);
+    loop {
+        match within("more or an end", response.chunk()).await {
+            Ok(Some(chunk)) => came.extend_from_slice(&chunk),
+            Ok(None) => return (came, true),
+            Err(_) => return (came, false),
+        }
+    }
+}
+
+/// A node that has all objects on disk, in two segments.
+async fn stored() -> DiskScene {
+    let scene = DiskScene::new(Protocol::H1).await;
+    for (index, size) in SIZES.into_iter().enumerate() {
+        let target = format!("/{index}");
+        scene.origin.on(&target, Reply::fresh(body(&target, size)));
+        scene.get(&target).await;
+    }
+    scene.stored(SIZES.len() as u64).await;
+    assert_eq!(scene.segments().len(), 2);
+    scene
+}
+
+/// Asks for all objects, whose bytes must be right; how many were hits.
+async fn gets(scene: &DiskScene) -> usize {
+    let mut hits = 0;
+    for (index, size) in SIZES.into_iter().enumerate() {
+        let target = format!("/{index}");
+        let seen = scene.get(&target).await;
+        assert!(seen.body == body(&target, size), "{target}: other bytes");
+        hits += usize::from(seen.is_hit());
+    }
+    hits
+}
+
+async fn is_stored(scene: &DiskScene) {
+    let stored = async || {
+        gets(scene).await == SIZES.len() && scene.tier().await["objects"] == SIZES.len() as u64
+    };
+    eventually("all objects on disk", stored).await;
+}
+
+/// Changes a bit of the byte at `offset`.
+fn flip(path: &Path, offset: u64) {
+    let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+}
+
+fn write(path: &Path, offset: u64, bytes: &[u8]) {
+    OpenOptions::new().write(true).open(path).unwrap().write_all_at(bytes, offset).unwrap();
+}
+
+fn cut(path: &Path, length: u64) {
+    OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
+}
