@@ -23,7 +23,7 @@ SUITE = "TLS_AES_128_GCM_SHA256"
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of a load generator did. `total_bytes` is 0 where it tells none."""
+    """What one run of a load generator did. What it does not tell is 0."""
 
     requests: int
     total_bytes: int
@@ -31,6 +31,8 @@ class Load:
     errors: int
     client_cpu: float
     detail: str = ""
+    p99_us: float = 0.0
+    max_us: float = 0.0
 
 
 class LoadFailed(Exception):
@@ -84,6 +86,11 @@ def wrk(cores, url, connections, seconds, script="done.lua", arguments=()):
     if arguments:
         command += ["--", *arguments]
     (output,), _, cpu = execute([command], cores.load, seconds + 40)
+    return wrk_result(output, cpu)
+
+
+def wrk_result(output, cpu):
+    """What wrk told by one of our scripts."""
     line = next((line for line in output.splitlines() if line.startswith("JSON ")), None)
     if line is None:
         raise LoadFailed(f"wrk: {output[-800:]}")
@@ -95,6 +102,8 @@ def wrk(cores, url, connections, seconds, script="done.lua", arguments=()):
         errors=result["socket_errors"] + result["bad_status"],
         client_cpu=cpu,
         detail=f"{result['socket_errors']} socket errors, {result['bad_status']} not 2xx",
+        p99_us=result["p99_us"],
+        max_us=result.get("max_us", 0.0),
     )
 
 

@@ -8,6 +8,8 @@ import json
 from statistics import median
 
 OWN = "headland"
+# Who a row from disk is about.
+OWN_DISK = "headland disk"
 
 
 def by_row(samples):
@@ -28,6 +30,7 @@ def summary(samples):
     """One entry a row and server: medians, spread, ratio, notes."""
     entries = []
     for row, servers in by_row(samples).items():
+        own = OWN_DISK if OWN_DISK in servers else OWN
         for server, runs in servers.items():
             entry = {
                 "row": row,
@@ -43,8 +46,8 @@ def summary(samples):
                 "client_busy": median(run.client_busy for run in runs),
                 "notes": sorted({run.note for run in runs if run.note}),
             }
-            if server != OWN and OWN in servers:
-                found = ratios(servers[OWN], runs)
+            if server != own and own in servers:
+                found = ratios(servers[own], runs)
                 if found:
                     entry["ratio"] = median(found)
                     entry["ratio_min"], entry["ratio_max"] = min(found), max(found)
@@ -78,7 +81,7 @@ def speed_tables(rows, entries):
 
     def ratio(row, server):
         entry = found.get((row.key, server), {})
-        if server == OWN and entry:
+        if server in (OWN, OWN_DISK) and entry and "ratio" not in entry:
             return f"{number(entry['us_per_request'])} µs"
         if "ratio" not in entry:
             return ""
@@ -144,6 +147,78 @@ def memory_table(results):
     return out
 
 
+def disk_table(results):
+    """What was measured of the disk tier, part by part."""
+    parts = {"index": index_lines, "stores": store_lines, "cold": cold_lines}
+    out = [line(["disk tier", "measured"]), line(["---"] * 2)]
+    for part, lines in parts.items():
+        if part in results:
+            out += [line(cells) for cells in lines(results[part])]
+    errors = sum(result["errors"] for result in results.values())
+    return out + [line(["disk errors in all of these", str(errors)])]
+
+
+def index_lines(found):
+    """The index in memory, and the start over it."""
+    seconds, objects = found["seconds"], f"{found['objects']:,} objects of 256 bytes"
+    within = f"{found['process_bytes_each']:.1f} is all that the process holds after the start"
+    return [
+        [f"index, bytes per object ({objects})", f"{found['index_bytes_each']:.1f} ({within})"],
+        ["start to ready, page cache warm", f"{seconds['ready']:.2f} s"],
+        [
+            "start to the first answer, to the object stored last",
+            f"{seconds['answered']:.2f} s, a {found['first_answer']}",
+        ],
+        ["start to all objects found", f"{seconds['found']:.2f} s"],
+        ["SIGTERM to its end", f"{found['stop_seconds']:.2f} s"],
+    ]
+
+
+def store_lines(found):
+    """Sustained stores against plain appends."""
+    plain = " and ".join(number(rate) for rate in found["appends_mib_per_second"])
+    return [
+        [
+            f"misses of 1 MiB stored, {found['stored_mib']:.0f} of {found['asked_mib']} MiB",
+            f"{number(found['mib_per_second'])} MiB/s synced,"
+            f" {number(found['drained_mib_per_second'])} until none waits",
+        ],
+        ["plain appends and fsync, before and after", f"{plain} MiB/s"],
+        ["stores to appends", f"**{found['ratio']:.2f}**"],
+        [
+            "server CPU per stored MiB, fetched and served too",
+            f"{found['cpu_ms_per_mib']:.2f} ms, its core {found['server_busy']:.0%} busy",
+        ],
+    ]
+
+
+def cold_lines(found):
+    """Latency of memory hits beside another client."""
+    beside = {
+        "alone": "alone",
+        "cold": f"while {found['objects']:,} x 64 KiB are read cold",
+        "warm": "while the same are read again, warm",
+    }
+    out = []
+    for name, text in beside.items():
+        runs = [run for run in found["runs"] if run["beside"] == name]
+        p99, longest = [run["p99_us"] for run in runs], [run["max_us"] for run in runs]
+        read = median(run["device_mib"] for run in runs)
+        took = median(run["seconds"] for run in runs)
+        server = median(run["server_waited"] for run in runs)
+        client = median(run["client_waited"] for run in runs)
+        out.append(
+            [
+                f"1 KiB memory hits {text}",
+                f"p99 {number(median(p99))} ({number(min(p99))}-{number(max(p99))}) µs,"
+                f" longest {number(median(longest))} ({number(min(longest))}-"
+                f"{number(max(longest))}) µs; {took:.1f} s, {read:.0f} MiB from the device,"
+                f" server and client waited {server:.0%} and {client:.0%} for their cores",
+            ]
+        )
+    return out
+
+
 def markdown(result, rows, conditions):
     """The whole report."""
     out = ["## Benchmark", "", *conditions, ""]
@@ -153,6 +228,8 @@ def markdown(result, rows, conditions):
         out += [*collapse_table(result["collapse"], result["collapse_clients"]), ""]
     if any(result["memory"].values()):
         out += [*memory_table(result["memory"]), ""]
+    if result["disk"]:
+        out += [*disk_table(result["disk"]), ""]
     if result["skipped"]:
         out += ["Not measured:", "", *(f"- {text}" for text in result["skipped"]), ""]
     if result["faults"]:

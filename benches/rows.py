@@ -14,7 +14,10 @@ from servers import Unavailable, get
 
 KIB = 1024
 MIB = 1024 * 1024
-RANDOM_OBJECTS = 20_000
+RANDOM_BYTES = 20_000 * 16 * KIB
+# The servers that a row from disk compares: memory and disk, files read and files sent.
+DISK_SERVERS = ("headland disk", "headland", "nginx", "nginx sendfile")
+DISK_ONLY = ("headland disk", "nginx sendfile")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,11 @@ class Row:
     size: int
     connections: int = 64
     streams: int = 1
+    tier: str = "memory"
+
+    def objects(self):
+        """How many objects a row at random has: as many as make the same sum of bytes."""
+        return RANDOM_BYTES // self.size
 
     def port_name(self):
         """The server's door that this row goes through."""
@@ -52,6 +60,10 @@ ROWS = (
     Row("h3-64k", "64 KiB, h3, 4 x 8", "h3", "hit", 64 * KIB, 4, 8),
     Row("h3-10m", "10 MiB, h3, 4 x 2", "h3", "hit", 10 * MIB, 4, 2),
     Row("random", "20,000 x 16 KiB at random, h1", "h1", "random", 16 * KIB),
+    Row("disk-16k", "20,000 x 16 KiB at random, disk, h1", "h1", "random", 16 * KIB, tier="disk"),
+    Row("disk-64k", "5,000 x 64 KiB at random, disk, h1", "h1", "random", 64 * KIB, tier="disk"),
+    Row("disk-10m", "31 x 10 MiB at random, disk, h1", "h1", "random", 10 * MIB, tier="disk"),
+    Row("disk-tls", "5,000 x 64 KiB at random, disk, TLS", "tls", "random", 64 * KIB, tier="disk"),
     Row("miss", "misses that are stored, 1-16 KiB, h1", "h1", "miss", 8704),
 )
 
@@ -103,6 +115,10 @@ def client_tls(version=ssl.TLSVersion.TLSv1_3):
 
 def serves(server, row):
     """Whether the server has this row at all."""
+    if row.tier == "disk":
+        return server.name in DISK_SERVERS
+    if server.name in DISK_ONLY:
+        return False
     if row.door == "h3":
         return "h3" in server.doors
     if "h3" in server.doors and "h1" not in server.doors:
@@ -139,7 +155,11 @@ def warm(world, server, row):
                     f"{server.name} {row.key}: status {answer.status}, {len(answer.body)} bytes"
                 )
     elif row.work == "random":
-        fill(server, world.cores, row.size, "r", RANDOM_OBJECTS)
+        if row.tier == "disk":
+            world.make_own(row.size, "r", row.objects())
+        # Twice: what is asked for once may not be worth a place.
+        for _ in range(2):
+            fill(server, world.cores, row.size, "r", row.objects())
 
 
 def fill(server, cores, size, prefix, count):
@@ -181,7 +201,7 @@ def run_load(world, server, row, seconds, tag, requests):
     if row.work == "hit":
         return load.wrk(cores, base + path_of(row), row.connections, seconds)
     if row.work == "random":
-        arguments = [row.size, "r", RANDOM_OBJECTS]
+        arguments = [row.size, "r", row.objects()]
         return load.wrk(cores, base + "/", row.connections, seconds, "random.lua", arguments)
     return load.wrk(cores, base + "/", row.connections, seconds, "unique.lua", [tag])
 

@@ -7,7 +7,7 @@ Needs two cores, and the programs that `benches/setup.sh` installs; a server tha
 left out and named. Traffic goes to loopback alone. Results: Markdown on standard output, and
 `bench/latest.json` and `latest.md` in the target folder. The parts: `machine` (cores, processes,
 CPU, memory), `servers` (who is measured), `load` (wrk, h2load, h3_load), `rows` (what is measured
-and how it is checked), `memory`, `collapse`, `report`.
+and how it is checked), `memory`, `collapse`, `disk`, `report`.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 
 import collapse
+import disk
 import load
 import machine
 import memory
@@ -33,7 +34,7 @@ import servers
 
 ROOT = Path(__file__).resolve().parent.parent
 # Beside the rows of the table; each is a measurement of its own.
-EXTRAS = ("collapse", "memory")
+EXTRAS = ("collapse", "memory", "disk")
 BEGAN = time.monotonic()
 
 
@@ -53,6 +54,11 @@ def arguments():
     parse.add_argument("--objects", type=int, default=200_000, help="of the memory measurement")
     parse.add_argument("--connections", type=int, default=1000, help="idle TLS connections")
     parse.add_argument("--clients", type=int, default=500, help="of the collapse measurement")
+    parse.add_argument(
+        "--disk-objects", type=int, default=1_000_000, help="in the index of the disk tier"
+    )
+    parse.add_argument("--disk-mib", type=int, default=2048, help="stored by misses, on disk")
+    parse.add_argument("--disk-cold", type=int, default=2000, help="64 KiB objects read cold")
     parse.add_argument("--memory-mib", type=int, default=1024, help="size of each cache (1024)")
     parse.add_argument("--haproxy-bufsize", type=int, default=65536, help="tune.bufsize")
     parse.add_argument("--nginx-sendfile", choices=("on", "off"), default="off")
@@ -120,7 +126,7 @@ def conditions(world, versions, options):
 
 
 def measure(world, options):
-    """Everything asked for, in order: rows, collapse, memory."""
+    """Everything asked for, in order: rows, collapse, memory, disk."""
     names = list(dict.fromkeys([report.OWN, *options.peers]))
     running, skipped = start_servers(world, names)
     versions = {server.name: server.version() for server in running}
@@ -143,6 +149,10 @@ def measure(world, options):
             world, caches, options.objects, options.connections, tell
         )
         faults += more
+    on_disk = {}
+    if "disk" in options.rows:
+        on_disk, more = disk.measure_all(world, options, tell)
+        faults += more
     result = {
         "began": options.began,
         "versions": versions,
@@ -151,6 +161,7 @@ def measure(world, options):
         "collapse": collapsed,
         "collapse_clients": options.clients,
         "memory": used,
+        "disk": on_disk,
         "skipped": skipped,
         "faults": faults,
     }

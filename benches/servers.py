@@ -70,6 +70,16 @@ class World:
         (self.run / "both.pem").write_bytes(both)
         (self.run / "both.pem").chmod(0o600)
 
+    def make_own(self, size, prefix, count):
+        """Bodies that differ: `count` objects of `size` bytes, `prefix` in front of each number."""
+        folder = self.run / "own" / "o" / str(size)
+        if (folder / f"{prefix}{count - 1}").exists():
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        noise = os.urandom(size)
+        for n in range(count):
+            (folder / f"{prefix}{n}").write_bytes(n.to_bytes(8, "little") + noise[8:])
+
     def _make_bodies(self, sizes):
         folder = self.run / "bodies"
         folder.mkdir()
@@ -225,11 +235,15 @@ class Headland(Server):
     name = "headland"
     doors = ("h1", "tls", "h3")
 
+    def values(self):
+        """What its configuration says of the tiers."""
+        return {"DISK": ""}
+
     def launch(self, ports):
         binary = self.world.options.headland
         if not binary.exists():
             raise Unavailable(f"{binary} does not exist (cargo build --release makes it)")
-        config = self.world.template("headland.toml", ports)
+        config = self.world.template("headland.toml", {**ports, **self.values()})
         process = self.begin([binary, "run", "--config", config], self.name)
         ready = lambda: get(self.ports["admin"], "/readyz").status == 200
         machine.wait_for(ready, 15, self.name, process)
@@ -238,10 +252,24 @@ class Headland(Server):
         return first_line([self.world.options.headland, "--version"])
 
 
+class HeadlandDisk(Headland):
+    """The same with a disk tier behind a memory tier too small for what is asked."""
+
+    name = "headland disk"
+
+    def values(self):
+        folder = self.cache_folder()
+        return {"MEMORY_MIB": 32, "DISK": f'disk = {{ path = "{folder}", size = "1GiB" }}'}
+
+
 class Nginx(Server):
     """nginx with proxy_cache; master, worker and cache manager count."""
 
     name = "nginx"
+
+    def sendfile(self):
+        """Whether bodies leave by sendfile."""
+        return self.world.options.nginx_sendfile
 
     def launch(self, ports):
         (self.world.run / "nginx-tmp").mkdir(exist_ok=True)
@@ -249,7 +277,7 @@ class Nginx(Server):
         open_files = max(1000, min(60_000, machine.raise_file_limit() - 3000))
         values = {
             "CACHE": self.cache_folder(),
-            "SENDFILE": self.world.options.nginx_sendfile,
+            "SENDFILE": self.sendfile(),
             "OPEN_FILES": open_files,
         }
         config = self.world.template("nginx.conf", {**ports, **values})
@@ -257,6 +285,15 @@ class Nginx(Server):
 
     def version(self):
         return first_line([find("nginx"), "-v"])
+
+
+class NginxSendfile(Nginx):
+    """The same with sendfile on, which copies no body, and stalls small ones on loopback."""
+
+    name = "nginx sendfile"
+
+    def sendfile(self):
+        return "on"
 
 
 class Haproxy(Server):
@@ -376,4 +413,5 @@ def first_line(command):
     return lines[0] if lines else "unknown version"
 
 
-ALL = {kind.name: kind for kind in (Headland, Nginx, Haproxy, Varnish, Floor, ReleasedH3)}
+KINDS = (Headland, HeadlandDisk, Nginx, NginxSendfile, Haproxy, Varnish, Floor, ReleasedH3)
+ALL = {kind.name: kind for kind in KINDS}

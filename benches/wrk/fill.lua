@@ -1,9 +1,11 @@
--- Each object once, then end: arguments SIZE PREFIX COUNT ask for /o/SIZE/PREFIXn in order.
+-- Each object once, then end: arguments SIZE PREFIX COUNT ask for /o/SIZE/PREFIXn in order, and
+-- OVER more, so that none of the first COUNT is still on its way: 512, or the fourth argument.
 -- wrk sleeps out its duration even when its threads have stopped, so the process ends itself.
-local size, prefix, count, asked, answered, bad = nil, nil, 0, 0, 0, 0
+local size, prefix, count, over, asked, answered, bad = nil, nil, 0, 0, 0, 0, 0
 
 function init(args)
   size, prefix, count = args[1], args[2], tonumber(args[3])
+  over = tonumber(args[4] or 512)
 end
 
 function request()
@@ -17,8 +19,7 @@ function response(status)
   if status ~= 200 then
     bad = bad + 1
   end
-  -- A little over, so that none of the first COUNT is still on its way.
-  if answered == count + 512 then
+  if answered == count + over then
     io.write(string.format(
       'JSON {"requests":%d,"bytes":0,"us":1,"socket_errors":0,"bad_status":%d,"p99_us":0}\n',
       answered, bad))
