@@ -234,6 +234,12 @@ impl Shared {
         fault
     }
 
+    /// The header of the record at `location`. May block.
+    pub(super) fn header_at(&self, location: Location) -> Option<Header> {
+        let record = self.record(location)?;
+        record.header_alone(Reach::Disk).ok().map(|(header, _)| header)
+    }
+
     fn record(&self, location: Location) -> Option<Record> {
         let segment = self.segments.get(location)?;
         let range = segment.range(location)?;
@@ -247,18 +253,28 @@ impl Record {
         self.range.len() <= WINDOW
     }
 
+    /// Header and head, where the body is wanted as well.
     fn header(&self, reach: Reach) -> Result<(Header, &[u8]), Fault> {
         if self.is_small() {
             // One look for all of it.
             self.reach(self.range.clone(), reach)?;
-        } else {
-            let first = |length| self.range.start..self.range.end.min(self.range.start + length);
-            self.reach(first(HEAD_WINDOW), reach)?;
-            let length = HEADER + head_length(self.segment.bytes(self.range.clone())) as usize;
-            if length > HEAD_WINDOW {
-                self.reach(first(length), reach)?;
-            }
+            return self.decode();
         }
+        self.header_alone(reach)
+    }
+
+    /// Header and head, the body left where it is.
+    fn header_alone(&self, reach: Reach) -> Result<(Header, &[u8]), Fault> {
+        let first = |length| self.range.start..self.range.end.min(self.range.start + length);
+        self.reach(first(HEAD_WINDOW), reach)?;
+        let length = HEADER + head_length(self.segment.bytes(self.range.clone())) as usize;
+        if length > HEAD_WINDOW {
+            self.reach(first(length), reach)?;
+        }
+        self.decode()
+    }
+
+    fn decode(&self) -> Result<(Header, &[u8]), Fault> {
         let bytes = self.segment.bytes(self.range.clone());
         Header::decode(bytes, self.segment.id).ok_or(Fault::Damaged("header"))
     }

@@ -25,7 +25,7 @@ impl Log {
         let mut budget = segment.map().len() as u64 / 2;
         for entry in &entries {
             let from = location(segment, entry);
-            let Some(kept) = self.kept_kind(segment, entry, from) else { continue };
+            let Some(kept) = self.kept_kind(entry, from) else { continue };
             if from.length() <= budget && self.copy(segment, entry, from, kept).is_ok() {
                 budget -= from.length();
             }
@@ -36,14 +36,14 @@ impl Log {
     }
 
     /// What of a record is worth a copy: all of it, its body alone, or nothing.
-    fn kept_kind(&self, segment: &Segment, entry: &Entry, from: Location) -> Option<Kind> {
+    fn kept_kind(&self, entry: &Entry, from: Location) -> Option<Kind> {
         let index = &self.shared.index;
         let uses = |tag, location: &Location| {
             index.peek(tag).filter(|found| found.is_at(*location)).map(Location::uses)
         };
         let of_key = entry.kind.has_key().then(|| uses(entry.key, &from)).flatten();
         let of_body = entry.kind.has_body().then(|| uses(entry.content, &from)).flatten();
-        if of_key.is_some_and(|uses| uses > 0 || self.is_resident(segment, from)) {
+        if of_key.is_some_and(|uses| uses > 0 || self.is_resident(from)) {
             Some(entry.kind)
         } else if of_body.is_some_and(|uses| uses > 0) {
             Some(Kind::Body)
@@ -53,10 +53,9 @@ impl Log {
     }
 
     /// Whether the memory tier has what the record holds: then its uses do not show here.
-    fn is_resident(&self, segment: &Segment, from: Location) -> bool {
-        let Some(range) = segment.range(from) else { return false };
-        let found = Header::decode(segment.bytes(range), segment.id);
-        found.is_some_and(|(header, _)| (self.shared.in_use)(CacheKey::from_u128(header.key)))
+    fn is_resident(&self, from: Location) -> bool {
+        let found = self.shared.header_at(from);
+        found.is_some_and(|header| (self.shared.in_use)(CacheKey::from_u128(header.key)))
     }
 
     fn copy(
@@ -113,7 +112,7 @@ impl Log {
     pub(super) fn release_displaced(&mut self) {
         for Displaced { record, disowned } in self.shared.index.take_displaced() {
             self.owed.extend(disowned.map(|tag| CacheKey::from_u128(tag.into())));
-            if let Some(header) = self.header_at(record).filter(|header| header.body > 0) {
+            if let Some(header) = self.shared.header_at(record).filter(|header| header.body > 0) {
                 self.release(content_tag(&header.content));
             }
         }
@@ -125,12 +124,5 @@ impl Log {
         {
             self.shared.index.remove_content(content, body);
         }
-    }
-
-    fn header_at(&self, location: Location) -> Option<Header> {
-        let segment = self.shared.segments.get(location)?;
-        let range = segment.range(location)?;
-        segment.map().populate(range.start..range.end.min(range.start + 4096)).ok()?;
-        Header::decode(segment.bytes(range), segment.id).map(|(header, _)| header)
     }
 }
