@@ -175,7 +175,7 @@ fn every_fault_at_once_in_the_order_of_the_file() {
             "edge.toml:2:8: node.name: expected 1 to 64 letters, digits, \".\", \"_\" or \"-\", \
              found \"a b\"",
             "edge.toml:4:1: limits.heders: unknown key; did you mean \"headers\"?",
-            "edge.toml:5:7: invalid boolean, expected `true`",
+            "edge.toml:5:7: limits.url: invalid boolean, expected `true`",
             "edge.toml:7:10: site[0].hosts[0]: expected a host such as \"www.example.com\" or \
              \"*.example.com\", found \"é..x\"",
             "edge.toml:8:10: site[0].origin: ${NOWHERE} is not set",
@@ -270,12 +270,28 @@ fn files_are_opened_only_when_asked() {
     let wrong = ["cert", "key"].map(|key| (11, format!("tls.certificates[0].{key}")));
     assert_eq!(check("key.pem", "cert.pem"), wrong);
     assert_eq!(check("absent.pem", "absent.pem"), wrong);
+
+    let text = format!(
+        "{SOUND}[cache]\ndisk = {{ path = \"cert.pem\", size = \"1GiB\" }}\n\
+         [logging]\naccess = \".\"\n"
+    );
+    let config = Config::parse(&text, "edge.toml", folder.path(), &|_| None).unwrap();
+    let report = config.check_files().to_string();
+    for key in ["cache.disk.path: expected a folder", "logging.access: expected a file"] {
+        assert!(report.contains(key), "{report}");
+    }
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_a_fault() {
     let report = Config::read(Path::new("/nowhere/edge.toml")).unwrap_err().to_string();
     assert!(report.starts_with("/nowhere/edge.toml: cannot be read: "), "{report}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edge.toml");
+    std::fs::write(&path, b"[node]\nname = \"\xe9\"\n").unwrap();
+    let report = Config::read(&path).unwrap_err().to_string();
+    assert!(report.contains("edge.toml:2:9: expected UTF-8, found other bytes\n"), "{report}");
 }
 
 fn shipped(name: &str) -> PathBuf {

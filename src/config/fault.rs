@@ -18,6 +18,14 @@ pub struct Place {
     pub column: usize,
 }
 
+impl Place {
+    /// The place behind the last byte of `text`.
+    pub(super) fn end_of(text: &str) -> Self {
+        let last = text.rsplit('\n').next().unwrap_or_default();
+        Self { line: text.matches('\n').count() + 1, column: last.chars().count() + 1 }
+    }
+}
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fault {

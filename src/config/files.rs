@@ -31,7 +31,11 @@ impl Config {
             check(&format!("{key}.key"), "a PEM private key", private, read_key(private));
         }
         if let AccessLog::File(path) = &self.logging.access {
-            check("logging.access", "a path in a folder that exists", path, find_folder(path));
+            check("logging.access", "a file in a folder that exists", path, find_folder(path));
+        }
+        if let Some(disk) = &self.cache.disk {
+            let found = if disk.path.is_file() { Err("a file".to_owned()) } else { Ok(()) };
+            check("cache.disk.path", "a folder, or none yet", &disk.path, found);
         }
         Report::sorted(faults)
     }
@@ -53,6 +57,9 @@ fn read_key(path: &Path) -> Result<(), String> {
 }
 
 fn find_folder(path: &Path) -> Result<(), String> {
+    if path.is_dir() {
+        return Err("a folder".to_owned());
+    }
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.is_dir() => {
             Err("no such folder".to_owned())

@@ -117,10 +117,16 @@ impl Config {
     /// Reads a file. Paths in it start from its folder, variables come from the environment.
     pub fn read(path: &Path) -> Result<Self, Report> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let wrong = format!("cannot be read: {error}");
-            let fault = Fault { file: name.clone(), wrong, ..Fault::default() };
-            Report { faults: vec![fault] }
+        let report = |place, expected: &str, wrong| {
+            let (file, expected) = (name.clone(), expected.to_owned());
+            Report { faults: vec![Fault { file, place, expected, wrong, ..Fault::default() }] }
+        };
+        let bytes = std::fs::read(path)
+            .map_err(|error| report(Place::default(), "", format!("cannot be read: {error}")))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let sound = error.utf8_error().valid_up_to();
+            let sound = String::from_utf8_lossy(error.as_bytes().get(..sound).unwrap_or_default());
+            report(Place::end_of(&sound), "UTF-8", "found other bytes".to_owned())
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Self::parse(&text, &name, folder, &|variable| std::env::var(variable).ok())
@@ -137,8 +143,7 @@ impl Config {
         let (entries, errors) = DeTable::parse_recoverable(text);
         let document = Document::new(text, name, folder, env, errors.is_empty());
         for error in &errors {
-            let place = document.place(error.span().map_or(0, |span| span.start));
-            document.fault(place, "", "", error.message());
+            document.misunderstood(error.span().map_or(0, |span| span.start), error.message());
         }
         let mut config = Self::read_table(document.top(entries.get_ref()));
         if errors.is_empty() {

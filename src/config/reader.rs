@@ -33,6 +33,8 @@ pub(super) struct Document<'a> {
     is_whole: bool,
     line_starts: Vec<usize>,
     faults: RefCell<Vec<Fault>>,
+    /// Where the text is no TOML.
+    not_understood: RefCell<Vec<Place>>,
     places: RefCell<BTreeMap<String, Place>>,
 }
 
@@ -53,6 +55,7 @@ impl<'a> Document<'a> {
             is_whole,
             line_starts: std::iter::once(0).chain(after_newlines).collect(),
             faults: RefCell::default(),
+            not_understood: RefCell::default(),
             places: RefCell::default(),
         }
     }
@@ -72,8 +75,7 @@ impl<'a> Document<'a> {
 
     /// Notes a fault. What cannot be understood at all is told once.
     pub(super) fn fault(&self, place: Place, key: &str, expected: &str, wrong: &str) {
-        let not_understood = |fault: &Fault| fault.key.is_empty() && fault.place == place;
-        if self.faults.borrow().iter().any(not_understood) {
+        if self.not_understood.borrow().contains(&place) {
             return;
         }
         self.faults.borrow_mut().push(Fault {
@@ -83,6 +85,29 @@ impl<'a> Document<'a> {
             expected: expected.to_owned(),
             wrong: wrong.to_owned(),
         });
+    }
+
+    /// Notes text that is no TOML, with the key that its line is about.
+    pub(super) fn misunderstood(&self, offset: usize, wrong: &str) {
+        let place = self.place(offset);
+        self.fault(place, &self.key_of_line(place.line), "", wrong);
+        self.not_understood.borrow_mut().push(place);
+    }
+
+    /// The key that a line sets, under the heading above it as it is written, or the heading that
+    /// it is; empty where it is neither.
+    fn key_of_line(&self, line: usize) -> String {
+        let own = self.text.lines().nth(line - 1).unwrap_or_default();
+        if let Some(heading) = heading(own) {
+            return heading.to_owned();
+        }
+        let Some(name) = own.split_once('=').and_then(|(name, _)| bare(name)) else {
+            return String::new();
+        };
+        match self.text.lines().take(line - 1).filter_map(heading).last() {
+            Some(table) => format!("{table}.{name}"),
+            None => name.to_owned(),
+        }
     }
 
     /// Whether `key`, or a key beneath it, was found faulty.
@@ -282,6 +307,20 @@ impl<'a> Node<'a> {
         let place = self.document.place(self.value.span().start);
         self.document.fault(place, &self.path, expected, wrong);
     }
+}
+
+/// The name of a line such as `[limits]` or `[[site]]`, whole or broken.
+fn heading(line: &str) -> Option<&str> {
+    let name = line.trim_start().strip_prefix('[')?;
+    let name = name.strip_prefix('[').unwrap_or(name);
+    bare(name.split(']').next()?)
+}
+
+/// A key without quotes, dotted or not.
+fn bare(name: &str) -> Option<&str> {
+    let name = name.trim();
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    (!name.is_empty() && name.bytes().all(is_bare)).then_some(name)
 }
 
 /// `; did you mean …?`, or nothing.

@@ -35,10 +35,19 @@ fn check_each(cases: &[(&str, &str)]) {
 #[test]
 fn syntax() {
     check_each(&[
-        ("[node\nname = \"a\"", "10:6: unclosed table, expected `]`"),
-        ("[node]\nname = a", "11:8: string values must be quoted, expected literal string"),
-        ("[node]\nname = \"a", "11:10: invalid basic string, expected `\"`"),
-        ("[node]\nname = \"a\"\nname = \"b\"", "12:1: duplicate key"),
+        ("[node\nname = \"a\"", "10:6: node: unclosed table, expected `]`"),
+        (
+            "[node]\nname = a",
+            "11:8: node.name: string values must be quoted, expected literal string",
+        ),
+        ("[node]\nname = \"a", "11:10: node.name: invalid basic string, expected `\"`"),
+        ("[node]\nname = \"a\"\nname = \"b\"", "12:1: node.name: duplicate key"),
+        ("[node]\n[node]", "11:2: node: duplicate key"),
+        (
+            "[site.key] # note\nheaders = [\n  accept,\n]",
+            "12:3: string values must be quoted, \
+          expected literal string",
+        ),
     ]);
 }
 
