@@ -68,9 +68,13 @@ impl Certificates {
     pub fn reload(&self, files: Option<Vec<CertificateFiles>>) -> Result<(), TlsFault> {
         let mut source = self.source.lock();
         let files = files.unwrap_or_else(|| source.files.clone());
-        source.stamps = stamps(&files);
+        let stamps = stamps(&files);
+        if files == source.files {
+            // Even of a bad file, which is to be logged once.
+            source.stamps.clone_from(&stamps);
+        }
         self.table.store(Arc::new(Table::read(&files)?));
-        source.files = files;
+        *source = Source { files, stamps };
         Ok(())
     }
 

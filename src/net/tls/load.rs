@@ -43,7 +43,7 @@ pub enum TlsFault {
     )]
     NoKey(PathBuf),
     /// Its certificate is none of X.509.
-    #[error("{}: {cause}", file.display())]
+    #[error("{}: holds no X.509 certificate: {cause}", file.display())]
     BadCertificate {
         /// The file.
         file: PathBuf,
@@ -51,7 +51,7 @@ pub enum TlsFault {
         cause: String,
     },
     /// Its key is of a kind that cannot be used.
-    #[error("{}: {cause}", file.display())]
+    #[error("{}: holds no key that can be used: {cause}", file.display())]
     BadKey {
         /// The file.
         file: PathBuf,

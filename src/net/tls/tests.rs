@@ -185,6 +185,10 @@ async fn a_changed_file_is_served_and_a_bad_one_is_not() {
     assert!(certificates.reload(None).is_err());
     assert!(certificates.know(Some("new.example")));
 
+    let bad = CertificateFiles { key: authority.path("missing.key"), ..files.clone() };
+    assert!(certificates.reload(Some(vec![bad])).is_err());
+    assert!(!certificates.reload_if_changed(), "files refused are not those to look at");
+
     let other = authority.issue("two", &["other.example"]);
     certificates.reload(Some(vec![other])).unwrap();
     assert!(certificates.know(Some("other.example")) && !certificates.know(Some("new.example")));
@@ -212,6 +216,9 @@ fn faults_name_the_file_and_what_was_expected() {
     let other = authority.issue("other", &["b.example"]);
     let empty = authority.path("empty.pem");
     std::fs::write(&empty, "").unwrap();
+    let garbled = authority.path("garbled.pem");
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(&garbled, pem).unwrap();
     let missing = authority.path("missing.pem");
     let with =
         |cert: &PathBuf, key: &PathBuf| CertificateFiles { cert: cert.clone(), key: key.clone() };
@@ -219,6 +226,7 @@ fn faults_name_the_file_and_what_was_expected() {
         (with(&missing, &good.key), "missing.pem: I/O error: No such file"),
         (with(&empty, &good.key), "empty.pem: holds no certificate; expected"),
         (with(&good.key, &good.key), "good.key: holds no certificate"),
+        (with(&garbled, &good.key), "garbled.pem: holds no X.509 certificate: "),
         (with(&good.cert, &missing), "missing.pem: I/O error"),
         (with(&good.cert, &good.cert), "good.pem: holds no private key; expected PKCS#8"),
         (with(&good.cert, &other.key), "other.key: is not the key of the first certificate in"),
