@@ -25,7 +25,7 @@ const OVERHEAD: usize = 32;
 const ROOM: usize = 1024;
 
 /// The answer to more content than the limit allows.
-pub(super) const TOO_LARGE: Fault = Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "request body");
+pub(super) const TOO_LARGE: Fault = Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "content too large");
 
 /// A field list while it is decoded; used for all heads of a connection in turn.
 #[derive(Debug, Default)]
@@ -165,7 +165,7 @@ impl FieldList {
             _ => {}
         }
         if self.lines.len() == self.limits.lines {
-            self.exceed(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "header fields");
+            self.exceed(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields");
             return Ok(());
         }
         let line = self.keep_line(name, value);
@@ -185,7 +185,7 @@ impl FieldList {
             return Err("a pseudo field after a field");
         }
         if name == b"path" && value.len() > self.limits.path {
-            self.exceed(StatusCode::URI_TOO_LONG, "url");
+            self.exceed(StatusCode::URI_TOO_LONG, "request target too long");
             return Ok(());
         }
         let span = self.keep(value);
@@ -220,7 +220,10 @@ impl FieldList {
         let method = Method::from_bytes(self.part(method))
             .map_err(|_| Refusal::Malformed(":method is no token"))?;
         if method == Method::CONNECT {
-            return Err(Refusal::Fault(Fault::new(StatusCode::NOT_IMPLEMENTED, "CONNECT")));
+            return Err(Refusal::Fault(Fault::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "CONNECT is not served",
+            )));
         }
         if self.scheme.is_none_or(|scheme| self.part(scheme).is_empty()) {
             return Err(Refusal::Malformed("no :scheme"));
@@ -234,7 +237,10 @@ impl FieldList {
             None => false,
             Some(value) if value.eq_ignore_ascii_case(b"100-continue") => true,
             Some(_) => {
-                return Err(Refusal::Fault(Fault::new(StatusCode::EXPECTATION_FAILED, "expect")));
+                return Err(Refusal::Fault(Fault::new(
+                    StatusCode::EXPECTATION_FAILED,
+                    "expectation other than 100-continue",
+                )));
             }
         };
         if self.content_length > Some(self.limits.content) {

@@ -82,7 +82,9 @@ pub(super) fn unavailable(error: &UpstreamError) -> Response {
         (upstream::Fault::Client, true) => {
             (StatusCode::REQUEST_TIMEOUT, "The request's content did not come in time.")
         }
-        (upstream::Fault::Client, false) => (StatusCode::BAD_REQUEST, "The request broke off."),
+        (upstream::Fault::Client, false) => {
+            (StatusCode::BAD_REQUEST, "The request's content broke off, or is malformed.")
+        }
         (upstream::Fault::ContentTooLarge, _) => {
             (StatusCode::PAYLOAD_TOO_LARGE, "The request's content is too large.")
         }

@@ -150,7 +150,7 @@ impl Decoder {
             return Err(malformed("too many chunk extensions"));
         }
         let Some(allowed) = self.allowed.checked_sub(size) else {
-            return Err(BodyError::new(BodyErrorKind::TooLarge, "request content"));
+            return Err(BodyError::new(BodyErrorKind::TooLarge, "content too large"));
         };
         self.allowed = allowed;
         input.advance(end + 1);

@@ -120,9 +120,10 @@ fn parse_into<'b>(
         return Err(Fault::bad_request("incomplete head"));
     }
     if path.len() > limits.url {
-        return Err(Fault::new(StatusCode::URI_TOO_LONG, "request target"));
+        return Err(Fault::new(StatusCode::URI_TOO_LONG, "request target too long"));
     }
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Fault::bad_request("method"))?;
+    let method =
+        Method::from_bytes(method.as_bytes()).map_err(|_| Fault::bad_request("invalid method"))?;
     let known = Known::gather(request.headers)?;
     let framing = known.framing(minor)?;
     let expects_continue = known.expects_continue(minor)?;
@@ -208,12 +209,12 @@ impl<'a> Known<'a> {
         match members(coding).position(is_chunked) {
             // Chunked must be the last coding, and be applied once.
             Some(place) if place + 1 != members(coding).count() => {
-                Err(Fault::bad_request("Transfer-Encoding"))
+                Err(Fault::bad_request("chunked several times, or not last"))
             }
             None if members(coding).next().is_none() => {
                 Err(Fault::bad_request("empty Transfer-Encoding"))
             }
-            _ => Err(Fault::new(StatusCode::NOT_IMPLEMENTED, "unknown transfer coding")),
+            _ => Err(Fault::new(StatusCode::NOT_IMPLEMENTED, "transfer coding other than chunked")),
         }
     }
 
@@ -222,7 +223,10 @@ impl<'a> Known<'a> {
         match self.expect {
             Some(_) if minor == 0 => Ok(false),
             Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
-            Some(_) => Err(Fault::new(StatusCode::EXPECTATION_FAILED, "unknown expectation")),
+            Some(_) => Err(Fault::new(
+                StatusCode::EXPECTATION_FAILED,
+                "expectation other than 100-continue",
+            )),
             None => Ok(false),
         }
     }
@@ -251,13 +255,17 @@ fn decimal(value: &[u8]) -> Option<u64> {
 fn refusal(error: httparse::Error, head: &[u8]) -> Fault {
     match error {
         httparse::Error::TooManyHeaders => TOO_MANY_FIELDS,
-        httparse::Error::HeaderName => Fault::bad_request("field name"),
-        httparse::Error::HeaderValue => Fault::bad_request("field value"),
-        httparse::Error::Version if names_other_version(head) => {
-            Fault::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version")
+        httparse::Error::HeaderName => {
+            Fault::bad_request("field name: expected a token and a colon")
         }
-        httparse::Error::NewLine => Fault::bad_request("line end"),
-        _ => Fault::bad_request("request line"),
+        httparse::Error::HeaderValue => {
+            Fault::bad_request("field value: expected no control characters")
+        }
+        httparse::Error::Version if names_other_version(head) => {
+            Fault::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version: expected HTTP/1.0 or 1.1")
+        }
+        httparse::Error::NewLine => Fault::bad_request("line end: expected CR LF"),
+        _ => Fault::bad_request("request line: expected method, target and version"),
     }
 }
 

@@ -58,17 +58,20 @@ impl Input {
             self.buffer.advance(2);
         }
         if self.buffer.first().is_some_and(|byte| !byte.is_ascii_graphic() && *byte != b'\r') {
-            return Err(Fault::bad_request("request line"));
+            return Err(Fault::bad_request("request line: expected method, target and version"));
         }
-        let end = self.scan.end(&self.buffer).map_err(|_| Fault::bad_request("line end"))?;
+        let end = self
+            .scan
+            .end(&self.buffer)
+            .map_err(|_| Fault::bad_request("line end: expected CR LF"))?;
         if end.unwrap_or(self.buffer.len()) > limits.header_bytes {
-            return Err(Fault::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head"));
+            return Err(Fault::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head too large"));
         }
         if self.scan.in_first_line()
             && end.is_none()
             && self.buffer.len() > limits.url + REQUEST_LINE_REST
         {
-            return Err(Fault::new(StatusCode::URI_TOO_LONG, "request target"));
+            return Err(Fault::new(StatusCode::URI_TOO_LONG, "request target too long"));
         }
         let head = end.map(|end| self.buffer.split_to(end).freeze());
         if let Some(head) = &head {

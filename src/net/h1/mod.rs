@@ -199,7 +199,7 @@ where
         };
         let content_max = self.limits.request_body;
         if content_max > 0 && content_length.is_some_and(|length| length > content_max) {
-            return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "request content"));
+            return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "content too large"));
         }
         self.peer.protocol = Protocol::Http1 { minor: head.minor };
         let asked = Asked {

@@ -16,7 +16,7 @@ pub(super) fn resolve(
     scheme: Scheme,
 ) -> Result<(Bytes, Bytes), Fault> {
     if *method == Method::CONNECT {
-        return Err(Fault::new(StatusCode::NOT_IMPLEMENTED, "CONNECT"));
+        return Err(Fault::new(StatusCode::NOT_IMPLEMENTED, "CONNECT is not served"));
     }
     // RFC 9112 section 3.2: without exactly one valid Host a request is refused, whatever its
     // target. Clients of HTTP/1.0 may leave it out, but then no site can be told.
@@ -31,8 +31,9 @@ pub(super) fn resolve(
     }
     if raw == b"*" {
         let allowed = *method == Method::OPTIONS;
-        let target =
-            allowed.then(|| head.slice_ref(raw)).ok_or(Fault::bad_request("request target"))?;
+        let target = allowed
+            .then(|| head.slice_ref(raw))
+            .ok_or(Fault::bad_request("request target: expected a path or a URL"))?;
         return Ok((target, named(head, host)?));
     }
     if host.is_none() {
@@ -60,7 +61,7 @@ fn absolute(
     } else if let Some(rest) = strip_scheme(raw, b"https://") {
         (true, rest)
     } else {
-        return Err(Fault::bad_request("request target"));
+        return Err(Fault::bad_request("request target: expected a path or a URL"));
     };
     // RFC 9110 section 7.4: an https resource is not served in the clear.
     if secure && scheme != Scheme::Https {
@@ -69,7 +70,7 @@ fn absolute(
     let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     if !is_authority(authority) {
-        return Err(Fault::bad_request("authority of the request target"));
+        return Err(Fault::bad_request("invalid host in the request target"));
     }
     let target = match path.first() {
         Some(b'/') => head.slice_ref(path),

@@ -294,7 +294,7 @@ impl<H: Handler> Session<H> {
             return;
         };
         if let Some(mut content) = stream.request.content.take() {
-            content.end(Err(BodyError::new(BodyErrorKind::TooLarge, "request body")));
+            content.end(Err(BodyError::new(BodyErrorKind::TooLarge, "content too large")));
             let unread = content.close();
             self.release(unread);
         }

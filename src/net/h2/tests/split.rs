@@ -72,7 +72,7 @@ fn the_conversation_is_answered() {
         ("/7", 7),
         ("/3", 3),
         ("/77", 0),
-        ("501 Not Implemented", 7),
+        ("501 Not Implemented", 21),
         ("/broken", 3),
     ];
     assert_eq!(paths, expected);
