@@ -13,7 +13,7 @@ use crate::upstream::SetupError;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The access log cannot be opened.
-    #[error("access log: {0}")]
+    #[error("logging.access: {0}")]
     AccessLog(#[from] access_log::OpenError),
     /// An address cannot be listened on.
     #[error(transparent)]

@@ -136,7 +136,7 @@ pub struct Entry<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file cannot be opened for appending.
-    #[error("access log {}: {source}", path.display())]
+    #[error("{}: {source}", path.display())]
     File {
         /// The configured path.
         path: PathBuf,
@@ -144,7 +144,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The writer's thread cannot be started.
-    #[error("access log writer: {0}")]
+    #[error("writer: {0}")]
     Thread(io::Error),
 }
 

@@ -266,9 +266,10 @@ impl Output {
         Self { sink, path: None, torn: false }
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
+    fn reopen(&mut self) -> Result<(), OpenError> {
         if let Some(path) = &self.path {
-            self.sink = Box::new(append_to(path)?);
+            let failed = |source| OpenError::File { path: path.clone(), source };
+            self.sink = Box::new(append_to(path).map_err(failed)?);
             self.torn = false;
         }
         Ok(())
