@@ -110,22 +110,22 @@ impl Stage {
 
     /// What a person could try.
     pub(super) fn invitation(&self) -> String {
-        let (http, https, admin) = (self.http(), self.https().port(), self.admin());
+        let (http, https, admin) = (self.http(), self.https(), self.admin());
         let (ca, files) = (self.ca_file(), self.folder.join("files"));
         let (ca, files, origin) = (ca.display(), files.display(), self.origin);
         format!(
             "\
-Headland serves http://{http} and https://localhost:{https} (HTTP/1.1, 2 and 3)
+Headland serves http://{http} and https://{https} (HTTP/1.1, 2 and 3)
 from an origin at http://{origin}, whose files lie in
 {files}
 
 Try, in another terminal:
   curl -i http://{http}/                                a miss, then hits: see Cache-Status
-  curl -i --cacert {ca} https://localhost:{https}/
+  curl -i --cacert {ca} https://{https}/
   curl -i http://{http}/news.html                       revalidated each time
   curl -i -r 0-3 http://{http}/big.bin                  a part of a large file
   curl -i -XPOST http://{admin}/v1/purges -H 'content-type: application/json' \\
-       -d '{{\"kind\":\"url\",\"value\":\"http://localhost/\"}}'
+       -d '{{\"kind\":\"url\",\"value\":\"http://{http}/\"}}'
   curl http://{admin}/v1/status
   curl http://{admin}/metrics
 
