@@ -26,6 +26,8 @@ async fn the_most_specific_lifetime_holds(protocol: Protocol) {
         Reply::ok("x").field("cache-control", "max-age=60").field("expires", past),
         Reply::ok("x").field("expires", "Fri, 31 Dec 2100 00:00:00 GMT"),
         Reply::ok("x").field("cache-control", "no-store").field("cdn-cache-control", "max-age=60"),
+        // RFC 9111 section 4.2.2: a tenth of the time since it changed, and a day at most.
+        Reply::ok("x").field("last-modified", ten_years_before),
         Reply::new(404).field("cache-control", "max-age=60"),
         Reply::new(301).field("cache-control", "max-age=60").field("location", "/"),
     ];

@@ -69,6 +69,12 @@ async fn names_are_checked_before_a_request() {
     assert_eq!(to("deep.shop.example").await.text(), "hello");
     let unknown = to("nobody.example").await;
     assert!(!unknown.success && unknown.err.contains("unrecognized name"), "{}", unknown.err);
+    for (name, known) in [("deep.shop.example", true), ("nobody.example", false)] {
+        let asking = ["aioquic", &port.to_string(), "GET", "/page", name];
+        let seen: Value =
+            serde_json::from_str(&python("http3_get.py", &asking).await.text()).unwrap();
+        assert_eq!(seen["text"] == "hello", known, "{name}: {seen}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What goes on to the origin and what goes back, and what goes no further.
 
 use crate::support::wire::Wire;
-use crate::support::{Ask, Protocol, Reply, Scene, over_each_protocol};
+use crate::support::{Ask, Origin, Protocol, Reply, Scene, over_each_protocol};
 
 over_each_protocol!(
     what_belongs_to_one_connection_goes_no_further,
@@ -20,6 +20,7 @@ over_each_protocol!(
     a_site_sets_and_removes_fields,
     a_trace_context_is_carried_through,
     connections_to_the_origin_are_kept,
+    a_route_may_have_an_origin_of_its_own,
 );
 
 async fn what_belongs_to_one_connection_goes_no_further(protocol: Protocol) {
@@ -260,6 +261,24 @@ async fn connections_to_the_origin_are_kept(protocol: Protocol) {
     // Each event loop has its own, and the client sticks to one loop.
     let connections = scene.origin.asked().iter().map(|asked| asked.connection).max();
     assert_eq!(connections, Some(0));
+}
+
+async fn a_route_may_have_an_origin_of_its_own(protocol: Protocol) {
+    let media = Origin::start().await;
+    let scene = Scene::with(protocol, |setup| {
+        let route = "[[site.route]]\npath = \"/media/*\"\norigin = \"media\"";
+        let origin = format!("servers = [{{ url = \"http://{}\" }}]", media.address);
+        setup.site(&format!("{route}\n[[origin]]\nname = \"media\"\n{origin}"))
+    })
+    .await;
+    scene.origin.on("/page", Reply::fresh("page"));
+    media.on("/media/film", Reply::fresh("film"));
+    // No spelling of a path evades its route.
+    for target in ["/media/film", "/page/../media/film", "/%6Dedia/film"] {
+        assert_eq!(scene.get(target).await.text(), "film", "{target}");
+    }
+    assert_eq!(scene.get("/page").await.text(), "page");
+    assert_eq!((scene.origin.count(), media.count()), (1, 1));
 }
 
 #[tokio::test]

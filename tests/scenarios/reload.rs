@@ -1,8 +1,9 @@
 //! SIGHUP: a good config is taken for the requests that come, a bad one changes nothing.
 
 use crate::support::client::{Ask, Client};
+use crate::support::node::Authority;
 use crate::support::process::NodeProcess;
-use crate::support::{Gate, Origin, Protocol, Reply, Setup, within};
+use crate::support::{Gate, HOST, Origin, Protocol, Reply, Setup, within};
 
 #[tokio::test]
 async fn a_good_config_is_taken_and_a_bad_one_is_not() {
@@ -33,6 +34,42 @@ async fn a_good_config_is_taken_and_a_bad_one_is_not() {
     node.logged("certificate").await;
     assert_eq!(client.get("/").await.field("x-config"), "2");
     Client::to(node.place(), Protocol::H3).await.unwrap().get("/").await;
+}
+
+/// Puts the certificate of another authority in the place of the node's.
+fn renew_certificate(node: &NodeProcess) {
+    Authority::new().issue(node.folder(), "", [HOST.to_owned()]);
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_for_those_who_connect() {
+    let origin = Origin::start().await;
+    origin.on("/", Reply::fresh("x"));
+    let node = NodeProcess::start(&Setup::new(&origin)).await;
+    let connected = Client::to(node.place(), Protocol::H2).await.unwrap();
+    // Each place has its own memory of sessions, and knows the authority of its time.
+    let secure = [Protocol::H2, Protocol::H3];
+    let before = secure.map(|protocol| (protocol, node.place()));
+    renew_certificate(&node);
+    node.signal("HUP");
+    node.logged("reloaded").await;
+    for (protocol, place) in before {
+        assert!(Client::to(place, protocol).await.is_err(), "{protocol:?}: the old certificate");
+        let after = Client::to(node.place(), protocol).await.unwrap();
+        assert_eq!(after.get("/").await.text(), "x");
+    }
+    assert!(connected.get("/").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_certificate_that_changes_needs_no_signal() {
+    let origin = Origin::start().await;
+    origin.on("/", Reply::fresh("x"));
+    let node = NodeProcess::start(&Setup::new(&origin)).await;
+    renew_certificate(&node);
+    node.logged("certificates reloaded").await;
+    let after = Client::to(node.place(), Protocol::H2).await.unwrap();
+    assert_eq!(after.get("/").await.text(), "x");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 """One request over HTTP/3, and what was seen of its response, as JSON.
 
-Called as http3_get.py CLIENT PORT METHOD TARGET; the client is aioquic or curl_cffi (libcurl with
-BoringSSL). A POST carries 300,000 bytes.
+Called as http3_get.py CLIENT PORT METHOD TARGET [NAME]; the client is aioquic or curl_cffi (libcurl
+with BoringSSL), and aioquic asks for the certificate of NAME. A POST carries 300,000 bytes.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ def tell(status, fields, body):
     print(json.dumps({"status": status, "fields": fields, "length": len(body), "text": text}))
 
 
-async def aioquic(port, method, target):
+async def aioquic(port, method, target, name="localhost"):
     from aioquic.asyncio.client import connect
     from aioquic.asyncio.protocol import QuicConnectionProtocol
     from aioquic.h3.connection import H3Connection
@@ -45,7 +45,7 @@ async def aioquic(port, method, target):
 
     configuration = QuicConfiguration(is_client=True, alpn_protocols=["h3"])
     configuration.verify_mode = ssl.CERT_NONE
-    configuration.server_name = "localhost"
+    configuration.server_name = name
     async with connect("127.0.0.1", port, configuration=configuration,
                        create_protocol=Client) as client:
         stream = client._quic.get_next_available_stream_id()
@@ -70,10 +70,10 @@ def curl_cffi(port, method, target):
 
 
 def main():
-    client, port, method, target = sys.argv[1:]
+    client, port, method, target, *name = sys.argv[1:]
     try:
         if client == "aioquic":
-            asyncio.run(aioquic(int(port), method, target))
+            asyncio.run(aioquic(int(port), method, target, *name))
         else:
             curl_cffi(port, method, target)
     except Exception as broken:
