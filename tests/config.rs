@@ -307,6 +307,14 @@ fn shipped_configs_are_accepted() {
     }
 }
 
+#[test]
+fn the_first_config_of_the_readme_is_accepted() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let config = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    parse(config).unwrap_or_else(|report| panic!("{report}"));
+}
+
 /// `HEADLAND_BLESS=1 cargo test --test config` writes the file anew.
 #[test]
 fn the_reference_is_as_the_code_says() {
