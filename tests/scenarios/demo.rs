@@ -52,7 +52,8 @@ async fn what_is_printed_can_be_tried_until_ctrl_c() {
     let files = invitation.lines().find(|line| line.ends_with("/files")).unwrap().to_owned();
     assert!(Path::new(&files).join("big.bin").is_file());
 
-    let invitation = invitation.replace("\\\n", " ");
+    // A command in two lines is one.
+    let invitation = invitation.replace("\\\n       ", "");
     let commands: Vec<_> =
         invitation.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
     let [page, secure, news, part, purge, status, metrics] = commands[..] else {
