@@ -1,4 +1,4 @@
-//! `headland demo`: the tour passes, and without it what is printed to try can be tried.
+//! `headland demo`: its tour passes, and what it prints to try can be tried.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -16,6 +16,17 @@ async fn the_tour_passes() {
     for step in ["miss", "hit", "HTTP/2", "HTTP/3", "revalidation", "collapse", "range", "purge"] {
         assert!(told.contains(&format!("ok {step} ")), "{step}\n{told}");
     }
+}
+
+#[tokio::test]
+async fn a_demo_that_cannot_be_set_up_fails_and_names_its_folder() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_headland"));
+    demo.args(["demo", "--once"]).env("TMPDIR", "/dev/null");
+    let ended = tokio::task::spawn_blocking(move || demo.output());
+    let output = within("the end of the demo", ended).await.unwrap().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("temporary folder /dev/null/headland-demo-"), "{told}");
 }
 
 /// A demo that stays; dropping it kills it.

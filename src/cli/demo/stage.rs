@@ -40,9 +40,17 @@ pub(super) enum StageError {
     /// The config that the demo writes is refused.
     #[error("config:\n{0}")]
     Config(Report),
-    /// A file cannot be written.
-    #[error("temporary folder: {0}")]
-    Folder(#[from] io::Error),
+    /// The folder cannot be made, or a file in it.
+    #[error("temporary folder {}: {source}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The event loop or a signal cannot be had.
+    #[error(transparent)]
+    Runtime(#[from] io::Error),
     /// The node does not start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -53,8 +61,9 @@ impl Stage {
     /// own. With `usual_ports` the node takes 8080 and 8443 where they are free.
     pub(super) async fn set(usual_ports: bool) -> Result<Self, StageError> {
         let folder = std::env::temp_dir().join(format!("headland-demo-{}", std::process::id()));
-        files::make(&folder.join("files"))?;
-        make_certificate(&folder)?;
+        let failed = |source| StageError::Folder { folder: folder.clone(), source };
+        files::make(&folder.join("files")).map_err(failed)?;
+        write_certificate(&folder, &make_certificate()?).map_err(failed)?;
         let asked = Arc::new(AtomicUsize::new(0));
         let (origin, origin_drain) = start_origin(&folder, &asked)?;
         let node = match usual_ports {
@@ -143,8 +152,10 @@ Ctrl-C ends it.
     }
 }
 
-/// A certificate for localhost by a throw-away authority.
-fn make_certificate(folder: &Path) -> Result<(), StageError> {
+/// The files of a certificate for localhost by a throw-away authority.
+type CertificateFiles = [(&'static str, String); 3];
+
+fn make_certificate() -> Result<CertificateFiles, rcgen::Error> {
     let authority_key = rcgen::KeyPair::generate()?;
     let mut authority = rcgen::CertificateParams::new(Vec::new())?;
     authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -154,10 +165,11 @@ fn make_certificate(folder: &Path) -> Result<(), StageError> {
     let key = rcgen::KeyPair::generate()?;
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let leaf = rcgen::CertificateParams::new(names)?.signed_by(&key, &issuer)?;
-    fs::write(folder.join("ca.pem"), ca.pem())?;
-    fs::write(folder.join("cert.pem"), leaf.pem())?;
-    fs::write(folder.join("key.pem"), key.serialize_pem())?;
-    Ok(())
+    Ok([("ca.pem", ca.pem()), ("cert.pem", leaf.pem()), ("key.pem", key.serialize_pem())])
+}
+
+fn write_certificate(folder: &Path, files: &CertificateFiles) -> io::Result<()> {
+    files.iter().try_for_each(|(name, text)| fs::write(folder.join(name), text))
 }
 
 fn start_origin(
