@@ -1,10 +1,10 @@
 //! Which server of an origin is asked first, and which next: a pure choice.
 
 use std::cmp::Reverse;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use smallvec::SmallVec;
 
+use super::rendezvous;
 use crate::config::origin::Balance;
 
 /// A server, as far as the choice goes.
@@ -42,7 +42,7 @@ pub(super) fn order(servers: &[Candidate<'_>], balance: Balance, turn: usize, ke
             Balance::Hash => (0, 0),
         };
         let preference = match balance {
-            Balance::Hash => Reverse(rendezvous(server, key)),
+            Balance::Hash => Reverse(rendezvous::score(server.url, server.weight, key)),
             _ => Reverse(0),
         };
         (group, preference, score, tie)
@@ -66,16 +66,6 @@ fn first_by_turn(servers: &[Candidate<'_>], turn: usize) -> usize {
         left -= server.weight;
     }
     0
-}
-
-/// Weighted rendezvous hashing (Thaler and Ravishankar, 1998): a server that comes or goes moves
-/// only its own share of the keys. The score is `weight / -ln(h)` for a hash `h` in (0, 1), in
-/// fixed point so that it can be ordered.
-fn rendezvous(server: &Candidate<'_>, key: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (server.url, key).hash(&mut hasher);
-    let unit = ((hasher.finish() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-    (server.weight as f64 / -unit.ln() * 1e6) as u64
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod balance;
 mod error;
 mod health;
 mod origin;
+mod rendezvous;
+pub mod shield;
 
 use std::collections::HashMap;
 use std::sync::Arc;
