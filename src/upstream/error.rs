@@ -96,7 +96,8 @@ pub(super) fn classify(kind: ClientErrorKind) -> (Fault, &'static str) {
         Kind::InvalidRequest => (Fault::Client, "request-not-forwardable"),
         Kind::Malformed => (Fault::Origin, "origin-malformed-response"),
         Kind::PoolExhausted => (Fault::Ours, "origin-connections-exhausted"),
-        Kind::Reset => (Fault::Origin, "origin-reset"),
+        Kind::Protocol => (Fault::Origin, "origin-protocol-refused"),
+        Kind::Reset | Kind::StreamReset => (Fault::Origin, "origin-reset"),
         Kind::ResponseTimeout => (Fault::Origin, "origin-timeout"),
         Kind::Tls => (Fault::Origin, "origin-tls-failed"),
     }

@@ -10,8 +10,10 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::message::{Body, Piece};
-use crate::net::client::{IncomingResponse, OutgoingRequest, Pool, PoolConfig, Server, tls_config};
-use crate::net::{client, h3};
+use crate::net::client::{
+    IncomingResponse, OutgoingRequest, Pool, PoolConfig, Protocol, Server, tls_config,
+};
+use crate::net::h3;
 
 /// What came back.
 #[derive(Debug, Default)]
@@ -53,14 +55,7 @@ pub(super) fn http1(address: SocketAddr) -> Pool {
 /// Asks over HTTP/1.1.
 pub(super) async fn over_http1(pool: &Pool, get: Get<'_>) -> Result<Seen, Failed> {
     let started = Instant::now();
-    let request = OutgoingRequest {
-        method: Method::GET,
-        target: get.path.to_owned().into(),
-        headers: get.headers("localhost")?,
-        body: Body::Empty,
-        content_length: None,
-    };
-    whole(pool.send(request).await?, started).await
+    whole(pool.send(get.request("localhost")?).await?, started).await
 }
 
 /// Posts JSON over HTTP/1.1.
@@ -92,8 +87,9 @@ pub(super) async fn over_http2(
         tls_config(Some(ca_file))?,
     )?;
     let authority = format!("localhost:{}", address.port());
-    let headers = get.headers(&authority)?;
-    whole(client::get_over_http2(&server, &authority, get.path, headers).await?, started).await
+    let config = PoolConfig { protocol: Protocol::Http2, ..PoolConfig::default() };
+    let pool = Pool::new(server, config);
+    whole(pool.send(get.request(&authority)?).await?, started).await
 }
 
 /// Asks over HTTP/3.
@@ -137,6 +133,16 @@ async fn whole(response: IncomingResponse, started: Instant) -> Result<Seen, Fai
 }
 
 impl Get<'_> {
+    fn request(&self, authority: &str) -> Result<OutgoingRequest, Failed> {
+        Ok(OutgoingRequest {
+            method: Method::GET,
+            target: self.path.to_owned().into(),
+            headers: self.headers(authority)?,
+            body: Body::Empty,
+            content_length: None,
+        })
+    }
+
     fn headers(&self, authority: &str) -> Result<HeaderMap, Failed> {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::HOST, authority.parse()?);

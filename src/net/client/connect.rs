@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,6 +23,32 @@ pub(super) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Transport {
+    /// The protocol agreed on by ALPN, if any; `None` in cleartext, where there is none to ask.
+    pub(super) fn alpn(&self) -> Option<Option<&[u8]>> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Tls(stream) => Some(stream.get_ref().1.alpn_protocol()),
+        }
+    }
+}
+
+/// Counts one connection for as long as it exists.
+pub(super) struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    pub(super) fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Relaxed);
+        Self(open.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Connects to the first of the server's addresses that answers, all within `limit`.
 ///
 /// Cancel safe: dropping the future closes what it had opened.
@@ -32,7 +60,19 @@ pub(super) async fn connect(server: &Server, limit: Duration) -> Result<Transpor
     let handshake = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream);
     match timeout_at(deadline, handshake).await.map_err(late)? {
         Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
-        Err(error) => Err(ClientError::unsent(ClientErrorKind::Tls, describe(&error))),
+        Err(error) => Err(ClientError::unsent(handshake_failure(&error), describe(&error))),
+    }
+}
+
+/// RFC 7301 section 3.2: a server that speaks none of the protocols offered says so.
+fn handshake_failure(error: &io::Error) -> ClientErrorKind {
+    use rustls::{AlertDescription, Error};
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            ClientErrorKind::Protocol
+        }
+        _ => ClientErrorKind::Tls,
     }
 }
 

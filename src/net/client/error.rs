@@ -6,7 +6,7 @@
 pub struct ClientError {
     /// What went wrong.
     pub kind: ClientErrorKind,
-    /// Whether any of the request may have reached the server.
+    /// Whether the server may have acted on any of the request.
     pub sent: bool,
     /// Whether the connection had served another request before.
     pub reused: bool,
@@ -35,18 +35,24 @@ pub enum ClientErrorKind {
     /// The server's name does not resolve.
     #[error("name resolution failed")]
     Dns,
-    /// The request cannot be said in HTTP/1.1; the server was not asked.
+    /// The request cannot be said in HTTP; the server was not asked.
     #[error("invalid request")]
     InvalidRequest,
     /// The response head is not HTTP, or over the limit.
     #[error("malformed response")]
     Malformed,
-    /// As many connections in use as the limit allows, and none came free in time.
+    /// As many connections or streams in use as the limit allows, and none came free in time.
     #[error("pool exhausted")]
     PoolExhausted,
+    /// The server does not speak the protocol that the pool is made for (ALPN).
+    #[error("protocol refused")]
+    Protocol,
     /// The server closed or reset the connection before the response head.
     #[error("connection reset")]
     Reset,
+    /// The server reset the request's stream before the response head, and the connection lives on.
+    #[error("stream reset")]
+    StreamReset,
     /// No response head in time.
     #[error("response timeout")]
     ResponseTimeout,
@@ -58,7 +64,7 @@ pub enum ClientErrorKind {
 /// Whether the same request may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// None of it reached a server.
+    /// None of it reached a server, or the server said that it processed none of it.
     Yes,
     /// A kept connection went away just then: safe if the method is idempotent
     /// (RFC 9110 section 9.2.2).

@@ -4,7 +4,6 @@ use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,12 +13,12 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 
-use super::connect::Transport;
-use super::error::describe;
 use super::outgoing::{OutgoingBody, Progress};
 use super::request::Prepared;
-use super::{ClientError, ClientErrorKind};
 use crate::message::{BodyError, BodyErrorKind};
+use crate::net::client::connect::{Counted, Transport};
+use crate::net::client::error::describe;
+use crate::net::client::{ClientError, ClientErrorKind};
 use crate::net::timer::Timer;
 
 /// A connection to a server. Dropping it closes the socket.
@@ -39,22 +38,6 @@ pub(super) struct Live {
 pub(super) struct Failed {
     pub(super) error: ClientError,
     pub(super) unsent: Option<Prepared>,
-}
-
-/// Counts one connection for as long as it exists.
-pub(super) struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    pub(super) fn new(open: &Arc<AtomicUsize>) -> Self {
-        open.fetch_add(1, Relaxed);
-        Self(open.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
 }
 
 impl Live {

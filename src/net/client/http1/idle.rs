@@ -11,15 +11,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
 use super::live::Live;
-use super::{PoolConfig, Server};
+use crate::net::client::{PoolConfig, Server};
 use crate::net::worker;
 
 /// How often a list is swept while it holds a connection.
 const SWEEP: Duration = Duration::from_secs(1);
 
 /// What all event loops know of one server.
-pub(super) struct Shared {
-    pub(super) server: Server,
+pub(in crate::net::client) struct Shared {
+    pub(in crate::net::client) server: Server,
     pub(super) config: PoolConfig,
     /// One for each connection in use.
     pub(super) permits: Arc<Semaphore>,
@@ -49,7 +49,7 @@ pub(super) struct Lease {
 }
 
 impl Shared {
-    pub(super) fn new(server: Server, config: PoolConfig) -> Self {
+    pub(in crate::net::client) fn new(server: Server, config: PoolConfig) -> Self {
         let permits = match config.max_connections {
             0 => Semaphore::MAX_PERMITS,
             max => max.min(Semaphore::MAX_PERMITS),

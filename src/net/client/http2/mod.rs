@@ -1,0 +1,70 @@
+//! HTTP/2: few connections, many exchanges at a time on each.
+//!
+//! ```text
+//! Shared ─ loops[i] ─ List ┬─ links     connections of event loop i, oldest first
+//!                          ├─ opening   connects under way
+//!                          └─ waiting   requests for which no stream is free, in their order
+//!
+//! Link ─ driver    one task: reads, writes, asks for signs of life, leaves when idle too long
+//! Slot             the right to one stream of one link, from request to end of response
+//! ```
+//!
+//! A request takes a stream of the first link that has one left, so that surplus links fall idle
+//! and leave. Where none has, it waits, and a link is opened if those being opened are spoken for.
+//! A stream that comes free goes to whoever waited longest. Each list has a lock of its own, never
+//! held across an await; nothing of the engine that runs under it calls back.
+//!
+//! Uses the engine below hyper's client, `h2`, and not that client: only the engine's handle tells
+//! how many streams the server allows now and whether it said GOAWAY, which the choice of a link
+//! depends on; and hyper takes a body that was reset without an error for whole.
+
+mod driver;
+mod exchange;
+mod heard;
+mod incoming;
+mod links;
+mod open;
+mod request;
+mod upload;
+
+use std::sync::Arc;
+
+use self::exchange::{Failed, exchange};
+pub(super) use self::links::Shared;
+use self::request::{prepare, spare};
+use super::{ClientError, IncomingResponse, OutgoingRequest, Retry};
+
+/// How often a request is sent again before the failure is told.
+const REPEATS: usize = 2;
+
+/// Sends a request and waits for the response head. Cancel safe.
+pub(super) async fn send(
+    shared: &Arc<Shared>,
+    request: OutgoingRequest,
+) -> Result<IncomingResponse, ClientError> {
+    let mut request = prepare(request, &shared.server)?;
+    let mut repeats = 0;
+    loop {
+        let slot = shared.slot().await?;
+        let again = spare(&request);
+        let Failed { error, unsent } = match exchange(slot, request, &shared.config).await {
+            Ok(response) => return Ok(response),
+            Err(failed) => failed,
+        };
+        repeats += 1;
+        request = match unsent.or(again) {
+            Some(request) if repeats <= REPEATS && may_repeat(&error, &request) => request,
+            _ => return Err(error),
+        };
+    }
+}
+
+/// RFC 9113 section 8.7: what was not processed may be sent again. RFC 9110 section 9.2.2: so may
+/// an idempotent request that met the end of a kept connection.
+fn may_repeat(error: &ClientError, request: &request::Prepared) -> bool {
+    match error.retry() {
+        Retry::Yes => true,
+        Retry::IfReused => request.method().is_idempotent(),
+        Retry::No => false,
+    }
+}
