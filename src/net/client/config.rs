@@ -19,7 +19,8 @@ pub struct PoolConfig {
     /// What the server speaks. Default: HTTP/1.1.
     pub protocol: Protocol,
     /// Connections, over all event loops; 0: no limit. With HTTP/2 each loop has an equal share, at
-    /// least one; connections that the server is about to close (GOAWAY) do not count. Default: 256.
+    /// least one, and connections that the server is about to close (GOAWAY) do not count.
+    /// Default: 256.
     pub max_connections: usize,
     /// Requests that may wait for a connection to come free; with HTTP/2 for a stream, and on each
     /// event loop. Default: 1024.

@@ -22,7 +22,7 @@ impl Pool {
     pub fn new(server: Server, config: PoolConfig) -> Self {
         Self(match config.protocol {
             Protocol::Http1 => Inner::Http1(Arc::new(http1::Shared::new(server, config))),
-            Protocol::Http2 => Inner::Http2(Arc::new(http2::Shared::new(server, config))),
+            Protocol::Http2 => Inner::Http2(http2::pool(&server, config)),
         })
     }
 

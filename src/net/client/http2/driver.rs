@@ -70,9 +70,9 @@ pub(super) async fn drive(
 struct Vigil {
     pings: PingPong,
     received: Arc<AtomicU64>,
-    /// Bytes received when the timer was set.
+    /// Bytes received when last looked at.
     heard: u64,
-    /// A PING is on its way.
+    /// Nothing has come since the server was asked.
     asked: bool,
     timer: Timer,
     config: Http2Config,
@@ -87,26 +87,21 @@ impl Vigil {
     /// Ready once the server let a PING go unanswered. Whatever it sends is a sign of life, for the
     /// answer may be a long way behind bodies.
     fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let received = self.received.load(Relaxed);
+        if std::mem::replace(&mut self.heard, received) != received {
+            self.asked = false;
+            self.timer.set(Instant::now() + self.config.ping_interval);
+        }
         loop {
             ready!(self.timer.poll_expired(cx));
-            let received = self.received.load(Relaxed);
-            let silent = std::mem::replace(&mut self.heard, received) == received;
-            let wait = match (silent, self.asked) {
-                (true, true) => return Poll::Ready(()),
-                (true, false) => {
-                    // The answer to the last one makes room for the next; where that has yet to
-                    // come the next is not sent, and this wait is for the last.
-                    let _ = self.pings.poll_pong(cx);
-                    let _ = self.pings.send_ping(Ping::opaque());
-                    self.asked = true;
-                    self.config.ping_timeout
-                }
-                (false, _) => {
-                    self.asked = false;
-                    self.config.ping_interval
-                }
-            };
-            self.timer.set(Instant::now() + wait);
+            if std::mem::replace(&mut self.asked, true) {
+                return Poll::Ready(());
+            }
+            // The answer to the last one makes room for the next; where that has yet to come the
+            // next is not sent, and this wait is for the last.
+            let _ = self.pings.poll_pong(cx);
+            let _ = self.pings.send_ping(Ping::opaque());
+            self.timer.set(Instant::now() + self.config.ping_timeout);
         }
     }
 }

@@ -2,14 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::task::Poll;
 
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
 use http::Response;
-use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::incoming::IncomingBody;
 use super::links::Slot;
 use super::request::Prepared;
@@ -17,38 +16,11 @@ use super::upload::Upload;
 use crate::message::{Body, BodyError, BodyErrorKind};
 use crate::net::client::request::content_length;
 use crate::net::client::{ClientError, ClientErrorKind, IncomingResponse, PoolConfig};
-use crate::net::timer::Timer;
 
 /// A failed exchange, with the request where none of it was sent.
 pub(super) struct Failed {
     pub(super) error: ClientError,
     pub(super) unsent: Option<Prepared>,
-}
-
-/// How long the server has been waited for.
-pub(super) struct Clock {
-    timer: Timer,
-    limit: Duration,
-    running: bool,
-}
-
-impl Clock {
-    fn new(limit: Duration) -> Self {
-        Self { timer: Timer::new(Instant::now() + limit), limit, running: true }
-    }
-
-    /// The time starts anew when the server is next waited for.
-    pub(super) fn stop(&mut self) {
-        self.running = false;
-    }
-
-    pub(super) fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.running {
-            self.running = true;
-            self.timer.set(Instant::now() + self.limit);
-        }
-        self.timer.poll_expired(cx)
-    }
 }
 
 /// Sends a request and waits for the response head.

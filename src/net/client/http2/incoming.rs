@@ -6,7 +6,7 @@ use bytes::Bytes;
 use h2::{Reason, RecvStream};
 use http::HeaderMap;
 
-use super::exchange::Clock;
+use super::clock::Clock;
 use super::links::Slot;
 use super::upload::Upload;
 use crate::message::{BodyError, BodyErrorKind, BodyStream, Piece};

@@ -11,7 +11,6 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::open;
 use crate::net::client::{ClientError, ClientErrorKind, PoolConfig, Server};
 use crate::net::worker;
 
@@ -23,6 +22,9 @@ pub(in crate::net::client) struct Shared {
     pub(super) open: Arc<AtomicUsize>,
     /// Exchanges under way.
     busy: AtomicUsize,
+    /// Begins a connect for an event loop, from that loop; tells [`opened`](Self::opened) or
+    /// [`not_opened`](Self::not_opened) how it ended.
+    connect: fn(Arc<Self>, usize),
     /// Connections that each event loop may have.
     links_max: usize,
     loops: Box<[Mutex<List>]>,
@@ -61,10 +63,11 @@ pub(super) struct Slot {
 }
 
 impl Shared {
-    pub(in crate::net::client) fn new(server: Server, config: PoolConfig) -> Self {
+    pub(super) fn new(server: Server, config: PoolConfig, connect: fn(Arc<Self>, usize)) -> Self {
         let loops = config.loops.max(1);
         Self {
-            server: server.with_alpn(open::ALPN),
+            server,
+            connect,
             open: Arc::default(),
             busy: AtomicUsize::new(0),
             links_max: match config.max_connections {
@@ -218,7 +221,7 @@ impl Shared {
         let served = self.streams().saturating_mul(list.opening);
         if list.waiting.len() > served && self.room(list) > 0 {
             list.opening += 1;
-            tokio::spawn(open::open(self.clone(), home));
+            (self.connect)(self.clone(), home);
         }
     }
 

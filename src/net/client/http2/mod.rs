@@ -18,6 +18,7 @@
 //! how many streams the server allows now and whether it said GOAWAY, which the choice of a link
 //! depends on; and hyper takes a body that was reset without an error for whole.
 
+mod clock;
 mod driver;
 mod exchange;
 mod heard;
@@ -32,10 +33,16 @@ use std::sync::Arc;
 use self::exchange::{Failed, exchange};
 pub(super) use self::links::Shared;
 use self::request::{prepare, spare};
-use super::{ClientError, IncomingResponse, OutgoingRequest, Retry};
+use super::{ClientError, IncomingResponse, OutgoingRequest, PoolConfig, Retry, Server};
 
 /// How often a request is sent again before the failure is told.
 const REPEATS: usize = 2;
+
+/// A pool without connections as yet.
+pub(super) fn pool(server: &Server, config: PoolConfig) -> Arc<Shared> {
+    let connect = |shared, home| drop(tokio::spawn(open::open(shared, home)));
+    Arc::new(Shared::new(server.with_alpn(open::ALPN), config, connect))
+}
 
 /// Sends a request and waits for the response head. Cancel safe.
 pub(super) async fn send(
@@ -53,18 +60,18 @@ pub(super) async fn send(
         };
         repeats += 1;
         request = match unsent.or(again) {
-            Some(request) if repeats <= REPEATS && may_repeat(&error, &request) => request,
+            Some(request) if may_repeat(&error, &request, repeats) => request,
             _ => return Err(error),
         };
     }
 }
 
-/// RFC 9113 section 8.7: what was not processed may be sent again. RFC 9110 section 9.2.2: so may
-/// an idempotent request that met the end of a kept connection.
-fn may_repeat(error: &ClientError, request: &request::Prepared) -> bool {
+/// RFC 9113 section 8.7: what was not processed may be sent again. RFC 9110 section 9.2.2: so may,
+/// once, an idempotent request that met the end of a kept connection.
+fn may_repeat(error: &ClientError, request: &request::Prepared, repeats: usize) -> bool {
     match error.retry() {
-        Retry::Yes => true,
-        Retry::IfReused => request.method().is_idempotent(),
+        Retry::Yes => repeats <= REPEATS,
+        Retry::IfReused => repeats == 1 && request.method().is_idempotent(),
         Retry::No => false,
     }
 }
