@@ -154,10 +154,13 @@ impl Store {
             (Some(Resident::Stored(stored)), _) => At::Stored(stored),
             (Some(Resident::Varies(index)), _) => At::Varies(index),
             (None, None) => At::Nothing,
-            (None, Some(disk)) => match disk.find(key) {
-                Found::Here(item, used) => self.take_up(disk, key, item, used),
-                Found::Cold => At::Cold,
-                Found::Nothing => At::Nothing,
+            (None, Some(disk)) => match disk.waiting(key) {
+                Some(stored) => At::Stored(stored),
+                None => match disk.find(key) {
+                    Found::Here(item, used) => self.take_up(disk, key, item, used),
+                    Found::Cold => At::Cold,
+                    Found::Nothing => At::Nothing,
+                },
             },
         }
     }
@@ -217,7 +220,8 @@ impl Store {
     }
 
     /// Puts a response into every tier, and returns what memory had. A body that stands on disk
-    /// stays there: in memory it would keep its segment from being given up.
+    /// stays there: in memory it would keep its segment from being given up. Until it is written
+    /// under its new head it is found in the disk's queue.
     fn put(&self, key: CacheKey, stored: Arc<Stored>) -> Option<Resident> {
         if let Some(disk) = &self.disk {
             disk.offer(key, &stored);

@@ -180,6 +180,12 @@ impl Disk {
         Ok((Self { shared, queue, writer: None, scrub: None }, opened, jobs))
     }
 
+    /// The response for `key` that waits to be written. What this misses because it was written a
+    /// moment ago, [`find`](Self::find) has.
+    pub(super) fn waiting(&self, key: CacheKey) -> Option<Arc<Stored>> {
+        self.shared.index.waiting(tag_of(key), key)
+    }
+
     /// What stands under `key`, if an event loop may read it at once.
     pub(super) fn find(&self, key: CacheKey) -> Found {
         self.shared.find(key)
@@ -222,7 +228,11 @@ impl Disk {
 
     fn send(&self, key: CacheKey, what: Offer) {
         let tag = tag_of(key);
-        let (ticket, lingers) = self.shared.index.offer(tag);
+        let response = match &what {
+            Offer::Response(stored) => Some((key, stored.clone())),
+            Offer::Varies(_) => None,
+        };
+        let (ticket, lingers) = self.shared.index.offer(tag, response);
         if self.queue.reserve(what.bytes()) {
             return self.queue.send(Job::Store { key, ticket, lingers, what });
         }

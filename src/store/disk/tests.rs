@@ -15,6 +15,7 @@ use super::format::content_tag;
 use super::*;
 use crate::message::FieldBlock;
 use crate::object::{ObjectHead, Sequence};
+use crate::store::{Lookup, Rules, Store, StoreLimits};
 
 const MIB: u64 = 1 << 20;
 
@@ -137,6 +138,50 @@ fn the_newest_of_a_key_is_found_or_nothing() {
     let disk = open(folder.path(), 64 * MIB);
     assert_eq!(read(&disk, key(0)), Some((5, body(5, 1000))));
     assert_eq!(read(&disk, key(1)), None);
+}
+
+#[test]
+fn what_waits_for_the_writer_is_found() {
+    let folder = tier::format();
+    let mut tier = tier::Tier::open(folder.path(), 8 * tier::SEGMENT);
+    let number = |tier: &tier::Tier| tier.disk.waiting(key(0)).map(|it| it.head.sequence.number);
+    tier.disk.offer(key(0), &response(b"one", 1));
+    assert_eq!((number(&tier), read(&tier.disk, key(0))), (Some(1), None));
+    tier.disk.offer(key(0), &response(b"two", 2));
+    assert_eq!(number(&tier), Some(2), "the newest");
+    tier.perform(1);
+    assert_eq!(number(&tier), Some(2), "what is outdated was not written");
+    tier.perform(1);
+    assert_eq!((number(&tier), read(&tier.disk, key(0))), (None, Some((2, b"two".to_vec()))));
+    tier.disk.offer(key(0), &response(b"three", 3));
+    tier.disk.remove(key(0));
+    assert_eq!((number(&tier), read(&tier.disk, key(0))), (None, None));
+    // More than the queue takes.
+    tier.disk.offer(key(0), &response(&body(1, 4 * tier::SEGMENT as usize), 4));
+    assert_eq!(number(&tier), None);
+    assert!(tier.disk.waiting(key(1)).is_none());
+}
+
+#[test]
+fn a_large_body_under_a_fresh_head_is_never_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = Directory::open(folder.path()).unwrap();
+    let limits = StoreLimits { memory: MIB, variants: 1, rules: 1 };
+    let store = Store::open(limits, Rules::new(1), directory, &config(64 * MIB), 1).unwrap();
+    let whole = body(1, 300_000);
+    store.insert(key(0), None, response(&whole, 0));
+    store.flush();
+    store.memory.remove(key(0));
+    for number in 1..50 {
+        let Lookup::Found(_, found) = store.lookup(key(0), |_, _| ()) else {
+            panic!("number {number} is missing")
+        };
+        assert!(found.pieces(0, found.len()).flatten().eq(whole.iter().copied()));
+        assert_eq!(found.head.sequence.number, number - 1);
+        let fresh = found.under(&response(b"", number).head);
+        assert!(fresh.is_mapped());
+        store.insert(key(0), None, Arc::new(fresh));
+    }
 }
 
 #[test]

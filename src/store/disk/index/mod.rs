@@ -17,12 +17,14 @@
 mod table;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use self::table::Table;
 use super::location::Location;
+use crate::object::{CacheKey, Stored};
 
 /// Locks of the index: enough that two cores seldom meet at one, and that one's growth is short.
 const SHARDS: usize = 256;
@@ -42,10 +44,17 @@ pub(super) struct Index {
 #[derive(Debug, Default)]
 struct Shard {
     table: Table,
-    /// Keys whose newest record waits to be written, and its ticket.
-    waiting: HashMap<u64, u64>,
+    /// Keys whose newest record waits to be written.
+    waiting: HashMap<u64, Waiting>,
     /// Keys removed while recovery runs.
     removed: HashSet<u64>,
+}
+
+/// What waits to be written: the job that will write it holds it, too.
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    response: Option<(CacheKey, Arc<Stored>)>,
 }
 
 /// A record that is found no more, whose body the writer has yet to release.
@@ -111,13 +120,25 @@ impl Index {
         let _moved = value.fetch_update(Ordering::Relaxed, Ordering::Relaxed, note).is_err();
     }
 
-    /// Announces a newer record for `key`: what is there is not found from now on. Tells whether an
-    /// older record lingers on disk, which a crash would bring back.
-    pub(super) fn offer(&self, key: u64) -> (Ticket, bool) {
+    /// Announces a newer record for `key`: what is there is not found from now on, and `response`
+    /// [waits](Self::waiting). Tells whether an older record lingers on disk, which a crash would
+    /// bring back.
+    pub(super) fn offer(
+        &self,
+        key: u64,
+        response: Option<(CacheKey, Arc<Stored>)>,
+    ) -> (Ticket, bool) {
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
         let mut shard = self.shard(key).write();
-        let waited = shard.waiting.insert(key, ticket.0).is_some();
+        let waited = shard.waiting.insert(key, Waiting { ticket: ticket.0, response }).is_some();
         (ticket, self.supersede(&mut shard, key, waited))
+    }
+
+    /// The response for `key` that waits to be written.
+    pub(super) fn waiting(&self, tag: u64, key: CacheKey) -> Option<Arc<Stored>> {
+        let shard = self.shard(tag).read();
+        let (whose, response) = shard.waiting.get(&tag)?.response.as_ref()?;
+        (*whose == key).then(|| response.clone())
     }
 
     /// Makes `key` be found no more. Tells whether a record lingers, as [`offer`](Self::offer)
@@ -131,21 +152,21 @@ impl Index {
     /// Takes an offer back, which is not going to be written.
     pub(super) fn withdraw(&self, key: u64, ticket: Ticket) {
         let mut shard = self.shard(key).write();
-        if shard.waiting.get(&key) == Some(&ticket.0) {
+        if shard.is_newest(key, ticket) {
             shard.waiting.remove(&key);
         }
     }
 
     /// Whether the record that was offered by `ticket` is still the newest of `key`.
     pub(super) fn is_newest(&self, key: u64, ticket: Ticket) -> bool {
-        self.shard(key).read().waiting.get(&key) == Some(&ticket.0)
+        self.shard(key).read().is_newest(key, ticket)
     }
 
     /// Lets `key` be found at the record that was offered by `ticket`; false if something newer has
     /// come since.
     pub(super) fn publish(&self, key: u64, ticket: Ticket, location: Location) -> bool {
         let mut shard = self.shard(key).write();
-        if shard.waiting.get(&key) != Some(&ticket.0) {
+        if !shard.is_newest(key, ticket) {
             return false;
         }
         shard.waiting.remove(&key);
@@ -332,6 +353,12 @@ impl Index {
     fn shard(&self, tag: u64) -> &RwLock<Shard> {
         // The table lays the range of all tags over its places: their low bits are free for this.
         &self.shards[tag as usize % SHARDS]
+    }
+}
+
+impl Shard {
+    fn is_newest(&self, key: u64, ticket: Ticket) -> bool {
+        self.waiting.get(&key).is_some_and(|waiting| waiting.ticket == ticket.0)
     }
 }
 

@@ -15,9 +15,9 @@ fn recovered() -> Index {
 #[test]
 fn only_the_newest_offer_is_published() {
     let index = recovered();
-    let (first, lingers) = index.offer(7);
+    let (first, lingers) = index.offer(7, None);
     assert!(!lingers && index.is_newest(7, first));
-    let (second, lingers) = index.offer(7);
+    let (second, lingers) = index.offer(7, None);
     assert!(lingers, "the first may be written by now");
     assert!(index.is_newest(7, second) && !index.is_newest(7, first));
     assert!(index.take_displaced().is_empty());
@@ -32,11 +32,11 @@ fn only_the_newest_offer_is_published() {
 #[test]
 fn what_is_removed_stays_so_whatever_waits() {
     let index = recovered();
-    let (ticket, _) = index.offer(7);
+    let (ticket, _) = index.offer(7, None);
     assert!(index.remove(7));
     assert!(!index.publish(7, ticket, location(1)));
     assert!(!index.remove(7), "nothing is left to remove");
-    let (ticket, _) = index.offer(7);
+    let (ticket, _) = index.offer(7, None);
     index.withdraw(7, ticket);
     assert!(!index.publish(7, ticket, location(1)));
 }
@@ -44,7 +44,7 @@ fn what_is_removed_stays_so_whatever_waits() {
 #[test]
 fn recovery_adds_only_what_nothing_newer_stands_against() {
     let index = Index::new();
-    let (waiting, _) = index.offer(1);
+    let (waiting, _) = index.offer(1, None);
     assert!(index.remove(2), "what recovery has not met yet");
     index.recover_removal(3);
     for key in [1, 2, 3] {
@@ -62,7 +62,7 @@ fn recovery_adds_only_what_nothing_newer_stands_against() {
 #[test]
 fn uses_are_counted_and_notes_follow_only_their_record() {
     let index = recovered();
-    let (ticket, _) = index.offer(7);
+    let (ticket, _) = index.offer(7, None);
     index.publish(7, ticket, location(1));
     for uses in [1, 2, 3, 3] {
         assert_eq!(index.find(7).map(Location::uses), Some(uses));
@@ -82,7 +82,7 @@ fn uses_are_counted_and_notes_follow_only_their_record() {
 fn a_slot_is_forgotten_with_all_that_stands_there() {
     let index = recovered();
     for key in 1..100u32 {
-        let (ticket, _) = index.offer(key.into());
+        let (ticket, _) = index.offer(key.into(), None);
         index.publish(key.into(), ticket, Location::new(key as u16 % 2, key, 1));
         index.set_content(u64::from(key) << 32, Location::new(key as u16 % 2, key, 1));
     }
@@ -98,7 +98,7 @@ fn a_million_objects_take_at_most_48_bytes_each() {
     const OBJECTS: u64 = 1_000_000;
     for n in 1..=OBJECTS {
         let key = n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let (ticket, _) = index.offer(key);
+        let (ticket, _) = index.offer(key, None);
         index.publish(key, ticket, location(n as u32));
         index.set_content(key.rotate_left(31), location(n as u32));
         let each = index.memory() as f64 / n as f64;

@@ -173,7 +173,7 @@ fn an_offer_that_is_overtaken_in_the_queue_is_not_the_newest_after_a_restart() {
     let mut tier = Tier::open(folder.path(), SIZE);
     // As two threads may do it: the tickets in one order, the jobs in the other.
     let overtaken = |tier: &Tier, n: u64| {
-        let (ticket, lingers) = tier.disk.shared.index.offer(tag_of(key(n)));
+        let (ticket, lingers) = tier.disk.shared.index.offer(tag_of(key(n)), None);
         let what = Offer::Response(response(&body(1, 1000), 1));
         assert!(tier.disk.queue.reserve(what.bytes()));
         Job::Store { key: key(n), ticket, lingers, what }
