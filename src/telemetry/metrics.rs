@@ -50,6 +50,7 @@ const PURGE_APPLY_BOUNDS: [f64; 11] =
 pub struct Metrics {
     registry: Registry,
     hot: Arc<Hot>,
+    slices: IntCounterVec,
     origin_requests: IntCounterVec,
     store_objects: IntGaugeVec,
     store_bytes: IntGaugeVec,
@@ -143,6 +144,7 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         register(&registry, Box::new(ProcessCollector::for_self()));
         Self {
+            slices: counters(&registry, names::SLICES),
             origin_requests: counters(&registry, names::ORIGIN_REQUESTS),
             store_objects: gauges(&registry, names::STORE_OBJECTS),
             store_bytes: gauges(&registry, names::STORE_BYTES),
@@ -247,6 +249,11 @@ impl Metrics {
     pub fn origin_request(&self, origin: &str, status: Option<u16>) {
         let status = status.map_or("error", |code| status_label(status_slot(code)));
         self.origin_requests.with_label_values(&[origin, status]).inc();
+    }
+
+    /// Counts a slice that was opened for a response.
+    pub fn slice(&self, source: Source) {
+        self.slices.with_label_values(&[source.label()]).inc();
     }
 
     /// States whether requests are sent to the configured `upstream`.

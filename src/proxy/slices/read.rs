@@ -36,6 +36,8 @@ pub(super) struct SliceReader {
     ahead: Option<(u64, Opening)>,
     /// The first byte of what is read, or waited for.
     opened_at: u64,
+    /// Where the last piece of content stands in a file, if it does.
+    file: Option<FilePart>,
     /// In a row, of one slice.
     failures: usize,
     /// Where the first bytes come from.
@@ -58,6 +60,7 @@ impl SliceReader {
             place: Place::Between,
             ahead: None,
             opened_at: 0,
+            file: None,
             failures: 0,
             source: Source::Memory,
         };
@@ -106,6 +109,7 @@ impl SliceReader {
                 (opening, streams)
             }
         };
+        self.slicer.journey.proxy.metrics.slice(opening.source);
         let next = ByteRange { start: slices.range(number).end, end: range.end };
         if !streams && !next.is_empty() && self.ahead.is_none() {
             let opened = self.slicer.open_ahead(next);
@@ -190,6 +194,7 @@ impl BodyStream for SliceReader {
             if let Some(Part::Framing(_)) = self.parts.front()
                 && let Some(Part::Framing(bytes)) = self.parts.pop_front()
             {
+                self.file = None;
                 return Poll::Ready(Some(Ok(Piece::Data(bytes))));
             }
             if let Err(trouble) = ready!(self.poll_open(cx)) {
@@ -197,10 +202,17 @@ impl BodyStream for SliceReader {
             }
             let Place::Reading(body) = &mut self.place else { return Poll::Ready(None) };
             match ready!(body.poll_piece(cx)) {
-                Some(Ok(Piece::Data(data))) => match self.advance(data) {
-                    Some(data) => return Poll::Ready(Some(Ok(Piece::Data(data)))),
-                    None => self.place = Place::Between,
-                },
+                Some(Ok(Piece::Data(data))) => {
+                    // Asked now: with its last piece the body is let go.
+                    self.file = match body {
+                        Body::Stream(body) => body.file(&data),
+                        _ => None,
+                    };
+                    match self.advance(data) {
+                        Some(data) => return Poll::Ready(Some(Ok(Piece::Data(data)))),
+                        None => self.place = Place::Between,
+                    }
+                }
                 Some(Ok(Piece::Trailers(_))) => {}
                 None if self.has_read() => self.place = Place::Between,
                 None if self.may_go_on() => {}
@@ -211,11 +223,8 @@ impl BodyStream for SliceReader {
         }
     }
 
-    fn file(&self, piece: &Bytes) -> Option<FilePart> {
-        match &self.place {
-            Place::Reading(Body::Stream(body)) => body.file(piece),
-            _ => None,
-        }
+    fn file(&self, _piece: &Bytes) -> Option<FilePart> {
+        self.file.clone()
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Shared;
-use super::body::{Mapped, Pinned, WINDOW};
+use super::body::{Mapped, Pinned, SMALL_MAX, WINDOW};
 use super::format::{Content, HEADER, Header, Kind, content_tag, head_length, tag_of};
 use super::location::Location;
 use super::segment::Segment;
@@ -250,7 +250,7 @@ impl Shared {
 impl Record {
     /// Whether the record is looked at and brought in as a whole.
     fn is_small(&self) -> bool {
-        self.range.len() <= WINDOW
+        self.range.len() <= SMALL_MAX
     }
 
     /// Header and head, where the body is wanted as well.

@@ -29,6 +29,12 @@ pub(super) const HITS: Declared = Declared {
 pub(super) const MISSES: Declared =
     Declared { name: "headland_misses_total", help: "Look-ups that found none", labels: &["tier"] };
 
+pub(super) const SLICES: Declared = Declared {
+    name: "headland_slices_total",
+    help: "Slices of large objects opened for a response, by where they come from",
+    labels: &["source"],
+};
+
 pub(super) const BYTES: Declared = Declared {
     name: "headland_bytes_total",
     help: "Body bytes sent, by where they came from",

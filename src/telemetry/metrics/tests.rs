@@ -169,6 +169,7 @@ fn nodes_in_one_process_count_apart() {
 #[test]
 fn cold_metrics_show_what_they_were_told() {
     let metrics = Metrics::new(&RESULTS);
+    metrics.slice(Source::Flight);
     metrics.origin_request("app", Some(503));
     metrics.origin_request("app", None);
     metrics.store_objects(Tier::Memory).set(7);
@@ -186,6 +187,7 @@ fn cold_metrics_show_what_they_were_told() {
     metrics.connection_refused("address");
     metrics.client_reset();
     let expected = [
+        (r#"headland_slices_total{source="flight"}"#, 1.0),
         (r#"headland_origin_requests_total{origin="app",status="503"}"#, 1.0),
         (r#"headland_origin_requests_total{origin="app",status="error"}"#, 1.0),
         (r#"headland_store_objects{tier="memory"}"#, 7.0),
