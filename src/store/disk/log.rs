@@ -227,40 +227,40 @@ impl Log {
         Ok(())
     }
 
-    /// Begins a segment, and frees the one that the next will need. Where the disk is full before
-    /// the configured size is reached, the oldest makes way at once.
+    /// Begins a segment, and frees the one that the next will need.
     fn begin(&mut self) -> Result<(), WriteError> {
         self.make_room();
         if self.shared.segments.on_disk() >= self.shared.segments_max {
             // Too many segments that were reclaimed are still being read.
             return Err(WriteError::Refused);
         }
-        let segment = match self.create() {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                self.is_full = true;
-                if self.shared.segments.unlinked() > 0 {
-                    // Their space comes back once no response reads them.
-                    return Err(WriteError::Refused);
-                }
-                let Some(oldest) = self.segments.pop_front() else { return Err(error.into()) };
-                self.reclaim(&oldest);
-                self.drop_segment(&oldest);
-                drop(oldest);
-                match self.create() {
-                    Err(_) if self.shared.segments.unlinked() > 0 => {
-                        return Err(WriteError::Refused);
-                    }
-                    segment => segment?,
-                }
-            }
-            segment => segment?,
-        };
-        let segment = Arc::new(segment);
+        let segment = Arc::new(self.create_or_make_way()?);
         self.shared.segments.put(segment.clone());
         self.segments.push_back(segment.clone());
         self.active = Some(Active { segment, entries: Vec::new(), tail: FRONT, epoch: 0 });
         self.make_room();
         Ok(())
+    }
+
+    /// Makes a segment. Where the disk is full before the configured size is reached, the oldest
+    /// makes way, but no second one.
+    fn create_or_make_way(&mut self) -> Result<Segment, WriteError> {
+        let mut oldest = self.segments.front().cloned();
+        loop {
+            let error = match self.create() {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => error,
+                made => return Ok(made?),
+            };
+            self.is_full = true;
+            if self.shared.segments.unlinked() > 0 {
+                // Their space comes back once no response reads them.
+                return Err(WriteError::Refused);
+            }
+            let Some(oldest) = oldest.take() else { return Err(error.into()) };
+            self.segments.pop_front();
+            self.reclaim(&oldest);
+            self.drop_segment(&oldest);
+        }
     }
 
     fn create(&mut self) -> io::Result<Segment> {
@@ -327,10 +327,10 @@ impl Log {
             move |error| OpenError::Io { what, path, error }
         };
         if self.directory.still_holds(&self.superblock) {
-            return match self.seal().and_then(|()| self.begin()) {
-                Ok(()) => Ok(false),
-                Err(WriteError::Io(error)) => Err(failed("make a segment in")(error)),
-                Err(WriteError::Refused) => Ok(false),
+            // One that can be written on is kept.
+            return match self.active.is_none().then(|| self.begin()) {
+                Some(Err(WriteError::Io(error))) => Err(failed("make a segment in")(error)),
+                _ => Ok(false),
             };
         }
         // Where a disk is no longer mounted, a store made here would fill another.

@@ -15,6 +15,7 @@
 //! Invariant: it holds a segment for one window at a time, so that space that was reclaimed is free
 //! soon, however slowly it goes.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -33,6 +34,10 @@ const WINDOW: usize = 256 * 1024;
 
 /// A round begins at the earliest so long after the last: a small store is not read all the time.
 const ROUND_MIN: Duration = Duration::from_hours(1);
+
+/// Segments whose records are looked for in one pass over the index: passes are few, and what one
+/// finds takes little memory beside the index.
+const SEGMENTS_AT_ONCE: usize = 16;
 
 /// How often is looked whether recovery has ended.
 const RECOVERY: Duration = Duration::from_millis(100);
@@ -104,23 +109,23 @@ type Paced<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
 
 /// Reads everything once.
 pub(super) fn round(shared: &Shared, paced: Paced<'_>) -> ControlFlow<()> {
-    let segments: Vec<_> = shared
-        .segments
-        .all()
-        .iter()
-        .map(|segment| (segment.slot, Arc::downgrade(segment)))
-        .collect();
-    for (slot, segment) in segments {
+    let segments = shared.segments.all();
+    let segments: Vec<_> =
+        segments.iter().map(|segment| (segment.slot, Arc::downgrade(segment))).collect();
+    for segments in segments.chunks(SEGMENTS_AT_ONCE) {
+        let segments: HashMap<_, _> = segments.iter().cloned().collect();
         let mut found = Vec::new();
         shared.index.each(|tag, location| {
-            if location.slot() == slot {
+            if segments.contains_key(&location.slot()) {
                 found.push((tag, location));
             }
         });
-        found.sort_unstable_by_key(|(_, location)| location.offset());
+        found.sort_unstable_by_key(|(_, location)| (location.slot(), location.offset()));
         // A record may be found by its key and by its body.
         for found in found.chunk_by(|(_, one), (_, other)| one.is_at(*other)) {
-            record(shared, &segment, found, paced)?;
+            if let Some(segment) = segments.get(&found[0].1.slot()) {
+                record(shared, segment, found, paced)?;
+            }
         }
     }
     Continue(())
