@@ -30,7 +30,7 @@ use std::collections::HashMap;
 use super::super::format::{FRONT, HEADER, Header, Kind, tag_of};
 use super::super::location::Location;
 use super::super::recover::room;
-use super::files::{self, Files};
+use super::files::{self, Files, Unlinked};
 use super::tier::{SEGMENT, Tier, format};
 use super::*;
 
@@ -61,6 +61,7 @@ struct Driver {
     versions: Vec<Version>,
     /// The files at the last flush, and where its keys stood.
     synced: Files,
+    unlinked: Unlinked,
     stood: HashMap<u64, (Location, Option<Location>)>,
     /// What responses are still being read.
     held: Vec<(Arc<Stored>, Item)>,
@@ -93,6 +94,7 @@ impl Driver {
         let folder = format();
         let history = || History { states: vec![None], durable: 0, alive: 0 };
         let mut driver = Self {
+            unlinked: Unlinked::of(folder.path()),
             folder,
             size: random.u64(4..10) * SEGMENT,
             has_flips: seed % 4 == 3,
@@ -160,6 +162,7 @@ impl Driver {
 
     fn start(&mut self) {
         self.tier = Some(Tier::open(self.folder.path(), self.size));
+        self.unlinked.note(self.folder.path());
         // What was recovered and can be written on was synced.
         self.synced = files::all(self.folder.path());
     }
@@ -265,7 +268,11 @@ impl Driver {
 
     /// Lets the writer do at most `count` jobs.
     fn perform(&mut self, count: usize) {
-        let done = self.tier.as_mut().unwrap().perform(count);
+        let mut done = 0;
+        while done < count && self.tier.as_mut().unwrap().perform(1) == 1 {
+            self.unlinked.note(self.folder.path());
+            done += 1;
+        }
         self.tell(format!("perform {done}"));
     }
 
@@ -358,13 +365,11 @@ impl Driver {
 
     fn lose_power(&mut self) {
         let count = self.random.usize(..6);
-        self.perform(count);
-        let before = files::all(self.folder.path());
-        self.perform(1);
+        self.perform(count + 1);
         self.tell("lose power".to_owned());
         let standing = self.standing();
         self.crash();
-        files::lose_power(self.folder.path(), &self.synced, &before, &mut self.random);
+        files::lose_power(self.folder.path(), &self.synced, &self.unlinked, &mut self.random);
         self.synced = files::all(self.folder.path());
         self.start();
         self.expect_keys(&standing);

@@ -1,6 +1,6 @@
 //! The segment files of a directory as bytes, and what a crash makes of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::super::segment::{id_of, path_of};
@@ -13,9 +13,12 @@ pub(super) type Files = BTreeMap<u64, Vec<u8>>;
 
 /// Reads all segments of `folder`.
 pub(super) fn all(folder: &Path) -> Files {
+    ids(folder).map(|id| (id, std::fs::read(path_of(folder, id)).unwrap())).collect()
+}
+
+fn ids(folder: &Path) -> impl Iterator<Item = u64> {
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
-    let ids = names.filter_map(|name| id_of(name.to_str().unwrap()));
-    ids.map(|id| (id, std::fs::read(path_of(folder, id)).unwrap())).collect()
+    names.filter_map(|name| id_of(name.to_str().unwrap()))
 }
 
 /// Bytes of all segments of `folder`.
@@ -38,13 +41,44 @@ fn write(folder: &Path, id: u64, bytes: &[u8]) {
     std::fs::write(path_of(folder, id), bytes).unwrap();
 }
 
-/// Brings back what was unlinked since `before`: an unlink is not synced.
-fn unlink_less(folder: &Path, before: &Files, random: &mut fastrand::Rng) {
-    let now = all(folder);
-    let gone: Vec<_> = before.iter().filter(|(id, _)| !now.contains_key(id)).collect();
-    // They went one after the other, the oldest first.
-    for (id, bytes) in gone.iter().skip(random.usize(..=gone.len())) {
-        write(folder, **id, bytes);
+/// The segments that were unlinked since the directory was synced, as far as is known: a loss of
+/// power may bring them back.
+#[derive(Debug)]
+pub(super) struct Unlinked {
+    /// Links to what is present and what was.
+    beside: tempfile::TempDir,
+    present: BTreeSet<u64>,
+    gone: BTreeSet<u64>,
+}
+
+impl Unlinked {
+    /// None yet of `folder`.
+    pub(super) fn of(folder: &Path) -> Self {
+        let beside = tempfile::tempdir_in(folder.parent().unwrap()).unwrap();
+        Self { beside, present: BTreeSet::new(), gone: BTreeSet::new() }
+    }
+
+    /// Notes what came and what went since the last call.
+    pub(super) fn note(&mut self, folder: &Path) {
+        let now: BTreeSet<_> = ids(folder).collect();
+        for id in now.difference(&self.present) {
+            let link = path_of(self.beside.path(), *id);
+            let _none_yet = std::fs::remove_file(&link).is_err();
+            std::fs::hard_link(path_of(folder, *id), link).unwrap();
+        }
+        if now.last() > self.present.last() {
+            // Where a segment is made, the directory is synced.
+            self.gone.clear();
+        }
+        self.gone.extend(self.present.difference(&now));
+        self.present = now;
+    }
+
+    /// Brings some back. They went one after the other, the oldest first, and so it was noted.
+    fn undo(&self, folder: &Path, random: &mut fastrand::Rng) {
+        for id in self.gone.iter().skip(random.usize(..=self.gone.len())) {
+            std::fs::copy(path_of(self.beside.path(), *id), path_of(folder, *id)).unwrap();
+        }
     }
 }
 
@@ -82,11 +116,11 @@ fn torn(old: &[u8], new: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 /// Loses what a loss of power may lose: sectors of the newest segment written since `synced`, and
-/// what was unlinked since `before`.
+/// that some were `unlinked`.
 pub(super) fn lose_power(
     folder: &Path,
     synced: &Files,
-    before: &Files,
+    unlinked: &Unlinked,
     random: &mut fastrand::Rng,
 ) {
     let now = all(folder);
@@ -100,7 +134,7 @@ pub(super) fn lose_power(
             left.copy_from_slice(old);
         }
     }
-    unlink_less(folder, before, random);
+    unlinked.undo(folder, random);
     write(folder, newest, &left);
 }
 
