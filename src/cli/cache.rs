@@ -120,6 +120,9 @@ fn describe(report: &StoreReport) -> String {
     for (file, what) in &report.damage {
         line(format!("damage: {file}: {what}"));
     }
+    for file in &report.unfinished {
+        line(format!("unfinished file: {file}: the next start removes it"));
+    }
     for file in &report.unknown {
         line(format!("unknown file: {file}"));
     }
@@ -151,6 +154,7 @@ fn show(report: &StoreReport) -> Value {
         "sum": show_sums(&report.sums()),
         "segments": report.segments.iter().map(segment).collect::<Value>(),
         "damage": files.collect::<Value>(),
+        "unfinished": report.unfinished,
         "unknown": report.unknown,
     })
 }
@@ -187,6 +191,7 @@ mod tests {
                 SegmentReport { id: 11, is_sealed: false, sums, damage },
             ],
             damage: vec![("purges.journal".to_owned(), "it is of another log".to_owned())],
+            unfinished: vec!["recency.new".to_owned()],
             unknown: vec!["notes.txt".to_owned()],
             ..StoreReport::default()
         };
@@ -197,6 +202,7 @@ segment           state   records  bodies  references  dangling  removals  in us
 sum                       6        4       2           0         0         4 KiB   1
 damage: segment 000000000000000b at 64: the body is not what was written
 damage: purges.journal: it is of another log
+unfinished file: recency.new: the next start removes it
 unknown file: notes.txt
 damaged
 ";

@@ -276,7 +276,7 @@ impl Store {
         self.disk.as_ref().and_then(Disk::aside)
     }
 
-    /// Waits until what was stored is on disk. Blocks.
+    /// Waits until what was stored is written to disk, but not for long. Blocks.
     pub fn flush(&self) {
         if let Some(disk) = &self.disk {
             disk.flush();

@@ -15,6 +15,8 @@ const STORE: &str = "store";
 const LOCK: &str = "lock";
 /// Name of the file that tells what was used of late.
 const RECENCY: &str = "recency";
+/// Ends the name of a file that is not yet whole: it is renamed once it is.
+const UNFINISHED: &str = ".new";
 
 /// Why a cache directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -149,7 +151,7 @@ impl Directory {
         for id in self.segments()? {
             self.remove_segment(id)?;
         }
-        let fresh = self.path.join("store.new");
+        let fresh = self.path.join(STORE.to_owned() + UNFINISHED);
         let mut file = File::create(&fresh).map_err(failed("make", &fresh))?;
         let bytes: [u8; SUPERBLOCK] = superblock.encode();
         let written = file.write_all(&bytes).and_then(|()| file.sync_all());
@@ -173,17 +175,31 @@ impl Directory {
     /// The names of files that are no part of a store, and not among `others`.
     pub(super) fn unknown(&self, others: &[&str]) -> Result<Vec<String>, OpenError> {
         let failed = failed("list", &self.path);
+        let unfinished = self.unfinished();
         let mut unknown = Vec::new();
         for entry in std::fs::read_dir(&self.path).map_err(&failed)? {
             let name = entry.map_err(&failed)?.file_name();
             let name = name.to_string_lossy();
-            let is_known = [STORE, LOCK, RECENCY].contains(&&*name) || others.contains(&&*name);
+            let is_known = [STORE, LOCK, RECENCY].contains(&&*name)
+                || unfinished.iter().any(|path| path.ends_with(&*name))
+                || others.contains(&&*name);
             if !is_known && id_of(&name).is_none() {
                 unknown.push(name.into_owned());
             }
         }
         unknown.sort_unstable();
         Ok(unknown)
+    }
+
+    /// The files of the store that a process was writing when it ended: no use to anybody.
+    pub(super) fn unfinished(&self) -> Vec<PathBuf> {
+        let paths = [STORE, RECENCY].map(|name| self.path.join(name.to_owned() + UNFINISHED));
+        paths.into_iter().filter(|path| path.exists()).collect()
+    }
+
+    /// Removes what is [unfinished](Self::unfinished).
+    pub(super) fn sweep(&self) -> Result<(), OpenError> {
+        self.unfinished().iter().try_for_each(|path| remove(path))
     }
 
     /// Removes the file of a segment that nobody has open.

@@ -48,11 +48,11 @@ mod verify;
 mod writer;
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 use tokio::sync::Semaphore;
@@ -111,6 +111,8 @@ struct Shared {
     in_use: InUse,
     /// Bytes that wait to be written.
     waiting: Arc<AtomicU64>,
+    /// When the tier that ends takes nothing more from the queue.
+    deadline: OnceLock<Instant>,
 }
 
 /// A directory that is held, for the writer to recover.
@@ -159,6 +161,9 @@ impl Disk {
         log: u128,
         in_use: InUse,
     ) -> Result<(Self, Opened, Receiver<Job>), OpenError> {
+        if let Err(error) = directory.sweep() {
+            tracing::warn!(%error, "what was left unfinished cannot be removed");
+        }
         let superblock = superblock(&directory, log, config.size)?;
         let segments_max = usize::try_from(config.size / superblock.segment).unwrap_or(SLOTS_MAX);
         let waiting = Arc::new(AtomicU64::new(0));
@@ -171,6 +176,7 @@ impl Disk {
             health: Health::new(config.errors.clone()),
             in_use,
             waiting: waiting.clone(),
+            deadline: OnceLock::new(),
         });
         let (sender, jobs) = mpsc::channel();
         let checkpoint = config.checkpoint;
@@ -250,12 +256,13 @@ impl Disk {
         }
     }
 
-    /// Waits until what was offered is on the disk.
+    /// Waits until what was offered is written, for as long as a node that ends has patience. The
+    /// process may end then; a loss of power is guarded against about a second later.
     pub(super) fn flush(&self) {
         let (done, wait) = mpsc::sync_channel(1);
         self.queue.send(Job::Flush(done));
-        // An error says that the writer has ended: then nothing waits.
-        let _ended = wait.recv().is_err();
+        // An error says that it takes too long, or that the writer has ended: then nothing waits.
+        let _ended = wait.recv_timeout(PATIENCE).is_err();
     }
 
     /// Bytes of the largest record that leaves little of a segment unused.
@@ -284,7 +291,11 @@ impl Disk {
 }
 
 impl Drop for Disk {
+    /// Waits for the job under way, for what can be written of the queue within a bounded time, and
+    /// for the notes on what was used.
     fn drop(&mut self) {
+        // The first to set it holds.
+        let _set = self.shared.deadline.set(Instant::now() + PATIENCE).is_err();
         self.queue.send(Job::Stop);
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
@@ -303,6 +314,11 @@ impl fmt::Debug for Disk {
 }
 
 impl Shared {
+    /// Whether the tier ends, and has no time left for what waits.
+    fn is_late(&self) -> bool {
+        self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+    }
+
     /// What waited for the writer waits no more.
     fn written(&self, bytes: u64) {
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);
@@ -327,6 +343,10 @@ fn superblock(directory: &Directory, log: u128, size: u64) -> Result<Superblock,
     directory.format(&fresh)?;
     Ok(fresh)
 }
+
+/// How long the queue may take to be written when the node ends. Of what a slower disk has left,
+/// nothing is stored.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Segments of the smallest store: one is written, one is kept free.
 const SEGMENTS_MIN: u64 = 4;

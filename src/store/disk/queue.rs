@@ -20,7 +20,7 @@ pub(super) enum Job {
     },
     /// The key is removed.
     Remove { key: CacheKey },
-    /// Tells when all that came before is on the disk.
+    /// Tells when all that came before is written.
     Flush(SyncSender<()>),
     /// The end.
     Stop,

@@ -16,11 +16,18 @@ use super::format::crc_of;
 const MAGIC: [u8; 4] = *b"HlRy";
 const FRONT: usize = 16;
 
-/// Writes the tags of what was used.
-pub(super) fn save(path: &Path, tags: &[u64]) -> io::Result<()> {
+/// Writes the tags of what was used, unless they are those that `last` tells of.
+pub(super) fn save(path: &Path, tags: &[u64], last: &mut Option<blake3::Hash>) -> io::Result<()> {
+    let bytes = encode(tags);
+    let hash = Some(blake3::hash(&bytes));
+    if *last == hash {
+        return Ok(());
+    }
     let fresh = path.with_extension("new");
-    std::fs::write(&fresh, encode(tags))?;
-    std::fs::rename(&fresh, path)
+    std::fs::write(&fresh, bytes)?;
+    std::fs::rename(&fresh, path)?;
+    *last = hash;
+    Ok(())
 }
 
 /// The tags that were written; none if there are none that can be read.
@@ -56,6 +63,19 @@ fn decode(bytes: &[u8]) -> Option<Vec<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_noted_already_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, mut last) = (folder.path().join("recency"), None);
+        for (tags, is_written) in
+            [(&[1, 2][..], true), (&[1, 2], false), (&[2], true), (&[], true), (&[], false)]
+        {
+            std::fs::write(&path, b"other").unwrap();
+            save(&path, tags, &mut last).unwrap();
+            assert_eq!(load(&path) == tags && !is_damaged(&path), is_written, "{tags:?}");
+        }
+    }
 
     #[test]
     fn what_is_damaged_is_nothing() {

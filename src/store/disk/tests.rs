@@ -163,6 +163,21 @@ fn what_waits_for_the_writer_is_found() {
 }
 
 #[test]
+fn a_tier_that_ends_late_drops_what_waits_and_brings_back_nothing_older() {
+    let folder = tier::format();
+    let mut tier = tier::Tier::open(folder.path(), 8 * tier::SEGMENT);
+    tier.disk.offer(key(0), &response(b"one", 1));
+    tier.disk.offer(key(1), &response(b"kept", 1));
+    tier.perform(2);
+    tier.disk.offer(key(0), &response(b"two", 2));
+    tier.disk.shared.deadline.set(Instant::now()).unwrap();
+    tier.close();
+    let tier = tier::Tier::open(folder.path(), 8 * tier::SEGMENT);
+    assert_eq!(read(&tier.disk, key(0)), None);
+    assert_eq!(read(&tier.disk, key(1)), Some((1, b"kept".to_vec())));
+}
+
+#[test]
 fn a_large_body_under_a_fresh_head_is_never_missing() {
     let folder = tempfile::tempdir().unwrap();
     let directory = Directory::open(folder.path()).unwrap();

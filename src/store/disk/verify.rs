@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::ops::AddAssign;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::directory::{Directory, OpenError};
 use super::format::{
@@ -37,6 +37,8 @@ pub struct StoreReport {
     pub segments: Vec<SegmentReport>,
     /// What is not as it was written, apart from the segments: file, and what is wrong.
     pub damage: Vec<(String, String)>,
+    /// Names of files that were being written when a process ended: the next start removes them.
+    pub unfinished: Vec<String>,
     /// Names of files that are no part of the store.
     pub unknown: Vec<String>,
 }
@@ -121,7 +123,10 @@ pub fn verify(directory: &Directory, others: &[&str]) -> Result<StoreReport, Ope
     let no_store = || OpenError::NoStore { path: path.to_owned(), why: why() };
     let superblock = directory.superblock()?.ok_or_else(no_store)?;
     let (ids, unknown) = (directory.segments()?, directory.unknown(others)?);
-    let mut report = StoreReport { log: superblock.log, unknown, ..StoreReport::default() };
+    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let unfinished = directory.unfinished().iter().filter_map(name).collect();
+    let log = superblock.log;
+    let mut report = StoreReport { log, unfinished, unknown, ..StoreReport::default() };
     if superblock.segment > SEGMENT_MAX {
         report.damaged("store", "its segments are longer than any can be");
         return Ok(report);

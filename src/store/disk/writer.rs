@@ -39,6 +39,8 @@ pub(super) struct Writer {
     admission: Admission,
     checkpoint: Duration,
     due: Due,
+    /// What was noted last of what was used.
+    noted: Option<blake3::Hash>,
 }
 
 /// When what is done now and then is to be done next.
@@ -67,7 +69,7 @@ impl Writer {
         tracing::info!(objects = shared.index.objects(), "the disk tier is recovered");
         let due = Due { sync: None, checkpoint: Instant::now() + checkpoint, retry: None };
         let log = Log::new(shared.clone(), directory, superblock, found);
-        Self { shared, log, admission, checkpoint, due }
+        Self { shared, log, admission, checkpoint, due, noted: None }
     }
 
     /// Writes until told to stop.
@@ -101,7 +103,6 @@ impl Writer {
                 self.settle();
             }
             Job::Flush(done) => {
-                self.sync();
                 // Whoever asked may have left.
                 let _left = done.send(()).is_err();
             }
@@ -131,7 +132,8 @@ impl Writer {
             // record would be the newest after a restart.
             return;
         }
-        let admitted = self.due.retry.is_none() && (is_known || !self.log.is_full());
+        let admitted =
+            self.due.retry.is_none() && !self.shared.is_late() && (is_known || !self.log.is_full());
         let outcome = match what {
             _ if !admitted => Err(WriteError::Refused),
             Offer::Response(stored) => self.store_response(key, ticket, stored),
@@ -253,6 +255,7 @@ impl Writer {
                 if emptied {
                     // Nothing older than this moment is there.
                     self.log.owed.clear();
+                    self.noted = None;
                 }
                 self.due.retry = None;
                 self.shared.health.come_back();
@@ -273,17 +276,19 @@ impl Writer {
                 tags.push(tag);
             }
         });
-        if let Err(error) = recency::save(&self.log.directory().recency(), &tags) {
+        if let Err(error) = recency::save(&self.log.directory().recency(), &tags, &mut self.noted) {
             // It is but a hint: no reason to stop storing.
             self.shared.health.error();
             tracing::warn!(%error, "what was used of late cannot be noted");
         }
     }
 
+    /// Ends as a node does. What was written is in the page cache, which outlives the process:
+    /// waiting for the disk, however busy it is, would win nothing but against a loss of power
+    /// within the next seconds, and after that is found what can be (see `recover`).
     pub(super) fn close(&mut self) {
         self.log.release_displaced();
         self.settle();
-        self.sync();
         self.save_recency();
     }
 }

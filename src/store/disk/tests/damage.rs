@@ -178,6 +178,20 @@ fn a_sound_store_is_told_as_it_is() {
 }
 
 #[test]
+fn what_was_not_finished_is_told_and_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    two_segments(folder.path());
+    for name in ["store.new", "recency.new"] {
+        std::fs::write(folder.path().join(name), b"half").unwrap();
+    }
+    let report = verified(folder.path());
+    assert!(report.is_sound() && report.unknown.is_empty(), "{report:?}");
+    assert_eq!(report.unfinished, ["store.new", "recency.new"]);
+    drop(open(folder.path(), 64 * MIB));
+    assert!(verified(folder.path()).unfinished.is_empty());
+}
+
+#[test]
 fn a_directory_that_is_no_store_or_in_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let refused = || Directory::hold(folder.path()).unwrap_err();

@@ -58,6 +58,7 @@ impl Tier {
         let (done, _wait) = mpsc::sync_channel(1);
         self.disk.queue.send(Job::Flush(done));
         self.perform(usize::MAX);
+        self.writer.sync();
     }
 
     /// Lets the writer do what every job begins with.
