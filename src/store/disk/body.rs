@@ -25,7 +25,8 @@ use crate::object::BodySource;
 pub(super) type Readers = Arc<Semaphore>;
 
 /// Bytes of a large body that are looked at, brought in and sent at a time: what one `sendfile` is
-/// asked for. With a quarter of it the server takes a fifth more CPU (row `disk-10m`).
+/// asked for. With a quarter of it, and a look at each, a server took a tenth to a fifth more CPU
+/// for 10 MiB over plain HTTP/1.1.
 pub(super) const WINDOW: usize = 1 << 20;
 
 /// How long what was resident is taken to be so.

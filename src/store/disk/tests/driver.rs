@@ -369,7 +369,7 @@ impl Driver {
         self.tell("lose power".to_owned());
         let standing = self.standing();
         self.crash();
-        files::lose_power(self.folder.path(), &self.synced, &self.unlinked, &mut self.random);
+        files::lose_power(self.folder.path(), &self.synced, &mut self.unlinked, &mut self.random);
         self.synced = files::all(self.folder.path());
         self.start();
         self.expect_keys(&standing);

@@ -70,15 +70,20 @@ impl Unlinked {
             // Where a segment is made, the directory is synced.
             self.gone.clear();
         }
-        self.gone.extend(self.present.difference(&now));
+        // What went from the other end was never begun (see `cut`).
+        let is_old = |id: &&u64| now.first().is_none_or(|first| *id < first);
+        self.gone.extend(self.present.difference(&now).filter(is_old));
         self.present = now;
     }
 
-    /// Brings some back. They went one after the other, the oldest first, and so it was noted.
-    fn undo(&self, folder: &Path, random: &mut fastrand::Rng) {
-        for id in self.gone.iter().skip(random.usize(..=self.gone.len())) {
+    /// Brings some back. They went one after the other, the oldest first; for the rest it is too
+    /// late then.
+    fn undo(&mut self, folder: &Path, random: &mut fastrand::Rng) {
+        let gone = std::mem::take(&mut self.gone);
+        for id in gone.iter().skip(random.usize(..=gone.len())) {
             std::fs::copy(path_of(self.beside.path(), *id), path_of(folder, *id)).unwrap();
         }
+        self.present = ids(folder).collect();
     }
 }
 
@@ -120,7 +125,7 @@ fn torn(old: &[u8], new: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
 pub(super) fn lose_power(
     folder: &Path,
     synced: &Files,
-    unlinked: &Unlinked,
+    unlinked: &mut Unlinked,
     random: &mut fastrand::Rng,
 ) {
     let now = all(folder);
