@@ -6,6 +6,9 @@
 //!          start ─► judge: every answer against what the origin has, while it refuses
 //! ```
 //!
+//! Beside the keys there are films, which are stored in slices and change now and then: what is
+//! served of them is of one version, that of its entity tag, or is cut visibly.
+//!
 //! `HEADLAND_KILL_ROUNDS` says how many rounds, `HEADLAND_SEED` repeats a run as far as scheduling
 //! lets it be repeated.
 
@@ -20,7 +23,7 @@ use tokio::sync::Notify;
 use crate::support::client::Seen;
 use crate::support::disk::{SMALL, body};
 use crate::support::door::Door;
-use crate::support::{Ask, Client, DiskScene, Protocol, Reply, eventually, within};
+use crate::support::{Ask, Client, DiskScene, Film, Protocol, Reply, eventually, within};
 
 /// Keys that are asked for; their bodies together are larger than the disk tier.
 const KEYS: usize = 800;
@@ -38,12 +41,21 @@ const JUDGED: usize = 60;
 /// all that came before is there.
 const LAST: usize = KEYS;
 
+/// Films, and bytes of each and of a slice.
+const FILMS: usize = 3;
+const FILM: u64 = 5 << 20;
+const SLICE: u64 = 64 << 10;
+/// Ranges of each that are asked for after each start.
+const SCENES: usize = 8;
+
 /// What the origin has, and what was promised of it.
 struct World {
     /// Of each key the version that the origin has.
     versions: Vec<AtomicU64>,
     /// Of each key the oldest version that may be served.
     floors: Vec<AtomicU64>,
+    /// The same of each film: its version, and the oldest.
+    films: [(AtomicU64, AtomicU64); FILMS],
     /// Whether the origin has nothing to say.
     refuses: AtomicBool,
     /// Whether the node is being killed.
@@ -61,6 +73,9 @@ struct Tally {
     evictable: usize,
     hits: usize,
     misses: usize,
+    scenes: usize,
+    scenes_lost: usize,
+    slices: u64,
     evictions: u64,
 }
 
@@ -72,7 +87,8 @@ async fn a_killed_node_serves_nothing_wrong_and_loses_nothing_stored() {
     println!("HEADLAND_KILL_ROUNDS={rounds} HEADLAND_SEED={seed}");
     let mut random = Rng::with_seed(seed);
     let world = Arc::new(World::new());
-    let mut scene = DiskScene::with(Protocol::H2, SMALL, |home| home).await;
+    let cache = format!("{SMALL}slice = \"64KiB\"\nmax_object = \"1MiB\"");
+    let mut scene = DiskScene::with(Protocol::H2, &cache, |home| home).await;
     let origin = world.clone();
     scene.origin.otherwise(move |target| origin.reply(target));
     let mut tally = Tally::default();
@@ -83,12 +99,13 @@ async fn a_killed_node_serves_nothing_wrong_and_loses_nothing_stored() {
         scene.end("KILL").await;
         scene.start().await;
         judge(&scene, &world, &settled, &mut random, &mut tally).await;
+        judge_films(&scene, &world, &mut random, &mut tally).await;
         assert!(scene.lives(), "round {round}");
     }
     println!("{tally:?}");
     assert!(10 * tally.hits > tally.misses, "{tally:?}");
     assert!(tally.settled > tally.evictable, "{tally:?}");
-    assert!(tally.evictions > 0 || rounds < 30, "{tally:?}");
+    assert!(tally.evictions > 0 && tally.slices > rounds / 2 || rounds < 30, "{tally:?}");
 }
 
 #[tokio::test]
@@ -114,12 +131,15 @@ async fn what_was_in_use_before_a_kill_is_kept_after_it() {
     eventually("what was used is noted", noted).await;
     scene.end("KILL").await;
     scene.start().await;
+    let is_written = async || scene.tier().await["waiting_bytes"] == 0;
     // Round and round, since a full disk takes a key at its second offer.
     for target in (0..70).cycle().take(500).map(|index| format!("/new-{index}")) {
         if scene.evictions().await >= EACH {
             break;
         }
         scene.get(&target).await;
+        // What waits is found, and not offered again.
+        eventually("all written", is_written).await;
     }
     let hits = async |targets: &[String]| {
         let before = scene.disk_hits().await;
@@ -174,7 +194,9 @@ async fn shake(scene: &DiskScene, world: &Arc<World>, settled: &[usize], random:
         shaking.push(tokio::spawn(async move {
             while !world.is_over.load(SeqCst) {
                 let key = random.usize(..KEYS);
-                if !settled.contains(&key) {
+                if random.u8(..10) == 0 {
+                    world.touch_film(&client, &door, key % FILMS, &mut random).await;
+                } else if !settled.contains(&key) {
                     world.touch(&client, &door, key, &mut random).await;
                 }
                 if left.fetch_sub(1, SeqCst) == 1 {
@@ -223,12 +245,31 @@ async fn judge(
     world.refuses.store(false, SeqCst);
 }
 
+/// Asks for parts of the films while the origin refuses.
+async fn judge_films(scene: &DiskScene, world: &World, random: &mut Rng, tally: &mut Tally) {
+    world.refuses.store(true, SeqCst);
+    let client = scene.client().await;
+    for film in (0..FILMS).cycle().take(SCENES * FILMS) {
+        let floor = world.films[film].1.load(SeqCst);
+        let (first, last) = scene_of(random);
+        // What is stored only in part breaks off.
+        let is_here = match client.ask(ask_for(film, first, last)).await {
+            Ok(seen) => world.check_film(film, &seen, floor, (first, last)),
+            Err(_) => false,
+        };
+        *(if is_here { &mut tally.scenes } else { &mut tally.scenes_lost }) += 1;
+    }
+    world.refuses.store(false, SeqCst);
+    tally.slices += scene.door().metric("headland_slices_total{source=\"disk\"}").await as u64;
+}
+
 impl World {
     fn new() -> Self {
         let zeros = || (0..=KEYS).map(|_| AtomicU64::new(0)).collect();
         Self {
             versions: zeros(),
             floors: zeros(),
+            films: Default::default(),
             refuses: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             over: Notify::new(),
@@ -240,6 +281,11 @@ impl World {
     fn reply(&self, target: &str) -> Reply {
         if self.refuses.load(SeqCst) {
             return Reply::new(404).field("cache-control", "no-store");
+        }
+        if let Some(film) = target.strip_prefix("/film-") {
+            let film = film.parse().unwrap();
+            self.given.fetch_add(SLICE, SeqCst);
+            return Reply::film(film_of(film, self.films[film].0.load(SeqCst)));
         }
         let key: usize = target[1..].parse().unwrap();
         let version = self.versions[key].load(SeqCst);
@@ -274,6 +320,51 @@ impl World {
         }
     }
 
+    /// One thing that may happen to a film.
+    async fn touch_film(&self, client: &Client, door: &Door, film: usize, random: &mut Rng) {
+        let (version, floor) = &self.films[film];
+        match random.u8(..40) {
+            0 => {
+                let fresh = version.fetch_add(1, SeqCst) + 1;
+                let url = format!("https://shop.example/film-{film}");
+                if door.tries_to_purge(&url).await {
+                    floor.fetch_max(fresh, SeqCst);
+                } else {
+                    assert!(self.is_over.load(SeqCst), "a purge failed");
+                }
+            }
+            1 => drop(version.fetch_add(1, SeqCst)),
+            _ => {
+                let floor = floor.load(SeqCst);
+                let (first, last) = scene_of(random);
+                // One that meets another version on its way is cut.
+                if let Ok(seen) = client.ask(ask_for(film, first, last)).await {
+                    self.check_film(film, &seen, floor, (first, last));
+                }
+            }
+        }
+    }
+
+    /// Judges an answer of a film that was asked for when `floor` held; whether it has the part.
+    fn check_film(&self, film: usize, seen: &Seen, floor: u64, (first, last): (u64, u64)) -> bool {
+        if seen.status != 206 {
+            let is_refusal = seen.status == 404 && self.refuses.load(SeqCst);
+            assert!(is_refusal || seen.status >= 500, "film {film}: {}", seen.status);
+            return false;
+        }
+        let etag = seen.field("etag");
+        let told: u64 = etag.trim_matches('"')["film-".len()..].parse().unwrap();
+        let version = told - film_of(film, 0).version;
+        let newest = self.films[film].0.load(SeqCst);
+        assert!(
+            (floor..=newest).contains(&version),
+            "film {film}: {version} of {floor}..={newest}"
+        );
+        let is_same = seen.body == film_of(film, version).bytes(first, last + 1);
+        assert!(is_same, "film {film}, version {version}, {first} to {last}: other bytes");
+        true
+    }
+
     /// Judges an answer that was asked for when `floor` held; whether it came from the node.
     fn check(&self, key: usize, seen: &Seen, floor: u64) -> bool {
         if seen.status == 404 {
@@ -291,6 +382,22 @@ impl World {
 
 fn target(key: usize) -> String {
     format!("/{key}")
+}
+
+/// A version of a film: no two have the same bytes.
+fn film_of(film: usize, version: u64) -> Film {
+    Film { version: film as u64 * 10_000 + version, ..Film::new(FILM) }
+}
+
+/// Where a part begins and ends: most are near the beginning.
+fn scene_of(random: &mut Rng) -> (u64, u64) {
+    let within = if random.u8(..8) == 0 { FILM } else { 2 * SLICE };
+    let first = random.u64(..within);
+    (first, (first + random.u64(..SLICE)).min(FILM - 1))
+}
+
+fn ask_for(film: usize, first: u64, last: u64) -> Ask {
+    Ask::get(&format!("/film-{film}")).field("range", &format!("bytes={first}-{last}"))
 }
 
 /// The key that has the same bodies.
