@@ -216,8 +216,9 @@ impl Log {
 
     /// Ends the active segment.
     fn seal(&mut self) -> Result<(), WriteError> {
-        self.discard_if_cut();
         self.sync()?;
+        // After what may take long, and right before what would make a cut file long again.
+        self.discard_if_cut();
         if let Some(active) = self.active.take() {
             let footer = footer(active.segment.id, &active.entries);
             let at = self.superblock.segment - footer.len() as u64;

@@ -135,13 +135,14 @@ impl Segment {
         self.file.sync_data()
     }
 
-    /// Wipes all from byte `offset` on, and waits until that is so on the disk.
+    /// Wipes all from byte `offset` on, and waits until that is so on the disk. A file that was cut
+    /// short stays so: it is being read, and what would be added to it reads as zeros.
     pub(super) fn wipe(&self, offset: u64) -> io::Result<()> {
         use rustix::fs::{FallocateFlags, fallocate};
-        let length = self.map.len() as u64;
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        fallocate(&self.file, flags, offset, length.saturating_sub(offset))?;
-        allocate(&self.file, length)?;
+        let length = (self.map.len() as u64).saturating_sub(offset);
+        for act in [FallocateFlags::PUNCH_HOLE, FallocateFlags::empty()] {
+            fallocate(&self.file, act | FallocateFlags::KEEP_SIZE, offset, length)?;
+        }
         self.sync()
     }
 
