@@ -60,6 +60,9 @@ fn help_is_given_for_every_command() {
         "cache verify",
         "purge",
         "purge url",
+        "purge prefix",
+        "purge tag",
+        "purge site",
         "status",
         "top",
         "token",
@@ -77,13 +80,14 @@ fn help_is_given_for_every_command() {
 
 #[test]
 fn bad_usage_exits_with_2() {
-    let cases: [&[&str]; 13] = [
+    let cases: [&[&str]; 14] = [
         &[],
         &["fly"],
         &["check"],
         &["run"],
         &["purge", "url"],
-        &["purge", "tag", "p42"],
+        &["purge", "tag"],
+        &["purge", "tag", "p42", "--exact"],
         &["purge", "url", "http://a/", "--timeout", "5s"],
         &["status", "--node", "127.0.0.1"],
         &["status", "--token-file", "/nonexistent/token"],

@@ -78,9 +78,9 @@ impl Access {
 }
 
 impl Caller {
-    /// Whether what concerns `site` is the caller's concern.
-    pub(super) fn sees(&self, site: &str) -> bool {
-        self.sites.is_empty() || self.sites.iter().any(|own| own == site)
+    /// Whether what concerns `site`, or several sites, is the caller's concern.
+    pub(super) fn sees(&self, site: Option<&str>) -> bool {
+        self.sites.is_empty() || self.sites.iter().any(|own| Some(own.as_str()) == site)
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
         }
         let deploy = access.admit(Need::Purge, Some(b"Bearer hl_deploy")).unwrap();
         assert_eq!(deploy.name, "deploy");
-        assert!(deploy.sees("shop") && !deploy.sees("blog"));
+        assert!(deploy.sees(Some("shop")) && !deploy.sees(Some("blog")) && !deploy.sees(None));
     }
 
     #[test]

@@ -38,8 +38,10 @@ use crate::config::token::Token;
 use crate::message::{Answer, Body, Ended, Fault, Peer, Reply, Request, Response};
 use crate::net::Handler;
 use crate::proxy::Proxy;
+use crate::purge::PurgeFault;
 use crate::purge::{Named, Purger, Resolve};
 use crate::semantics::trace::TraceParent;
+use crate::site::{Resolved, Unresolved};
 use crate::telemetry::metrics::Metrics;
 
 /// What the door tells of, and asks.
@@ -84,10 +86,14 @@ struct Settings {
 /// What a purged URL names by the sites that `proxy` serves.
 pub fn resolve_by(proxy: &Arc<Proxy>) -> Resolve {
     let proxy = proxy.clone();
-    Box::new(move |url| {
-        let routing = proxy.routing();
-        let site = routing.sites.find(&url.host)?.label.name;
-        Some(Named { key: routing.sites.resolve(url)?, site })
+    Box::new(move |command| match proxy.routing().sites.resolve(command) {
+        Ok(Resolved { rule, site }) => Ok(Named { rule, site: site.map(|site| site.name) }),
+        Err(Unresolved::Host(host)) => Err(PurgeFault::UnknownHost(host)),
+        Err(Unresolved::Site(site)) => Err(PurgeFault::UnknownSite(site)),
+        Err(Unresolved::OtherSite(site)) => {
+            let (actual, found) = (site.name.to_owned(), command.site.clone().unwrap_or_default());
+            Err(PurgeFault::OtherSite { actual, found })
+        }
     })
 }
 

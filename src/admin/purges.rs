@@ -10,8 +10,8 @@ use super::access::Caller;
 use super::answer::{self, Problem};
 use super::{Door, query};
 use crate::message::{Body, Piece, Response};
-use crate::object::PurgeKind;
-use crate::purge::{Asked, PurgeCommand, PurgeFault, Receipt, Refused};
+use crate::object::{CommandFault, PurgeCommand, PurgeKind};
+use crate::purge::{Asked, PurgeFault, Receipt, Refused};
 use crate::telemetry::access_log::rfc3339;
 
 /// Bytes of a request body: a thousand purges of a thousand bytes.
@@ -37,9 +37,10 @@ impl Door {
         let receipts = self.parts.purger.purge(commands, asked, patience).await.map_err(refused)?;
         for receipt in &receipts {
             let (number, by) = (receipt.sequence.number, &receipt.by);
-            let (url, soft) = (&receipt.command.value, is_soft(receipt));
+            let (kind, value) = (receipt.command.target.kind(), &receipt.command.value);
+            let (site, soft) = (receipt.site, is_soft(receipt));
             let trace = trace.map(|trace| format!("{trace:032x}"));
-            tracing::info!(number, by, site = receipt.site, url, soft, trace, "purged");
+            tracing::info!(number, by, site, kind, value, soft, trace, "purged");
         }
         let shown: Vec<_> = receipts.iter().map(|receipt| self.show(receipt)).collect();
         let complete = receipts.iter().all(|receipt| receipt.applied().is_some());
@@ -85,11 +86,11 @@ impl Door {
             "sequence": { "log": self.parts.purger.log(), "number": receipt.sequence.number },
             "state": state,
             "nodes": [{ "name": self.parts.name, "state": node, "ms": ms }],
-            "kind": "url",
+            "kind": receipt.command.target.kind(),
             "value": receipt.command.value,
             "site": receipt.site,
             "soft": is_soft(receipt),
-            "exact": receipt.command.url.exact,
+            "exact": receipt.command.is_exact(),
             "by": receipt.by,
             "at": rfc3339(unix.as_secs()),
         })
@@ -121,8 +122,8 @@ async fn read(mut body: Body) -> Result<BytesMut, Problem> {
 fn commands(body: &[u8]) -> Result<(Vec<PurgeCommand>, bool), Refused> {
     match serde_json::from_slice(body) {
         Ok(Value::Array(list)) => Ok((PurgeCommand::list_from_json(&list)?, true)),
-        Ok(one) => Ok((vec![PurgeCommand::from_json(&one)?], false)),
-        Err(error) => Err(PurgeFault::Json(error.to_string()).into()),
+        Ok(one) => Ok((vec![PurgeCommand::from_json(&one).map_err(PurgeFault::from)?], false)),
+        Err(error) => Err(PurgeFault::from(CommandFault::Json(error.to_string())).into()),
     }
 }
 
@@ -131,16 +132,10 @@ fn refused(refused: Refused) -> Problem {
         PurgeFault::Busy | PurgeFault::Journal(_) | PurgeFault::JournalLate => {
             StatusCode::SERVICE_UNAVAILABLE
         }
-        PurgeFault::OtherScope(_) => StatusCode::FORBIDDEN,
-        PurgeFault::UnknownHost(_) => StatusCode::NOT_FOUND,
-        PurgeFault::OtherSite { .. } | PurgeFault::Unsupported(_) => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
-        PurgeFault::Count { .. }
-        | PurgeFault::Invalid { .. }
-        | PurgeFault::Json(_)
-        | PurgeFault::UnknownField(_)
-        | PurgeFault::Url { .. } => StatusCode::BAD_REQUEST,
+        PurgeFault::OtherScope(_) | PurgeFault::NoScope => StatusCode::FORBIDDEN,
+        PurgeFault::UnknownHost(_) | PurgeFault::UnknownSite(_) => StatusCode::NOT_FOUND,
+        PurgeFault::OtherSite { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        PurgeFault::Command(_) => StatusCode::BAD_REQUEST,
     };
     Problem::new(status, refused.to_string())
 }

@@ -12,7 +12,7 @@ use crate::message::{Fields, Protocol, Scheme};
 use crate::proxy::{Parts, ProxyConfig, Routing, Served};
 use crate::purge::{EventLoops, Journal, PurgerParts};
 use crate::site::SiteTable;
-use crate::store::{CacheDirectory, DiskConfig, Rules, Store, StoreLimits};
+use crate::store::{CacheDirectory, DiskConfig, RuleBounds, Rules, Store, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, AccessLog, Format, Target};
 use crate::upstream::Upstreams;
 
@@ -32,7 +32,8 @@ hosts = ["blog.example"]
 origin = "app"
 "#;
 
-const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 4, rules: 64 };
+const RULES: RuleBounds = RuleBounds { rules: 64, wildcards: 64 };
+const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 4, rules: RULES };
 
 fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
     let config = Config::parse(CONFIG, "test.toml", "".as_ref(), &|_| None).unwrap();
@@ -257,7 +258,7 @@ async fn a_disk_tier_is_told_of() {
         errors: prometheus::IntCounter::new("errors", "errors").unwrap(),
     };
     let directory = CacheDirectory::open(folder.path()).unwrap();
-    let store = Store::open(LIMITS, Rules::new(64), directory, &disk, 1).unwrap();
+    let store = Store::open(LIMITS, Rules::new(RULES), directory, &disk, 1).unwrap();
     let door = door_over(store, Vec::new(), None);
     let metrics = get(&door, "/metrics").await.text;
     for name in ["store_refused_total", "store_waiting_bytes", "store_aside"] {
@@ -311,11 +312,14 @@ async fn purges_are_listed_in_pages() {
 async fn purges_that_cannot_be_are_refused() {
     let door = door(Vec::new());
     let unknown = "expected a host of one of this node's sites, found \"x.example\"";
-    let soon = "are not supported yet by this version; expected \"url\"";
     let cases = [
         (url("x.example"), 404, format!("value: {unknown}")),
         (json!([url("shop.example"), url("x.example")]), 404, format!("[1].value: {unknown}")),
-        (json!({ "kind": "tag", "value": "a" }), 422, format!("kind: purges by \"tag\" {soon}")),
+        (
+            json!({ "kind": "tag", "value": "a", "site": "news" }),
+            404,
+            "site: expected the name of one of this node's sites, found \"news\"".to_owned(),
+        ),
         (json!({ "kind": "url" }), 400, "value: expected a URL, found nothing".to_owned()),
         (json!([]), 400, "purges: expected 1 to 1000 of them, found 0".to_owned()),
     ];

@@ -1,4 +1,4 @@
-//! `headland purge`: URLs away, and a receipt for each.
+//! `headland purge`: what is stored away, and a receipt for each purge.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -10,9 +10,7 @@ use serde_json::{Value, json};
 use super::door::{Door, DoorArgs, DoorError};
 use super::say;
 use crate::config::units::{parse_duration, show_duration};
-
-/// Purges in one request, at most.
-const BATCH_MAX: usize = 1000;
+use crate::object::BATCH_MAX;
 
 /// What the way there and back may take beyond what the door is asked to wait.
 const WAY: Duration = Duration::from_secs(10);
@@ -25,29 +23,47 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
-enum Kind {
-    Url(UrlArgs),
-}
-
-/// Purge URLs: each with every query, unless it has one or --exact is given
-#[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   headland purge url https://static.example.com/app.js
-  headland purge url https://static.example.com/app.js --soft --wait --timeout 20s
-  headland purge url 'https://static.example.com/list?page=2' --node http://127.0.0.1:9180
+  headland purge url 'https://static.example.com/img/*.jpg' --soft --wait --timeout 20s
+  headland purge prefix https://static.example.com/img/
+  headland purge tag p42 front-page --site shop
+  headland purge site shop --node http://127.0.0.1:9180
 
 Exit codes: 0 every purge is complete, 1 failed or still pending, 2 bad usage.")]
+enum Kind {
+    /// Purge URLs: each with every query, unless it has one or --exact is given; a * stands for any
+    /// row of characters
+    Url(UrlArgs),
+    /// Purge every URL that begins like one of these
+    Prefix(TargetArgs),
+    /// Purge every response to which the origin gave one of these surrogate keys
+    Tag(TargetArgs),
+    /// Purge everything of sites
+    Site(TargetArgs),
+}
+
+#[derive(Debug, clap::Args)]
 struct UrlArgs {
-    /// The URLs, each with http:// or https://
+    /// Purge a URL without a query alone, not with every query; a * stands for itself
+    #[arg(long)]
+    exact: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct TargetArgs {
+    /// What to purge; a URL begins with http:// or https://
     #[arg(value_name = "VALUE", required = true)]
     values: Vec<String>,
+    /// Purge within this site alone
+    #[arg(long, value_name = "NAME")]
+    site: Option<String>,
     /// Make stale what is stored instead of dropping it
     #[arg(long)]
     soft: bool,
-    /// Purge a URL without a query alone, not with every query
-    #[arg(long)]
-    exact: bool,
     /// Wait until every node has applied it
     #[arg(long)]
     wait: bool,
@@ -68,9 +84,24 @@ struct UrlArgs {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let Kind::Url(args) = &args.kind;
+    let (kind, exact, args) = match &args.kind {
+        Kind::Url(args) => ("url", args.exact, &args.target),
+        Kind::Prefix(args) => ("prefix", false, args),
+        Kind::Tag(args) => ("tag", false, args),
+        Kind::Site(args) => ("site", false, args),
+    };
+    let command = |value: &String| {
+        let mut command = json!({ "kind": kind, "value": value, "soft": args.soft });
+        if exact {
+            command["exact"] = true.into();
+        }
+        if let Some(site) = &args.site {
+            command["site"] = site.as_str().into();
+        }
+        command
+    };
     let mut receipts = Vec::new();
-    let failed = purge(args, &mut receipts).err();
+    let failed = purge(args, command, &mut receipts).err();
     if args.json {
         say(&format!("{}\n", json!({ "data": receipts, "meta": {} })));
     } else {
@@ -90,17 +121,18 @@ pub(super) fn run(args: &Args) -> ExitCode {
 }
 
 /// Asks for the purges, a batch at a time; `receipts` gets those of the batches that were taken.
-fn purge(args: &UrlArgs, receipts: &mut Vec<Value>) -> Result<(), DoorError> {
+fn purge(
+    args: &TargetArgs,
+    command: impl Fn(&String) -> Value,
+    receipts: &mut Vec<Value>,
+) -> Result<(), DoorError> {
     let door = Door::new(&args.door, args.timeout + WAY)?;
     let target = match args.wait {
         true => format!("/v1/purges?wait=true&timeout={}", show_duration(args.timeout)),
         false => "/v1/purges".to_owned(),
     };
-    let (soft, exact) = (args.soft, args.exact);
-    let command =
-        |value: &String| json!({ "kind": "url", "value": value, "soft": soft, "exact": exact });
     for batch in args.values.chunks(BATCH_MAX) {
-        let told = door.post(&target, &batch.iter().map(command).collect())?;
+        let told = door.post(&target, &batch.iter().map(&command).collect())?;
         match told.data {
             Value::Array(list) => receipts.extend(list),
             one => receipts.push(one),

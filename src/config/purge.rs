@@ -14,5 +14,10 @@ section! {
         /// Repeats each purge after this long, for origins that are not consistent at once; 0s:
         /// does not.
         settle: Duration = Duration::ZERO, Within(Duration::ZERO..=Duration::from_hours(1));
+        /// Purges that are kept apart. Beyond them the oldest are merged, into one of their whole
+        /// site.
+        rules: usize = 65_536, Within(1024..=16_777_216);
+        /// Purges of URLs with stars that are kept apart, a site.
+        wildcards: usize = 1024, Within(1..=65_536);
     }
 }

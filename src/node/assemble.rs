@@ -93,7 +93,7 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         None => None,
     };
     let routing = routing(&config, loops, &metrics, None)?;
-    let (store, journal) = storage::open(&config.cache, &metrics)?;
+    let (store, journal) = storage::open(&config.cache, &config.purge, &metrics)?;
     let proxy = Arc::new(Proxy::new(
         proxy_config(&config, store.whole_max()),
         Parts {

@@ -6,14 +6,12 @@
 
 use super::StartError;
 use crate::config::cache::{Cache, Disk};
+use crate::config::purge::Purge;
 use crate::purge::Journal;
 use crate::store::{
-    self, CacheDirectory, DiskConfig, OpenError, Rules, Store, StoreLimits, StoreReport,
+    self, CacheDirectory, DiskConfig, OpenError, RuleBounds, Rules, Store, StoreLimits, StoreReport,
 };
 use crate::telemetry::metrics::Metrics;
-
-/// Purge rules kept apart before they are merged into one.
-const RULES: usize = 65_536;
 
 /// Name of the journal in the cache folder.
 const JOURNAL: &str = "purges.journal";
@@ -21,14 +19,16 @@ const JOURNAL: &str = "purges.journal";
 /// The store that the config asks for; with a disk tier, the journal of its purges.
 pub(super) fn open(
     cache: &Cache,
+    purge: &Purge,
     metrics: &Metrics,
 ) -> Result<(Store, Option<Journal>), StartError> {
-    let limits = StoreLimits { memory: cache.memory.0, variants: cache.variants, rules: RULES };
+    let rules = RuleBounds { rules: purge.rules, wildcards: purge.wildcards };
+    let limits = StoreLimits { memory: cache.memory.0, variants: cache.variants, rules };
     let Some(disk) = &cache.disk else { return Ok((Store::new(limits), None)) };
     let directory = CacheDirectory::open(&disk.path)?;
-    let (journal, restored) = Journal::open(&disk.path.join(JOURNAL), RULES)?;
-    let rules = Rules::new(RULES);
-    rules.restore(restored.head, restored.rules, restored.everything);
+    let (journal, restored) = Journal::open(&disk.path.join(JOURNAL), purge.rules)?;
+    let rules = Rules::new(rules);
+    rules.restore(restored.head, restored.rules);
     let store =
         Store::open(limits, rules, directory, &disk_config(disk, metrics), restored.identity)?;
     Ok((store, Some(journal)))

@@ -4,18 +4,19 @@
 //!  0        2       3        4          8                        12               16
 //!  │ status │ flags │ sliced │ lifetime │ stale_while_revalidate │ stale_if_error │
 //!  16     24         32      36         40
-//!  │ born │ sequence │ lines │ withheld │ lines … │ withheld lines … │ total │ size │ generation │
+//!  │ born │ sequence │ lines │ withheld │ lines … │ target │ withheld lines … │
+//!  │ total │ size │ generation │
 //! ```
 //!
 //! Numbers are little-endian, times in milliseconds since the epoch, lifetimes in seconds. The
-//! surrogate keys stand among the withheld lines, as upstream sent them. How the body is sliced is
-//! told only where `sliced` is 1.
+//! target is drawn in `purge::target`. The surrogate keys stand among the withheld lines, as
+//! upstream sent them. How the body is sliced is told only where `sliced` is 1.
 
 use bytes::Bytes;
 use http::StatusCode;
 
 use super::head::ObjectHead;
-use super::purge::Sequence;
+use super::purge::{Sequence, TargetUri};
 use super::slices::Slices;
 use super::stored::Stored;
 use crate::message::FieldBlock;
@@ -43,8 +44,7 @@ impl Stored {
 
 impl ObjectHead {
     fn encode(&self, out: &mut Vec<u8>, is_sliced: bool) {
-        let block = self.block();
-        let lines = block.as_bytes();
+        let (own, lines) = (self.own_bytes(), self.block());
         let withheld = self.withheld().map_or(&[][..], FieldBlock::as_bytes);
         let Freshness { born, lifetime, stale_while_revalidate, stale_if_error, flags } =
             self.freshness();
@@ -55,15 +55,15 @@ impl ObjectHead {
         }
         out.extend_from_slice(&born.millis().to_le_bytes());
         out.extend_from_slice(&self.sequence.number.to_le_bytes());
-        for part in [lines, withheld] {
+        for part in [lines.as_bytes(), withheld] {
             out.extend_from_slice(&(part.len() as u32).to_le_bytes());
         }
-        out.extend_from_slice(lines);
+        out.extend_from_slice(own);
         out.extend_from_slice(withheld);
     }
 
     /// Reads what [`Stored::encode_head`] wrote: the head, and how the body is sliced. `None` if it
-    /// is not that. The lines stay slices of `bytes`.
+    /// is not that. Lines and target stay slices of `bytes`.
     pub fn decode(bytes: &Bytes) -> Option<(Self, Option<Slices>)> {
         let fixed = bytes.first_chunk::<FIXED>()?;
         let lifetimes = [u32_at(fixed, 4), u32_at(fixed, 8), u32_at(fixed, 12)];
@@ -75,19 +75,21 @@ impl ObjectHead {
             stale_if_error,
             flags: FreshnessFlags::from_bits(fixed[2]),
         };
-        let lines_end = FIXED + u32_at(fixed, 32) as usize;
-        let withheld_end = lines_end + u32_at(fixed, 36) as usize;
+        let lines = u32_at(fixed, 32) as usize;
+        let own_end = FIXED + lines + TargetUri::len_in(bytes.get(FIXED + lines..)?)?;
+        let withheld_end = own_end + u32_at(fixed, 36) as usize;
         let is_sliced = fixed[3] == 1;
         if withheld_end + if is_sliced { SLICES } else { 0 } != bytes.len() {
             return None;
         }
-        let withheld = bytes.slice(lines_end..withheld_end);
+        let withheld = bytes.slice(own_end..withheld_end);
         let withheld = (!withheld.is_empty()).then(|| Box::new(FieldBlock::from_lines(withheld)));
-        let head = Self::new(
+        let head = Self::over_bytes(
             StatusCode::from_u16(u16::from_le_bytes([fixed[0], fixed[1]])).ok()?,
             freshness,
             Sequence { number: u64_at(fixed, 24) },
-            FieldBlock::from_lines(bytes.slice(FIXED..lines_end)),
+            lines,
+            bytes.slice(FIXED..own_end),
             withheld,
         );
         let slices = bytes[withheld_end..].first_chunk::<SLICES>().map(|slices| Slices {
@@ -139,7 +141,9 @@ mod tests {
             };
             let aside = withheld.then(|| Box::new(block.clone()));
             let status = StatusCode::from_u16(status).unwrap();
-            let head = ObjectHead::new(status, freshness, Sequence { number }, block, aside);
+            let target = crate::object::tests::target("/x");
+            let sequence = Sequence { number };
+            let head = ObjectHead::new(status, freshness, sequence, &block, aside, &target);
             let slices = sliced.map(|[total, size, generation]| {
                 Slices { total, size: size.max(1), generation }
             });
@@ -152,6 +156,7 @@ mod tests {
             let (again, slices_again) = ObjectHead::decode(&Bytes::from(bytes.clone())).unwrap();
             prop_assert_eq!((again.status, again.sequence), (status, head.sequence));
             prop_assert_eq!((again.freshness(), slices_again), (freshness, slices));
+            prop_assert_eq!(again.target(), Some(target));
             let lines = |head: &ObjectHead| {
                 let withheld = head.withheld().map(|lines| lines.as_bytes().to_vec());
                 (head.block().as_bytes().to_vec(), withheld)

@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use super::block;
 use super::large::Large;
-use super::purge::Sequence;
+use super::purge::{Sequence, TagKey, TargetUri, tags_of};
 use super::vary_index::VaryIndex;
 use crate::message::{FieldBlock, field_lines};
 use crate::semantics::conditional::EntityTag;
@@ -37,7 +37,8 @@ pub struct ObjectHead {
     validators: Validators,
     /// Bytes of the lines.
     lines: u32,
-    /// The lines that leave; behind them, where it is small, the body of a stored response.
+    /// The lines that leave; behind them the target, and where it is small, the body of a stored
+    /// response.
     bytes: Bytes,
     aside: Option<Box<Aside>>,
 }
@@ -57,18 +58,34 @@ struct Aside {
 struct Validators(u8);
 
 impl ObjectHead {
-    /// A head as it came from upstream. `block` holds the lines that leave, framing and hop-by-hop
-    /// fields left out; `withheld` see [`withheld`](Self::withheld).
+    /// A head as it came from upstream, for `target`. `block` holds the lines that leave, framing
+    /// and hop-by-hop fields left out; `withheld` see [`withheld`](Self::withheld).
     pub fn new(
         status: StatusCode,
         freshness: Freshness,
         sequence: Sequence,
-        block: FieldBlock,
+        block: &FieldBlock,
+        withheld: Option<Box<FieldBlock>>,
+        target: &TargetUri<'_>,
+    ) -> Self {
+        let lines = block.as_bytes();
+        let mut bytes = Vec::with_capacity(lines.len() + target.encoded_len());
+        bytes.extend_from_slice(lines);
+        target.encode(&mut bytes);
+        Self::over_bytes(status, freshness, sequence, lines.len(), bytes.into(), withheld)
+    }
+
+    /// A head whose `bytes` are so many of lines, and the target.
+    pub(super) fn over_bytes(
+        status: StatusCode,
+        freshness: Freshness,
+        sequence: Sequence,
+        lines: usize,
+        bytes: Bytes,
         withheld: Option<Box<FieldBlock>>,
     ) -> Self {
         let Freshness { born, lifetime, stale_while_revalidate, stale_if_error, flags } = freshness;
-        let validators = Validators::of(&block);
-        let bytes = block.shared().clone();
+        let validators = Validators::of(&FieldBlock::from_lines(bytes.slice(..lines)));
         Self {
             status,
             sequence,
@@ -79,7 +96,7 @@ impl ObjectHead {
             stale_if_error,
             flags,
             validators,
-            lines: bytes.len() as u32,
+            lines: lines as u32,
             bytes,
             aside: Aside { withheld: withheld.map(|lines| *lines), ..Aside::default() }.boxed(),
         }
@@ -88,21 +105,23 @@ impl ObjectHead {
     /// No response, but what leads to them: the status says as much (RFC 9110 section 15.4.1), and
     /// the rest nothing.
     pub(super) fn leading_to(index: Arc<VaryIndex>) -> Self {
-        let (status, lines) = (StatusCode::MULTIPLE_CHOICES, FieldBlock::default());
         let aside = Aside { varies: Some(index), ..Aside::default() }.boxed();
-        Self { aside, ..Self::new(status, Freshness::default(), Sequence::default(), lines, None) }
+        let (status, none) = (StatusCode::MULTIPLE_CHOICES, Bytes::new());
+        let head = Self::over_bytes(status, Default::default(), Default::default(), 0, none, None);
+        Self { aside, ..head }
     }
 
-    /// The same head, with `body` behind its lines in one allocation of its own.
+    /// The same head, with `body` behind it in one allocation of its own.
     pub(super) fn followed_by<'b>(&'b self, body: impl Iterator<Item = &'b [u8]> + Clone) -> Self {
-        let length = self.lines().len() + body.clone().map(<[u8]>::len).sum::<usize>();
-        let bytes = block::joined(length, std::iter::once(self.lines()).chain(body));
+        let own = self.own_bytes();
+        let length = own.len() + body.clone().map(<[u8]>::len).sum::<usize>();
+        let bytes = block::joined(length, std::iter::once(own).chain(body));
         self.over(bytes, None)
     }
 
     /// The same head, with a body of its own pieces.
     pub(super) fn beside(&self, body: Large) -> Self {
-        self.over(self.block().shared().clone(), Some(body))
+        self.over(self.bytes.slice(..self.own_len()), Some(body))
     }
 
     fn over(&self, bytes: Bytes, large: Option<Large>) -> Self {
@@ -143,14 +162,35 @@ impl ObjectHead {
         FieldBlock::from_lines(self.bytes.slice(..self.lines as usize))
     }
 
-    /// What stands behind the lines, shared.
-    pub(super) fn behind(&self) -> Bytes {
-        self.bytes.slice(self.lines as usize..)
+    /// The URL that this answers; `None` where this is no response.
+    pub fn target(&self) -> Option<TargetUri<'_>> {
+        TargetUri::decode(&self.bytes[self.lines as usize..])
     }
 
-    /// Bytes of what stands behind the lines.
+    /// The surrogate keys that the origin gave it.
+    pub fn tags(&self) -> impl Iterator<Item = TagKey> {
+        let lines = self.withheld().into_iter().flat_map(FieldBlock::iter);
+        tags_of(lines).map(TagKey::new)
+    }
+
+    /// The bytes of lines and target.
+    pub(super) fn own_bytes(&self) -> &[u8] {
+        &self.bytes[..self.own_len()]
+    }
+
+    fn own_len(&self) -> usize {
+        let lines = self.lines as usize;
+        lines + TargetUri::len_in(&self.bytes[lines..]).unwrap_or(0)
+    }
+
+    /// What stands behind lines and target, shared.
+    pub(super) fn behind(&self) -> Bytes {
+        self.bytes.slice(self.own_len()..)
+    }
+
+    /// Bytes of what stands behind lines and target.
     pub(super) fn behind_len(&self) -> usize {
-        self.bytes.len() - self.lines as usize
+        self.bytes.len() - self.own_len()
     }
 
     /// Bytes of the lines that leave, and of those withheld.
@@ -158,13 +198,14 @@ impl ObjectHead {
         self.lines as usize + self.withheld().map_or(0, |lines| lines.as_bytes().len())
     }
 
-    /// Bytes that hold the head, but for this struct and the lines.
+    /// Bytes that hold the head, but for this struct and the lines: the target among them.
     pub(super) fn bookkeeping(&self) -> usize {
         let aside = self.aside.as_ref().map_or(0, |aside| {
             let withheld = aside.withheld.as_ref().map(|lines| lines.as_bytes().len());
             size_of::<Aside>() + withheld.map_or(0, block::overhead)
         });
-        block::overhead(self.bytes.len()) + aside
+        let target = self.own_len() - self.lines as usize;
+        block::overhead(self.bytes.len()) + target + aside
     }
 
     /// Name and value of every line that leaves.

@@ -22,7 +22,10 @@ mod vary_index;
 
 pub use head::ObjectHead;
 pub use key::{CacheKey, KeyHasher, UrlKey};
-pub use purge::{PurgeKind, PurgeUrl, PurgeUrlError, Purged, Sequence};
+pub use purge::{
+    BATCH_MAX, CommandFault, Coverage, PurgeCommand, PurgeKind, PurgeRule, PurgeTarget, PurgeUrl,
+    PurgeUrlError, Purged, Sequence, SiteKey, TagKey, TargetUri, UrlWildcard,
+};
 pub use slices::Slices;
 pub use source::BodySource;
 pub use stored::Stored;
@@ -33,3 +36,16 @@ pub use vary_index::VaryIndex;
 pub use crate::semantics::vary::VarySpec;
 /// How far purges cover a stored response, as the verdict asks it.
 pub use crate::semantics::verdict::PurgeState;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    //! What tests of heads everywhere are about.
+
+    use super::{SiteKey, TargetUri};
+
+    /// The URL of `path` on the host `h` of the site `s`.
+    pub(crate) fn target(path: &str) -> TargetUri<'_> {
+        let site = SiteKey::new("s");
+        TargetUri { site, host: "h", path, query: None, query_as_sent: true }
+    }
+}

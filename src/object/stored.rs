@@ -1,11 +1,11 @@
 //! A complete stored response.
 //!
 //! ```text
-//!  small   head ─► │ lines that leave │ body │        one allocation, see `block`
-//!  large   head ─► │ lines that leave │
-//!          body ─► │ piece │ piece │ … │              each at most LARGE_PIECE bytes
-//!  sliced  head ─► │ lines that leave │               the body in entries of their own
-//!  on disk head ─► │ lines that leave │
+//!  small   head ─► │ lines that leave │ target │ body │     one allocation, see `block`
+//!  large   head ─► │ lines that leave │ target │
+//!          body ─► │ piece │ piece │ … │                    each at most LARGE_PIECE bytes
+//!  sliced  head ─► │ lines that leave │ target │            the body in entries of their own
+//!  on disk head ─► │ lines that leave │ target │
 //!          body ─► source, which sends it from a mapped file
 //! ```
 //!
@@ -185,7 +185,9 @@ mod tests {
 
     fn head() -> ObjectHead {
         let block = FieldBlock::from_lines(Bytes::from_static(LINES));
-        ObjectHead::new(StatusCode::OK, Default::default(), Default::default(), block, None)
+        let target = crate::object::tests::target("/");
+        let (fresh, sequence) = Default::default();
+        ObjectHead::new(StatusCode::OK, fresh, sequence, &block, None, &target)
     }
 
     fn body(stored: &Stored) -> Vec<u8> {

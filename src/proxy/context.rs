@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::error::Refusal;
 use super::{Proxy, Routing};
 use crate::message::{Body, Fields, Peer, Request, Response, Seen};
-use crate::object::{CacheKey, Selection, VarySpec};
+use crate::object::{CacheKey, Selection, TargetUri, VarySpec};
 use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
 use crate::semantics::freshness::ResponseFacts;
 use crate::semantics::headers::cdn_loop_seen;
@@ -231,6 +231,11 @@ impl Journey {
         let routing: Arc<Routing> = self.proxy.routing();
         let name = &self.route.origin;
         routing.upstreams.get(name).cloned().ok_or_else(|| UpstreamError::unknown(name))
+    }
+
+    /// The URL as purges are judged against it.
+    pub(super) fn target_uri(&self) -> TargetUri<'_> {
+        self.resource.target_uri(self.site.key, &self.route.key)
     }
 
     /// Whether the response to the GET that stands for this request may be stored.

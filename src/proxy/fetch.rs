@@ -184,19 +184,23 @@ impl Journey {
         }
     }
 
+    /// Joins a flight that no purge covers. The tags of one without a head are not known yet:
+    /// whoever waits for it judges them when it lands.
     fn join(&self, key: CacheKey) -> Join {
         let rules = self.proxy.store.rules();
         let serves = |since: Sequence, landing: Option<&Landing>| {
-            let purged = rules.state_since(since, || self.resource.purge_keys());
-            purged == PurgeState::Clean
+            rules.url_state_since(since, &self.target_uri()) == PurgeState::Clean
                 && match landing {
                     Some(Landing::Arriving(Arriving { head, variant, .. })) => {
-                        self.fits(head, variant.as_deref(), purged)
+                        self.fits(head, variant.as_deref())
                     }
                     Some(Landing::Sliced(Sliced { stored, variant, .. })) => {
-                        self.fits(&stored.head, variant.as_deref(), purged)
+                        self.fits(&stored.head, variant.as_deref())
                     }
-                    _ => true,
+                    Some(Landing::Validated(stored) | Landing::StandIn(stored)) => {
+                        self.purged(&stored.head) == PurgeState::Clean
+                    }
+                    Some(Landing::Released | Landing::Failed) | None => true,
                 }
         };
         self.proxy.flights.join(self.primary, key, rules.head(), serves)
@@ -204,8 +208,8 @@ impl Journey {
 
     /// Whether a response on its way is good for this request: a body may arrive for longer than
     /// its head is fresh.
-    fn fits(&self, head: &ObjectHead, variant: Option<&Variant>, purged: PurgeState) -> bool {
-        let (facts, now) = (head.facts(purged), self.inbound.arrival.later());
+    fn fits(&self, head: &ObjectHead, variant: Option<&Variant>) -> bool {
+        let (facts, now) = (head.facts(self.purged(head)), self.inbound.arrival.later());
         self.selects(variant)
             && matches!(verdict(&self.facts, Some(&facts), now), Verdict::Serve(_))
     }
@@ -371,7 +375,7 @@ impl Journey {
     }
 
     fn purged(&self, head: &ObjectHead) -> PurgeState {
-        self.proxy.store.rules().judge(head, || self.resource.purge_keys())
+        self.proxy.store.rules().judge(head)
     }
 
     /// The facts of what is stored, judged now.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::context::Journey;
 use super::forward::ask_for_slice;
-use super::head::{Prepared, facts_of};
+use super::head::{Prepared, facts_of, inherit_tags};
 use crate::collapse::{Arriving, Landing, Leader, Relay, RelayWriter, Sliced};
 use crate::message::{Body, BodyError, BodyErrorKind, Piece};
 use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Stored, Variant};
@@ -247,8 +247,13 @@ impl Fill {
         };
         let Prepared { block, withheld, .. } = preparation.freshened_lines(merged);
         let sequence = self.leader.sequence();
-        let head = ObjectHead::new(status, freshness, sequence, block, withheld);
+        let target = self.journey.target_uri();
+        let head = ObjectHead::new(status, freshness, sequence, &block, withheld, &target);
         let freshened = Arc::new(stored.under(&head));
+        if self.is_purged_meanwhile(stored) {
+            // By a tag that the 304 may have taken away: what it validates is purged.
+            return;
+        }
         match storage {
             Storage::Store(_) => {
                 self.keep(self.variant(&facts).as_deref(), freshened.clone());
@@ -265,19 +270,30 @@ impl Fill {
         }
     }
 
+    /// Whether a purge since this flight began covers what was stored before it.
+    fn is_purged_meanwhile(&self, stored: &Stored) -> bool {
+        let rules = self.journey.proxy.store.rules();
+        let (since, target) = (self.leader.sequence().number, self.journey.target_uri());
+        rules.state_since(since, &target, || stored.head.tags()) != PurgeState::Clean
+    }
+
     /// Makes the head of a response for all.
     pub(super) fn shared(
         &self,
         status: StatusCode,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         http_minor: u8,
         facts: &ResponseFacts,
         freshness: Freshness,
     ) -> Shared {
+        if let Some(stored) = &self.stored {
+            inherit_tags(status, &mut headers, &stored.head);
+        }
         let Prepared { block, withheld, cache_status } =
             self.journey.preparation(http_minor).shared(headers);
         let sequence = self.leader.sequence();
-        let head = ObjectHead::new(status, freshness, sequence, block, withheld);
+        let target = self.journey.target_uri();
+        let head = ObjectHead::new(status, freshness, sequence, &block, withheld, &target);
         let proxy = &self.journey.proxy;
         proxy.uncacheable.forget(self.key);
         let variant = self.variant(facts);
@@ -372,8 +388,7 @@ impl Fill {
         let (store, primary) = (&self.journey.proxy.store, self.journey.primary);
         self.leader.keep(|| {
             // What a purge covers already must not take the place of what was fetched after it.
-            let urls = || self.journey.resource.purge_keys();
-            if store.rules().state_since(self.leader.sequence(), urls) == PurgeState::Clean {
+            if !matches!(store.rules().judge(&stored.head), PurgeState::Hard | PurgeState::Soft) {
                 store.insert(primary, variant, stored);
             }
         });

@@ -8,7 +8,7 @@
 //! ```
 
 use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, TRAILER, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::context::Journey;
 use crate::message::FieldBlock;
@@ -18,10 +18,13 @@ use crate::semantics::headers::{connection_names, is_hop_by_hop, is_refreshed, w
 use crate::semantics::time::{Timestamp, write_http_date};
 use crate::site::HeaderRules;
 
+/// Fields that hold tags.
+const TAGS: [&str; 2] = ["surrogate-key", "cache-tag"];
+
 /// Fields that are for tiers and not sent to clients.
 const FOR_TIERS: [HeaderName; 4] = [
-    HeaderName::from_static("surrogate-key"),
-    HeaderName::from_static("cache-tag"),
+    HeaderName::from_static(TAGS[0]),
+    HeaderName::from_static(TAGS[1]),
     HeaderName::from_static("surrogate-control"),
     HeaderName::from_static("headland-cdn-cache-control"),
 ];
@@ -184,6 +187,21 @@ impl Journey {
 pub(super) fn facts_of(status: u16, headers: &HeaderMap) -> ResponseFacts {
     let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     ResponseFacts::read(status, fields)
+}
+
+/// An error that comes in the place of a response has the tags of that one, where the origin gives
+/// it none: who purges by a tag expects to see what has become of everything that had it.
+pub(super) fn inherit_tags(status: StatusCode, headers: &mut HeaderMap, replaced: &ObjectHead) {
+    let has_own = TAGS.iter().any(|name| headers.contains_key(*name));
+    if has_own || !(status.is_client_error() || status.is_server_error()) {
+        return;
+    }
+    for (line, value) in replaced.withheld().into_iter().flat_map(FieldBlock::iter) {
+        let name = TAGS.into_iter().find(|name| *name == line);
+        if let (Some(name), Ok(value)) = (name, HeaderValue::from_bytes(value)) {
+            headers.append(HeaderName::from_static(name), value);
+        }
+    }
 }
 
 /// RFC 9110 section 7.6.1: what belongs to one connection goes no further.

@@ -155,7 +155,7 @@ impl Proxy {
         };
         let stored = match &lookup {
             Lookup::Found(_, stored) => {
-                let purged = self.store.rules().judge(&stored.head, || resource.purge_keys());
+                let purged = self.store.rules().judge(&stored.head);
                 Some(stored.head.facts(purged))
             }
             Lookup::Cold(_) | Lookup::Missing(_) => None,

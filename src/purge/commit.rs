@@ -19,8 +19,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::ledger::{Accepted, Batch, Ledger, Receipts};
-use super::{BATCH_MAX, Journal, JournalError, Named, PurgeCommand, PurgeFault, Purger, Receipt};
-use crate::object::Sequence;
+use super::{Journal, JournalError, Named, PurgeFault, Purger, Receipt};
+use crate::object::{BATCH_MAX, PurgeCommand, Sequence};
 
 /// How long a purge waits for the journal. A disk that takes longer has failed.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -55,7 +55,8 @@ impl Purger {
     async fn record(self: Arc<Self>, journal: Arc<Mutex<Journal>>) {
         while let Some(accepted) = self.take_accepted() {
             let purges = accepted.iter().flat_map(|accepted| &accepted.batch.purges);
-            let purges: Vec<_> = purges.map(|(command, named)| (named.key, command.kind)).collect();
+            let purges: Vec<_> =
+                purges.map(|(command, named)| (Some(named.rule.clone()), command.kind)).collect();
             let append = move |journal: &mut Journal| {
                 journal.append(&purges).map(|first| (first, journal.is_long()))
             };
@@ -98,7 +99,7 @@ impl Purger {
     fn publish(self: &Arc<Self>, ledger: &mut Ledger, batch: Batch, first: u64) -> Receipts {
         let Batch { purges, asked } = batch;
         let publish = |(number, (command, named)): (u64, (PurgeCommand, Named))| {
-            self.parts.store.rules().publish(named.key, command.kind, number);
+            self.parts.store.rules().publish(Some(&named.rule), command.kind, number);
             let receipt = Arc::new(Receipt {
                 sequence: Sequence { number },
                 command,
@@ -122,8 +123,8 @@ impl Purger {
     async fn compact(&self, journal: &Arc<Mutex<Journal>>) {
         let store = self.parts.store.clone();
         let compact = move |journal: &mut Journal| {
-            let (head, rules, everything) = store.rules().snapshot();
-            journal.compact(head, &rules, everything)
+            let (head, rules) = store.rules().snapshot();
+            journal.compact(head, &rules)
         };
         if let Err(error) = on_thread(journal, compact).await {
             tracing::error!("the purge journal stays long: {error}");

@@ -30,8 +30,9 @@ use std::io::{self, BufReader, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use self::layout::{Contents, Header, SLOT, encode_records};
-use crate::object::{PurgeKind, Purged, UrlKey};
+use self::layout::{Contents, Header, Record, SLOT, encode_records};
+use crate::object::{PurgeKind, PurgeRule, Purged};
+use crate::store::NumberedRule;
 
 /// A file of purges, open for more. Its calls block: they are not for event loops.
 #[derive(Debug)]
@@ -47,6 +48,8 @@ pub struct Journal {
     slots_max: u64,
     /// Whether the folder surely names this file and no earlier one.
     is_named: bool,
+    /// Whether something may stand behind the last durable record.
+    has_remains: bool,
 }
 
 /// What a journal held when it was opened.
@@ -56,10 +59,8 @@ pub struct Restored {
     pub identity: u128,
     /// Number of the last purge.
     pub head: u64,
-    /// What is purged, in the order of the log; the same URL maybe more than once.
-    pub rules: Vec<(UrlKey, Purged)>,
-    /// What covers every URL.
-    pub everything: Purged,
+    /// What is purged, in the order of the log; the same maybe more than once.
+    pub rules: Vec<NumberedRule>,
 }
 
 /// The file system failed a journal.
@@ -100,27 +101,25 @@ impl Journal {
             Some(whole) => whole,
             None => {
                 let identity = fastrand::u128(..);
-                let header = Header { identity, head: 0, everything: Purged::default(), rules: 0 };
-                let file = replace(path, &header, &[]).map_err(failed("created"))?;
-                (file, Contents { header, records: Vec::new() })
+                let header = Header { identity, head: 0, rules: 0 };
+                let file = replace(path, &file_of(&header, &[])).map_err(failed("created"))?;
+                (file, Contents { header, records: Vec::new(), slots: 1 })
             }
         };
-        let slots = contents.records.len() as u64 + 1;
         let rules_max = rules_max.max(1) as u64;
-        let restored = contents.restored();
-        let identity = restored.identity;
         let mut journal = Self {
             path: path.to_owned(),
             file,
-            identity,
-            head: restored.head,
-            slots,
+            identity: contents.header.identity,
+            head: contents.head(),
+            slots: contents.slots,
             rules_max,
             slots_max: 2 * rules_max + 1,
             is_named: false,
+            has_remains: true,
         };
-        journal.settle(&restored)?;
-        Ok((journal, restored))
+        journal.settle(&contents.records)?;
+        Ok((journal, contents.restored()))
     }
 
     /// What the journal at `path` holds, without a change to it; what is damaged, if it is.
@@ -148,19 +147,24 @@ impl Journal {
     ///
     /// # Errors
     /// The file system's. None of the purges has a number then, and the next come in their place.
-    pub fn append(&mut self, purges: &[(UrlKey, PurgeKind)]) -> Result<u64, JournalError> {
+    pub fn append(
+        &mut self,
+        purges: &[(Option<PurgeRule>, PurgeKind)],
+    ) -> Result<u64, JournalError> {
         self.name()?;
+        self.clear_remains()?;
         let first = self.head + 1;
-        let records = purges.iter().zip(first..).map(|((url, kind), number)| {
-            let mut rule = Purged::default();
-            rule.raise(*kind, number);
-            (*url, rule)
-        });
+        let records = purges
+            .iter()
+            .zip(first..)
+            .map(|((rule, kind), number)| (rule.as_ref(), Purged::by(*kind, number)));
         let bytes = encode_records(self.identity, self.slots, records);
         let at = self.slots * SLOT as u64;
+        self.has_remains = true;
         self.file.write_all_at(&bytes, at).map_err(|error| self.failed("written", error))?;
         self.file.sync_data().map_err(|error| self.failed("synced", error))?;
-        self.slots += purges.len() as u64;
+        self.has_remains = false;
+        self.slots += (bytes.len() / SLOT) as u64;
         self.head += purges.len() as u64;
         Ok(first)
     }
@@ -178,34 +182,43 @@ impl Journal {
     ///
     /// # Panics
     /// If the snapshot is of another moment.
-    pub fn compact(
-        &mut self,
-        head: u64,
-        rules: &[(UrlKey, Purged)],
-        everything: Purged,
-    ) -> Result<(), JournalError> {
+    pub fn compact(&mut self, head: u64, rules: &[NumberedRule]) -> Result<(), JournalError> {
         assert_eq!(head, self.head, "what is journaled is published");
         // Where it fails, it is not tried at every purge.
         self.slots_max = self.slots + self.rules_max;
         let (identity, count) = (self.identity, rules.len() as u64);
-        let header = Header { identity, head, everything, rules: count };
-        self.file =
-            replace(&self.path, &header, rules).map_err(|error| self.failed("compacted", error))?;
+        let header = Header { identity, head, rules: count };
+        let bytes = file_of(&header, rules);
+        self.file = replace(&self.path, &bytes).map_err(|error| self.failed("compacted", error))?;
         self.is_named = false;
-        self.slots = count + 1;
-        self.slots_max = 2 * self.rules_max + 1;
+        self.has_remains = false;
+        self.slots = (bytes.len() / SLOT) as u64;
+        // A snapshot of long texts is no reason to write it anew at once.
+        self.slots_max = self.slots.max(self.rules_max + 1) + self.rules_max;
         self.name()
     }
 
     /// Makes durable what was read: an earlier process may have ended before it synced, or gone on
     /// after a failed sync, which leaves pages that look clean and are not on disk.
-    fn settle(&mut self, restored: &Restored) -> Result<(), JournalError> {
-        let bytes = encode_records(self.identity, 1, restored.rules.iter().copied());
+    fn settle(&mut self, records: &[Record]) -> Result<(), JournalError> {
+        self.clear_remains()?;
+        let records = records.iter().map(|(rule, purged)| (rule.as_ref(), *purged));
+        let bytes = encode_records(self.identity, 1, records);
         self.file
             .write_all_at(&bytes, SLOT as u64)
             .and_then(|()| self.file.sync_data())
             .map_err(|error| self.failed("synced", error))?;
         self.name()
+    }
+
+    /// Cuts off what a failed write left, lest what is written over it be shorter.
+    fn clear_remains(&mut self) -> Result<(), JournalError> {
+        if self.has_remains {
+            let length = self.slots * SLOT as u64;
+            self.file.set_len(length).map_err(|error| self.failed("cut to length", error))?;
+            self.has_remains = false;
+        }
+        Ok(())
     }
 
     /// Makes durable that the folder names this file, lest the loss of power brings an earlier one
@@ -228,8 +241,10 @@ impl Journal {
 
 impl Contents {
     fn restored(self) -> Restored {
-        let Header { identity, everything, .. } = self.header;
-        Restored { identity, head: self.head(), rules: self.records, everything }
+        let (identity, head) = (self.header.identity, self.head());
+        let rules = self.records.into_iter();
+        let rules = rules.filter_map(|(rule, purged)| Some((rule?, purged))).collect();
+        Restored { identity, head, rules }
     }
 }
 
@@ -248,13 +263,19 @@ fn set_aside(path: &Path, damage: layout::Damage) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a snapshot to a file beside `path`, and gives it that name once it is synced.
-fn replace(path: &Path, header: &Header, rules: &[(UrlKey, Purged)]) -> io::Result<File> {
+/// The bytes of a snapshot.
+fn file_of(header: &Header, rules: &[NumberedRule]) -> Vec<u8> {
+    let mut bytes = header.encode().to_vec();
+    let records = rules.iter().map(|(rule, purged)| (Some(rule), *purged));
+    bytes.extend(encode_records(header.identity, 1, records));
+    bytes
+}
+
+/// Writes a file beside `path`, and gives it that name once it is synced.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let new = beside(path, "new");
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
-    let mut bytes = header.encode().to_vec();
-    bytes.extend(encode_records(header.identity, 1, rules.iter().copied()));
-    file.write_all_at(&bytes, 0)?;
+    file.write_all_at(bytes, 0)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
     Ok(file)

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::oneshot;
 
-use super::{Asked, Named, PurgeCommand, PurgeFault};
-use crate::object::Sequence;
+use super::{Asked, Named, PurgeFault};
+use crate::object::{PurgeCommand, Sequence};
 
 /// What became of one purge.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub struct Receipt {
     pub sequence: Sequence,
     /// What was asked.
     pub command: PurgeCommand,
-    /// The site that it purges.
-    pub site: &'static str,
+    /// The one site that it purges; `None` if it may be several.
+    pub site: Option<&'static str>,
     /// Who asked.
     pub by: String,
     /// When.

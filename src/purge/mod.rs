@@ -1,6 +1,6 @@
 //! Purges: the one entry for them, whoever asks.
 //!
-//! May use `store`, `object`, `net`, `config` and `telemetry`. Which stored responses a URL names
+//! May use `store`, `object`, `net`, `config` and `telemetry`. Which stored responses a purge names
 //! is told by a function from above, for the sites are not known here.
 //!
 //! ```text
@@ -19,7 +19,6 @@
 //! start begins a log of a new identity.
 
 mod barrier;
-mod command;
 mod commit;
 mod fault;
 mod journal;
@@ -36,27 +35,26 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 pub use barrier::{Barrier, EventLoops};
-pub use command::PurgeCommand;
-pub use fault::{BATCH_MAX, PurgeFault, Refused};
+pub use fault::{PurgeFault, Refused};
 pub use journal::{Journal, JournalError, Restored};
 pub use ledger::Receipt;
 
 use self::ledger::{Batch, Ledger};
-use crate::object::{PurgeUrl, UrlKey};
+use crate::object::{PurgeCommand, PurgeRule};
 use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
-/// What a URL names on this node.
-#[derive(Clone, Copy, Debug)]
+/// What a purge names on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// What rules call it.
-    pub key: UrlKey,
-    /// The site that it belongs to.
-    pub site: &'static str,
+    /// What it covers.
+    pub rule: PurgeRule,
+    /// The one site that it is of; `None` if it may be of several.
+    pub site: Option<&'static str>,
 }
 
-/// Resolves a URL by the sites in use; `None` if no site answers to its host.
-pub type Resolve = Box<dyn Fn(&PurgeUrl) -> Option<Named> + Send + Sync>;
+/// Resolves a purge by the sites in use.
+pub type Resolve = Box<dyn Fn(&PurgeCommand) -> Result<Named, PurgeFault> + Send + Sync>;
 
 /// The parts of a [`Purger`].
 pub struct PurgerParts {
@@ -64,7 +62,7 @@ pub struct PurgerParts {
     pub store: Arc<Store>,
     /// Where purges are made durable; none where nothing stored survives a restart.
     pub journal: Option<Journal>,
-    /// What a URL names.
+    /// What a purge names.
     pub resolve: Resolve,
     /// The event loops.
     pub barrier: Box<dyn Barrier>,
@@ -151,9 +149,15 @@ impl Purger {
         asked: Asked,
         patience: Duration,
     ) -> Result<Vec<Arc<Receipt>>, Refused> {
-        let named = self.resolve(&commands, &asked)?;
-        let purges = commands.into_iter().zip(named).collect();
-        let receipts = self.accept(Batch { purges, asked }).await?;
+        let receipts = loop {
+            let named = self.resolve(&commands, &asked)?;
+            let purges = commands.iter().cloned().zip(named.iter().cloned()).collect();
+            let receipts = self.accept(Batch { purges, asked: asked.clone() }).await?;
+            // Sites that changed meanwhile may have begun to store what the rules do not know.
+            if self.resolve(&commands, &asked).is_ok_and(|again| again == named) {
+                break receipts;
+            }
+        };
         let last = receipts.last().map_or(0, |receipt| receipt.sequence.number);
         let mut applied = self.applied.subscribe();
         // Too late is told by the receipts: they are pending.
@@ -189,16 +193,12 @@ impl Purger {
     }
 
     fn resolve_one(&self, command: &PurgeCommand, asked: &Asked) -> Result<Named, PurgeFault> {
-        let named = (self.parts.resolve)(&command.url)
-            .ok_or_else(|| PurgeFault::UnknownHost(command.url.host.clone()))?;
-        if !asked.sites.is_empty() && asked.sites.iter().all(|site| site != named.site) {
-            return Err(PurgeFault::OtherScope(named.site.to_owned()));
-        }
-        match &command.site {
-            Some(site) if site != named.site => {
-                Err(PurgeFault::OtherSite { actual: named.site.to_owned(), found: site.clone() })
-            }
-            _ => Ok(named),
+        let named = (self.parts.resolve)(command)?;
+        match named.site {
+            _ if asked.sites.is_empty() => Ok(named),
+            None => Err(PurgeFault::NoScope),
+            Some(site) if asked.sites.iter().any(|scope| scope == site) => Ok(named),
+            Some(site) => Err(PurgeFault::OtherScope(site.to_owned())),
         }
     }
 

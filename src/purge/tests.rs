@@ -9,10 +9,16 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::object::{PurgeState, Purged, Sequence};
-use crate::store::StoreLimits;
+use crate::object::{BATCH_MAX, Coverage, PurgeState, PurgeTarget, Sequence, SiteKey, TargetUri};
+use crate::store::{RuleBounds, StoreLimits};
 
-const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 4, rules: 64 };
+fn target<'a>(site: &str, host: &'a str, path: &'a str) -> TargetUri<'a> {
+    let site = SiteKey::new(site);
+    TargetUri { site, host, path, query: None, query_as_sent: true }
+}
+
+const RULES: RuleBounds = RuleBounds { rules: 64, wildcards: 64 };
+const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 4, rules: RULES };
 
 /// Passes once for each permit.
 #[derive(Clone)]
@@ -36,9 +42,9 @@ fn purger(permits: usize, recent_max: usize) -> (Arc<Purger>, Gate) {
 /// A purger on the journal of a folder, as after a start.
 fn started(folder: &TempDir) -> Arc<Purger> {
     let path = folder.path().join("purges.journal");
-    let (journal, restored) = Journal::open(&path, LIMITS.rules).unwrap();
+    let (journal, restored) = Journal::open(&path, RULES.rules).unwrap();
     let store = Store::new(LIMITS);
-    store.rules().restore(restored.head, restored.rules, restored.everything);
+    store.rules().restore(restored.head, restored.rules);
     purger_on(9999, 9, store, Some(journal)).0
 }
 
@@ -49,14 +55,22 @@ fn purger_on(
     journal: Option<Journal>,
 ) -> (Arc<Purger>, Gate) {
     let gate = Gate { permits: Arc::new(Semaphore::new(permits)), asked: Arc::default() };
-    let resolve = |url: &PurgeUrl| {
-        let key = UrlKey::any_query(url.host.as_bytes(), url.target.as_bytes());
-        let site = match url.host.as_str() {
+    let resolve = |command: &PurgeCommand| {
+        let PurgeTarget::Url(url) = &command.target else {
+            let covers = Coverage::Whole;
+            return Ok(Named { rule: PurgeRule { site: None, covers }, site: None });
+        };
+        let name = match url.host.as_str() {
             "shop.example" => "shop",
             "blog.example" => "blog",
-            _ => return None,
+            host => return Err(PurgeFault::UnknownHost(host.to_owned())),
         };
-        Some(Named { key, site })
+        if let Some(found) = command.site.clone().filter(|site| site != name) {
+            return Err(PurgeFault::OtherSite { actual: name.to_owned(), found });
+        }
+        let target = target(name, &url.host, &url.target);
+        let rule = PurgeRule { site: Some(target.site), covers: Coverage::Url(target.any_query()) };
+        Ok(Named { rule, site: Some(name) })
     };
     let purger = Purger::new(PurgerParts {
         store: Arc::new(store),
@@ -92,7 +106,7 @@ async fn a_purge_is_acknowledged_behind_the_barrier() {
     let receipts = purger.purge(commands(&hosts), asked(), LONG).await.unwrap();
     assert_eq!(receipts.iter().map(|receipt| receipt.sequence.number).collect::<Vec<_>>(), [1, 2]);
     assert!(receipts.iter().all(|receipt| receipt.applied().is_some()));
-    assert_eq!((receipts[1].site, receipts[1].by.as_str()), ("blog", "test"));
+    assert_eq!((receipts[1].site, receipts[1].by.as_str()), (Some("blog"), "test"));
     assert_eq!((purger.head(), purger.position()), (2, 2));
 }
 
@@ -137,6 +151,12 @@ async fn a_list_with_one_fault_purges_nothing() {
         refused(&["shop.example"], scoped).await,
         "value: expected a URL of a site that the token is for, found one of site \"shop\"",
     );
+    let everywhere = PurgeCommand::from_json(&json!({"kind": "tag", "value": "a"})).unwrap();
+    let scoped = Asked { sites: vec!["blog".to_owned()], ..asked() };
+    assert_eq!(
+        purger.purge(vec![everywhere], scoped, LONG).await.unwrap_err().to_string(),
+        "site: expected one of the sites that the token is for, found nothing",
+    );
     let mut named = commands(&["shop.example"]);
     named[0].site = Some("blog".to_owned());
     assert_eq!(
@@ -167,7 +187,7 @@ async fn recent_receipts_are_paged_and_bounded() {
         purger.purge(commands(&hosts), asked(), LONG).await.unwrap();
     }
     let numbers = |before, limit, site: &str| {
-        let keep = |receipt: &Receipt| site.is_empty() || receipt.site == site;
+        let keep = |receipt: &Receipt| site.is_empty() || receipt.site == Some(site);
         let (page, more) = purger.recent(before, limit, keep);
         (page.iter().map(|receipt| receipt.sequence.number).collect::<Vec<_>>(), more)
     };
@@ -175,7 +195,7 @@ async fn recent_receipts_are_paged_and_bounded() {
     assert_eq!(numbers(4, 3, ""), (vec![3], false));
     assert_eq!(numbers(u64::MAX, 1, "shop"), (vec![5], true));
     assert!(purger.receipt(2).is_none());
-    assert_eq!(purger.receipt(3).unwrap().site, "shop");
+    assert_eq!(purger.receipt(3).unwrap().site, Some("shop"));
 }
 
 fn url(path: &str) -> PurgeCommand {
@@ -185,8 +205,8 @@ fn url(path: &str) -> PurgeCommand {
 
 /// How far purges cover what was fetched at `since`.
 fn state(purger: &Purger, since: u64, path: &str) -> PurgeState {
-    let urls = [UrlKey::any_query(b"shop.example", path.as_bytes()); 2];
-    purger.parts.store.rules().state_since(Sequence { number: since }, || urls)
+    let rules = purger.parts.store.rules();
+    rules.url_state_since(Sequence { number: since }, &target("shop", "shop.example", path))
 }
 
 #[tokio::test]
@@ -217,11 +237,13 @@ async fn a_table_that_ran_over_is_the_same_after_a_restart() {
     }
     let after = started(&folder);
     assert_eq!(after.head(), 200);
-    let everything = |purger: &Purger| purger.parts.store.rules().snapshot().2;
-    assert_eq!(
-        (everything(&after), everything(&before)),
-        (Purged { hard: 192, soft: 0 }, everything(&after))
-    );
+    let whole = |purger: &Purger| {
+        let (_, rules) = purger.parts.store.rules().snapshot();
+        let whole = rules.into_iter().find(|(rule, _)| rule.covers == Coverage::Whole);
+        whole.map(|(_, purged)| purged)
+    };
+    assert_eq!(whole(&after), whole(&before));
+    assert!(whole(&after).is_some_and(|purged| purged.hard > 99 && purged.soft == 0));
     for number in 0..200 {
         assert_eq!(state(&after, number, &format!("/{number}")), PurgeState::Hard);
     }

@@ -8,6 +8,7 @@ use http::HeaderName;
 use super::key_policy::KeyPolicy;
 use super::table::{HeaderRules, Route, Site, SiteLabel, SiteTable};
 use crate::config::site::{FieldRules, Policy, Route as RouteConfig, Site as SiteConfig, Statuses};
+use crate::object::SiteKey;
 use crate::semantics::freshness::{FreshnessPolicy, StatusMatch};
 use crate::semantics::uri::Pattern;
 
@@ -24,7 +25,12 @@ impl SiteTable {
 
 fn build_site(site: &SiteConfig, metric: usize) -> Site {
     let routes = site.routes.iter().map(|route| Arc::new(build_route(route))).collect();
-    Site { label: SiteLabel::new(&site.name, metric), generation: generation(site), routes }
+    Site {
+        label: SiteLabel::new(&site.name, metric),
+        key: SiteKey::new(&site.name),
+        generation: generation(site),
+        routes,
+    }
 }
 
 /// A digest of all that decides which requests share a stored response.

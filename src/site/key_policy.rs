@@ -9,7 +9,7 @@ use http::HeaderName;
 use smallvec::SmallVec;
 
 use crate::message::Fields;
-use crate::object::{CacheKey, UrlKey};
+use crate::object::{CacheKey, SiteKey, TargetUri};
 use crate::semantics::uri::{Pattern, normalize_host, normalize_path, normalize_query};
 
 /// What of a request makes its key.
@@ -61,6 +61,11 @@ impl KeyPolicy {
         ResourceUrl { host, path, query }
     }
 
+    /// Whether every query is left as it is sent.
+    pub fn keeps_query(&self) -> bool {
+        self.ignore.is_empty() && !self.sort
+    }
+
     /// What a request's fields add to the key. Absent and empty differ, and no value can be taken
     /// for another's end. The scheme adds nothing: both doors serve the same site.
     pub fn extra(&self, fields: &Fields) -> SmallVec<[u8; 64]> {
@@ -96,11 +101,15 @@ impl ResourceUrl<'_> {
             && query == self.query.as_deref()
     }
 
-    /// What url purges may name this by: its path with any query, and exactly itself.
-    pub fn purge_keys(&self) -> [UrlKey; 2] {
-        let (host, path) = (self.host.as_bytes(), self.path.as_bytes());
-        let query = self.query.as_deref().map(str::as_bytes);
-        [UrlKey::any_query(host, path), UrlKey::exact(host, path, query)]
+    /// The same, as purges are judged against it; `policy` made it.
+    pub fn target_uri(&self, site: SiteKey, policy: &KeyPolicy) -> TargetUri<'_> {
+        TargetUri {
+            site,
+            host: &self.host,
+            path: &self.path,
+            query: self.query.as_deref(),
+            query_as_sent: policy.keeps_query(),
+        }
     }
 
     /// Path and query, as asked upstream.

@@ -5,11 +5,14 @@
 //!
 //! ```text
 //!  host ──► SiteTable ──► Site ── path ──► Route ── KeyPolicy ──► ResourceUrl ──► CacheKey
+//!  purge ─► SiteTable ──► PurgeRule
 //! ```
 
 mod build;
 mod key_policy;
+mod purges;
 mod table;
 
 pub use key_policy::{KeyPolicy, ResourceUrl};
+pub use purges::{Resolved, Unresolved};
 pub use table::{HeaderRules, Route, Site, SiteLabel, SiteTable};

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use parking_lot::Mutex;
 
 use super::key_policy::{KeyPolicy, ResourceUrl, split_target};
-use crate::object::{PurgeUrl, UrlKey};
+use crate::object::SiteKey;
 use crate::semantics::freshness::FreshnessPolicy;
 use crate::semantics::uri::Pattern;
 
@@ -26,6 +26,8 @@ pub struct SiteTable {
 pub struct Site {
     /// What it is called in logs and metrics.
     pub label: SiteLabel,
+    /// What purge rules call it.
+    pub key: SiteKey,
     /// Goes into every key: two settings of a site never share a stored response.
     pub generation: u64,
     /// In order; the last matches every path.
@@ -118,14 +120,6 @@ impl SiteTable {
         host.match_indices('.').find_map(|(dot, _)| self.wildcard.get(&host[dot + 1..]))
     }
 
-    /// What a url purge names here: the path with any query, or one URL as the route's key policy
-    /// sees it. `None` if no site answers to the host.
-    pub fn resolve(&self, url: &PurgeUrl) -> Option<UrlKey> {
-        let (_, resource) = self.find(&url.host)?.locate(url.host.as_str().into(), &url.target)?;
-        let [any_query, exact] = resource.purge_keys();
-        Some(if url.exact { exact } else { any_query })
-    }
-
     /// The sites in the order of the config.
     pub fn sites(&self) -> &[Arc<Site>] {
         &self.sites
@@ -188,7 +182,7 @@ mod tests {
             })
         };
         let routes = vec![route(Some("/media/*"), "bucket"), route(None, "app")];
-        Site { label: SiteLabel::new(name, 1), generation: 0, routes }
+        Site { label: SiteLabel::new(name, 1), key: SiteKey::new(name), generation: 0, routes }
     }
 
     #[test]

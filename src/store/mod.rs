@@ -29,7 +29,7 @@ pub use disk::{
 use disk::{Disk, Found, Item, Used};
 pub use memory::TierFigures;
 use memory::{Memory, Resident};
-pub use rules::Rules;
+pub use rules::{NumberedRule, RuleBounds, Rules};
 
 use crate::object::{CacheKey, Selection, Stored, Variant, VaryIndex, VarySpec};
 
@@ -40,8 +40,8 @@ pub struct StoreLimits {
     pub memory: u64,
     /// Variants of one key.
     pub variants: usize,
-    /// Purge rules kept before they are merged into one.
-    pub rules: usize,
+    /// Purge rules that are kept apart.
+    pub rules: RuleBounds,
 }
 
 /// Every tier of one node.

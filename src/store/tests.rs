@@ -3,10 +3,11 @@
 use http::StatusCode;
 
 use super::*;
-use crate::message::FieldBlock;
-use crate::object::{ObjectHead, PurgeKind, PurgeState, Sequence, UrlKey};
+use crate::object::tests::target;
+use crate::object::{ObjectHead, Sequence};
 
-const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 3, rules: 8 };
+const RULES: RuleBounds = RuleBounds { rules: 8, wildcards: 8 };
+const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 3, rules: RULES };
 
 fn key(path: &str) -> CacheKey {
     CacheKey::new(0, b"h", path.as_bytes(), None, b"")
@@ -22,8 +23,8 @@ fn variant(names: &str, selection: &str) -> Variant {
 
 fn stored(sequence: u64, body: &'static str) -> Arc<Stored> {
     let sequence = Sequence { number: sequence };
-    let head =
-        ObjectHead::new(StatusCode::OK, Default::default(), sequence, FieldBlock::default(), None);
+    let (block, fresh) = Default::default();
+    let head = ObjectHead::new(StatusCode::OK, fresh, sequence, &block, None, &target("/a"));
     Arc::new(Stored::new(&head, &[body.into()]))
 }
 
@@ -111,28 +112,6 @@ fn the_tier_stays_within_its_bytes() {
     assert!(figures.objects < 64 && figures.objects > 16, "{figures:?}");
 }
 
-#[test]
-fn a_judgement_is_remembered_until_the_next_purge() {
-    let store = Store::new(LIMITS);
-    let url = |path: &str| UrlKey::any_query(b"h", path.as_bytes());
-    let judge = |stored: &Stored| {
-        store.rules().judge(&stored.head, || [url("/a"), UrlKey::exact(b"h", b"/a", None)])
-    };
-    let unasked = |stored: &Stored| store.rules().judge(&stored.head, || panic!("judged again"));
-    let old = stored(0, "old");
-    assert_eq!(unasked(&old), PurgeState::Clean);
-    store.rules().publish(url("/other"), PurgeKind::Hard, 1);
-    assert_eq!(judge(&old), PurgeState::Clean);
-    assert_eq!(unasked(&old), PurgeState::Clean);
-    store.rules().publish(url("/a"), PurgeKind::Soft, 2);
-    assert_eq!(judge(&old), PurgeState::Soft);
-    store.rules().publish(url("/a"), PurgeKind::Hard, 3);
-    assert_eq!(judge(&old), PurgeState::Hard);
-    assert_eq!(judge(&old), PurgeState::Hard, "a purge is not forgotten");
-    let new = stored(store.rules().head().number, "new");
-    assert_eq!(unasked(&new), PurgeState::Clean);
-}
-
 fn on_disk(folder: &std::path::Path) -> Store {
     let config = DiskConfig {
         size: 64 << 20,
@@ -143,7 +122,7 @@ fn on_disk(folder: &std::path::Path) -> Store {
         errors: prometheus::IntCounter::new("errors", "errors").unwrap(),
     };
     let directory = CacheDirectory::open(folder).unwrap();
-    Store::open(LIMITS, Rules::new(8), directory, &config, 1).unwrap()
+    Store::open(LIMITS, Rules::new(RULES), directory, &config, 1).unwrap()
 }
 
 #[test]

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::support::client::Seen;
@@ -290,7 +291,9 @@ impl World {
         let key: usize = target[1..].parse().unwrap();
         let version = self.versions[key].load(SeqCst);
         self.given.fetch_add(size_of(key) as u64, SeqCst);
-        Reply::fresh(body_of(key, version)).field("x-version", &version.to_string())
+        Reply::fresh(body_of(key, version))
+            .field("x-version", &version.to_string())
+            .field("surrogate-key", &format!("all key-{key}"))
     }
 
     /// One thing that may happen to a key.
@@ -312,8 +315,12 @@ impl World {
     /// The origin has a new version, and the older ones are purged.
     async fn renew(&self, door: &Door, key: usize) {
         let version = self.versions[key].fetch_add(1, SeqCst) + 1;
-        let url = format!("https://shop.example{}", target(key));
-        if door.tries_to_purge(&url).await {
+        let command = match version % 3 {
+            0 => json!({ "kind": "url", "value": format!("https://shop.example{}", target(key)) }),
+            1 => json!({ "kind": "url", "value": format!("https://*.example{}", target(key)) }),
+            _ => json!({ "kind": "tag", "value": format!("key-{key}"), "site": "shop" }),
+        };
+        if door.tries_to_purge(command).await {
             self.floors[key].fetch_max(version, SeqCst);
         } else {
             assert!(self.is_over.load(SeqCst), "a purge failed");
@@ -327,7 +334,7 @@ impl World {
             0 => {
                 let fresh = version.fetch_add(1, SeqCst) + 1;
                 let url = format!("https://shop.example/film-{film}");
-                if door.tries_to_purge(&url).await {
+                if door.tries_to_purge(json!({ "kind": "prefix", "value": url })).await {
                     floor.fetch_max(fresh, SeqCst);
                 } else {
                     assert!(self.is_over.load(SeqCst), "a purge failed");

@@ -174,7 +174,8 @@ async fn a_purge_that_cannot_be_journaled_is_refused() {
     scene.stored(1).await;
     for call in ["pwrite64", "fdatasync"] {
         disk.fail(&[(call, "purges.journal", EIO)]);
-        assert!(!scene.door().tries_to_purge("https://shop.example/").await);
+        let command = json!({ "kind": "url", "value": "https://shop.example/" });
+        assert!(!scene.door().tries_to_purge(command).await);
         assert!(scene.get("/").await.is_hit(), "what is refused has no effect");
     }
     disk.heal();

@@ -13,6 +13,7 @@ over_each_protocol!(
     exact_covers_one_query,
     a_soft_purge_validates_and_a_hard_one_does_not,
     a_purge_of_another_host_covers_nothing_here,
+    a_prefix_a_wildcard_a_tag_and_a_site_cover_their_own,
 );
 
 const URL: &str = "https://shop.example/";
@@ -153,4 +154,34 @@ async fn a_purge_of_another_host_covers_nothing_here(protocol: Protocol) {
     scene.get("/").await;
     door.purge_url("https://other.shop.example/").await;
     assert!(scene.get("/").await.is_hit());
+}
+
+async fn a_prefix_a_wildcard_a_tag_and_a_site_cover_their_own(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let door = Door::of(&scene.node).await;
+    let targets = ["/img/a.jpg", "/img/b.png", "/css/a.css", "/css/a.css?v=1"];
+    for target in targets {
+        let tags = if target.starts_with("/css") { "css all" } else { "img all" };
+        scene.origin.on(target, Reply::fresh("x").field("surrogate-key", tags));
+        let seen = scene.get(target).await;
+        assert!(seen.field("surrogate-key").is_empty(), "tags are for tiers");
+    }
+    let purge = |kind: &str, value: &str| json!({ "kind": kind, "value": value, "site": "shop" });
+    let cases = [
+        (purge("prefix", "https://shop.example/img/"), [false, false, true, true]),
+        (purge("prefix", "https://shop.example/css/a.css?v"), [true, true, true, false]),
+        (purge("url", "https://shop.example/*/a.*"), [false, true, false, false]),
+        (purge("tag", "css"), [true, true, false, false]),
+        (purge("tag", "al"), [true, true, true, true]),
+        (json!({ "kind": "tag", "value": "all" }), [false, false, false, false]),
+        (json!({ "kind": "site", "value": "shop" }), [false, false, false, false]),
+    ];
+    for (command, kept) in cases {
+        let receipt = door.purge(command.clone()).await;
+        assert_eq!(receipt["data"]["kind"], command["kind"]);
+        for (target, kept) in targets.into_iter().zip(kept) {
+            assert_eq!(scene.get(target).await.is_hit(), kept, "{target} after {command}");
+            assert!(scene.get(target).await.is_hit());
+        }
+    }
 }

@@ -41,11 +41,10 @@ impl Door {
         receipt
     }
 
-    /// Purges a URL of a node that may end meanwhile; whether the receipt is complete.
-    pub(crate) async fn tries_to_purge(&self, url: &str) -> bool {
-        let command = json!({ "kind": "url", "value": url }).to_string();
+    /// Purges on a node that may end meanwhile; whether the receipt is complete.
+    pub(crate) async fn tries_to_purge(&self, command: Value) -> bool {
         let ask = Ask::new("POST", "/v1/purges?wait=true").host("localhost");
-        let ask = ask.field("content-type", "application/json").content(command);
+        let ask = ask.field("content-type", "application/json").content(command.to_string());
         let seen = within("a receipt", self.0.ask(ask)).await;
         seen.is_ok_and(|seen| {
             let receipt: Option<Value> = serde_json::from_slice(&seen.body).ok();

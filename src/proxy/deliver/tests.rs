@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::*;
 use crate::collapse::Relay;
 use crate::message::{Fields, Peer, Piece, Protocol, Scheme};
+use crate::object::tests::target;
 use crate::proxy::context::Arrival;
 
 const MODIFIED: &str = "Fri, 15 Jan 2027 08:00:00 GMT";
@@ -45,7 +46,8 @@ fn head(status: u16) -> ObjectHead {
     }
     let block = FieldBlock::from_lines(lines.into());
     let status = StatusCode::from_u16(status).unwrap();
-    ObjectHead::new(status, Default::default(), Default::default(), block, None)
+    let (fresh, sequence) = Default::default();
+    ObjectHead::new(status, fresh, sequence, &block, None, &target("/"))
 }
 
 /// The body is stored.

@@ -4,6 +4,7 @@ use http::StatusCode;
 
 use super::*;
 use crate::object::Sequence;
+use crate::object::tests::target;
 
 const DATE: &str = "Fri, 15 Jan 2027 08:00:00 GMT";
 
@@ -35,7 +36,8 @@ fn lines(block: &FieldBlock) -> Vec<String> {
 fn stored(rules: &HeaderRules, fields: &[(&'static str, &'static str)]) -> ObjectHead {
     let Prepared { block, withheld, .. } = preparation(rules).shared(map(fields));
     let sequence = Sequence::default();
-    ObjectHead::new(StatusCode::OK, Default::default(), sequence, block, withheld)
+    let fresh = Default::default();
+    ObjectHead::new(StatusCode::OK, fresh, sequence, &block, withheld, &target("/"))
 }
 
 #[test]

@@ -73,7 +73,11 @@ impl Slicer {
         let etag = preparation.as_received(head, "etag").next().unwrap_or_default();
         let etag = Bytes::copy_from_slice(etag);
         let (status, block) = (StatusCode::PARTIAL_CONTENT, FieldBlock::default());
-        let own = ObjectHead::new(status, head.freshness(), head.sequence, block, None);
+        // Tags stand among what is withheld: what purges the whole purges each slice.
+        let withheld = head.withheld().cloned().map(Box::new);
+        let (freshness, sequence) = (head.freshness(), head.sequence);
+        let target = journey.target_uri();
+        let own = ObjectHead::new(status, freshness, sequence, &block, withheld, &target);
         Arc::new(Self { journey: journey.for_fill(), slices, etag, head: Arc::new(own) })
     }
 

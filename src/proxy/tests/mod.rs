@@ -5,4 +5,5 @@ mod shaken;
 mod shared;
 mod slices;
 mod stale;
+mod tags;
 mod world;

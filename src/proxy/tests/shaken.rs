@@ -8,10 +8,12 @@ use http::StatusCode;
 
 use crate::collapse::{Flights, Follower, Join, Landing, Leader};
 use crate::message::FieldBlock;
+use crate::object::tests::target;
 use crate::object::{
-    CacheKey, ObjectHead, PurgeKind, PurgeState, Selection, Stored, UrlKey, Variant, VarySpec,
+    CacheKey, Coverage, ObjectHead, PurgeKind, PurgeRule, PurgeState, Selection, Stored, UrlKey,
+    Variant, VarySpec,
 };
-use crate::store::{Lookup, Store, StoreLimits};
+use crate::store::{Lookup, RuleBounds, Store, StoreLimits};
 
 const KEYS: usize = 3;
 const FLIGHTS_MAX: usize = 6;
@@ -42,16 +44,12 @@ struct Fetch {
     abandoned: bool,
 }
 
-fn path(key: usize) -> Vec<u8> {
-    format!("/{key}").into_bytes()
+fn path(key: usize) -> String {
+    format!("/{key}")
 }
 
 fn primary(key: usize) -> CacheKey {
-    CacheKey::new(0, b"h", &path(key), None, b"")
-}
-
-fn urls(key: usize) -> [UrlKey; 2] {
-    [UrlKey::any_query(b"h", &path(key)), UrlKey::exact(b"h", &path(key), None)]
+    CacheKey::new(0, b"h", path(key).as_bytes(), None, b"")
 }
 
 /// Key 0 does not vary; the others do, by a field whose value is the number.
@@ -64,7 +62,11 @@ impl Shaken {
     fn new(seed: u64) -> Self {
         Self {
             rng: fastrand::Rng::with_seed(seed),
-            store: Store::new(StoreLimits { memory: 1 << 20, variants: 2, rules: 4 }),
+            store: Store::new(StoreLimits {
+                memory: 1 << 20,
+                variants: 2,
+                rules: RuleBounds { rules: 4, wildcards: 1 },
+            }),
             flights: Arc::new(Flights::new(FLIGHTS_MAX)),
             version: [0; KEYS],
             required: [0; KEYS],
@@ -85,7 +87,7 @@ impl Shaken {
             9 => self.purge(key, PurgeKind::Soft),
             10 => self.change(key),
             // Of something else, so that judgements are remembered and taken anew.
-            _ => self.publish(UrlKey::any_query(b"h", b"/else"), PurgeKind::Hard),
+            _ => self.publish(target("/else").exact(), PurgeKind::Hard),
         }
     }
 
@@ -96,7 +98,7 @@ impl Shaken {
         let Lookup::Missing(at) = found else { return };
         let rules = self.store.rules();
         let serves = |since, _: Option<&Landing>| {
-            rules.state_since(since, || urls(key)) == PurgeState::Clean
+            rules.url_state_since(since, &target(&path(key))) == PurgeState::Clean
         };
         match self.flights.join(primary(key), at, rules.head(), serves) {
             Join::Leader(leader) => {
@@ -120,7 +122,7 @@ impl Shaken {
     fn lookup(&self, key: usize, value: u8) -> Lookup {
         let found = self.store.lookup(primary(key), |_, out| out.push(value));
         if let Lookup::Found(_, stored) = &found {
-            let hard = self.store.rules().judge(&stored.head, || urls(key)) == PurgeState::Hard;
+            let hard = self.store.rules().judge(&stored.head) == PurgeState::Hard;
             let body: Vec<u8> = stored.pieces(0, stored.len()).flatten().collect();
             let version = u64::from_le_bytes(body[..8].try_into().unwrap());
             assert!(hard || version >= self.required[key], "key {key}: {version} is displaced");
@@ -142,7 +144,9 @@ impl Shaken {
         let selected = fetch.variant.iter().flat_map(|variant| variant.selection.to_vec());
         let body: Vec<u8> = fetch.version.to_le_bytes().into_iter().chain(selected).collect();
         let (sequence, block) = (fetch.leader.sequence(), FieldBlock::default());
-        let head = ObjectHead::new(StatusCode::OK, Default::default(), sequence, block, None);
+        let (status, path) = (StatusCode::OK, path(fetch.key));
+        let target = target(&path);
+        let head = ObjectHead::new(status, Default::default(), sequence, &block, None, &target);
         let stored = Arc::new(Stored::new(&head, &[body.into()]));
         let insert =
             || self.store.insert(primary(fetch.key), fetch.variant.as_ref(), stored.clone());
@@ -177,7 +181,11 @@ impl Shaken {
 
     fn purge(&mut self, key: usize, kind: PurgeKind) {
         self.version[key] += 1;
-        let url = urls(key)[self.rng.usize(..2)];
+        let path = path(key);
+        let url = match self.rng.bool() {
+            true => target(&path).any_query(),
+            false => target(&path).exact(),
+        };
         self.publish(url, kind);
         if kind == PurgeKind::Hard {
             self.required[key] = self.version[key];
@@ -186,7 +194,8 @@ impl Shaken {
 
     fn publish(&self, url: UrlKey, kind: PurgeKind) {
         let rules = self.store.rules();
-        rules.publish(url, kind, rules.head().number + 1);
+        let rule = PurgeRule { site: None, covers: Coverage::Url(url) };
+        rules.publish(Some(&rule), kind, rules.head().number + 1);
     }
 
     /// An unsafe request that succeeded.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -15,9 +16,9 @@ use tokio::sync::{Semaphore, watch};
 use super::super::*;
 use crate::config::Config;
 use crate::message::{Body, FieldsBuilder, Peer, Piece, Protocol, Response, Scheme};
-use crate::object::{PurgeKind, PurgeUrl};
+use crate::object::{PurgeCommand, PurgeKind};
 use crate::semantics::time::Timestamp;
-use crate::store::StoreLimits;
+use crate::store::{RuleBounds, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, Format, Target};
 
 /// What the origin does with one request.
@@ -112,10 +113,16 @@ impl World {
 
     /// Purges a URL of the site.
     pub(super) fn purge(&self, kind: PurgeKind, path: &str) {
-        let url = PurgeUrl::parse(&format!("http://h{path}"), false).unwrap();
-        let key = self.proxy.routing().sites.resolve(&url).unwrap();
+        let soft = kind == PurgeKind::Soft;
+        self.publish(json!({"kind": "url", "value": format!("http://h{path}"), "soft": soft}));
+    }
+
+    /// Purges what a command names.
+    pub(super) fn publish(&self, command: Value) {
+        let command = PurgeCommand::from_json(&command).unwrap();
+        let resolved = self.proxy.routing().sites.resolve(&command).unwrap();
         let rules = self.proxy.store().rules();
-        rules.publish(key, kind, rules.head().number + 1);
+        rules.publish(Some(&resolved.rule), command.kind, rules.head().number + 1);
     }
 }
 
@@ -261,7 +268,8 @@ fn proxy(origin: &str, site: &str) -> Proxy {
     let metrics = Arc::new(Metrics::new(&Served::NAMES));
     let log = AccessConfig { target: Target::Off, format: Format::Json, queue_bytes_max: 0 };
     let log = AccessLog::open(&log, metrics.access_log_dropped().clone()).unwrap();
-    let limits = StoreLimits { memory: 1 << 20, variants: 8, rules: 100 };
+    let rules = RuleBounds { rules: 100, wildcards: 9 };
+    let limits = StoreLimits { memory: 1 << 20, variants: 8, rules };
     let parts = Parts {
         routing: Routing {
             sites: SiteTable::from_config(&config.sites, |_| 0),

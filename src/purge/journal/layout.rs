@@ -4,20 +4,22 @@
 //! the purges since, each numbered one above the last.
 //!
 //! ```text
-//!  slot 0         1 ..= rules         rules + 1 ..
+//!  slot 0         from slot 1 on
 //! ┌────────┬─────────────────────┬──────────────────────────────────┐
 //! │ header │ rules up to `head`  │ purges head + 1, head + 2, …     │
 //! └────────┴─────────────────────┴──────────────────────────────────┘
 //!
 //! header   0 magic 8 │ 8 version 4 │ 12 CRC32 4 │ 16 identity 16
-//!         32 head 8 │ 40 everything, hard 8 │ 48 everything, soft 8 │ 56 rules 8
-//! record   0 kind 4 │ 4 zeros 8 │ 12 CRC32 4 │ 16 UrlKey 16
-//!         32 hard 8 │ 40 soft 8 │ 48 zeros 16
+//!         32 head 8 │ 40 rules 8 │ 48 zeros 16
+//! record   0 kind 1 │ 1 of one site 1 │ 2 zeros 2 │ 4 length of text 4 │ 8 zeros 4 │ 12 CRC32 4
+//!         16 key 16 │ 32 hard 8 │ 40 soft 8 │ 48 possibly 8 │ 56 site 8
+//! text     0 kind 1 │ 1 zeros 11 │ 12 CRC32 4 │ 16 text 48     as many as the record's text takes
 //! ```
 //!
 //! A checksum covers the slot with its own four bytes as zeros; that of a record begins with the
 //! identity and the slot's place, so that a record holds in its own file and place alone. A rule is
-//! the highest hard and soft number that purge its URL; a purge has one of the two: its own.
+//! the highest number of each kind that purges what it covers; a purge has one: its own. A record
+//! at the end of the file whose text is not all there was never acknowledged, and counts as none.
 //!
 //! Whoever changes the layout raises [`VERSION`]: a file of another version is damaged, which costs
 //! what is stored and no more.
@@ -26,16 +28,34 @@ use std::io::{self, Read};
 
 use crc32fast::Hasher;
 
-use crate::object::{Purged, UrlKey};
+use crate::object::{Coverage, PurgeRule, Purged, SiteKey, TagKey, UrlKey, UrlWildcard};
 
 /// Bytes of a slot. It divides every size of page and sector, so none lies across two.
 pub(super) const SLOT: usize = 64;
 
 const MAGIC: [u8; 8] = *b"HLPURGES";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
-/// The kind of a record that speaks of a URL; there is no other yet.
-const KIND_URL: u32 = 1;
+/// A purge, numbered: what it covers here, if anything.
+pub(super) type Record = (Option<PurgeRule>, Purged);
+
+/// What a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    /// A purge that covers nothing here.
+    Nothing = 1,
+    Whole = 2,
+    Url = 3,
+    Tag = 4,
+    Prefix = 5,
+    Wildcard = 6,
+    /// Part of the text of the record before.
+    Text = 7,
+}
+
+/// Where a slot has its text.
+const TEXT: usize = 16;
 
 /// Where a slot keeps its checksum.
 const CRC: std::ops::Range<usize> = 12..16;
@@ -48,8 +68,6 @@ pub(super) struct Header {
     pub(super) identity: u128,
     /// Number of the last purge that the snapshot holds.
     pub(super) head: u64,
-    /// What covers every URL.
-    pub(super) everything: Purged,
     /// Records of the snapshot.
     pub(super) rules: u64,
 }
@@ -59,7 +77,9 @@ pub(super) struct Header {
 pub(super) struct Contents {
     pub(super) header: Header,
     /// Of the snapshot, then of the purges, in their order.
-    pub(super) records: Vec<(UrlKey, Purged)>,
+    pub(super) records: Vec<Record>,
+    /// Slots of all that, the header's among them.
+    pub(super) slots: u64,
 }
 
 /// Why a file is not to be trusted.
@@ -92,9 +112,7 @@ impl Header {
         slot[8..12].copy_from_slice(&VERSION.to_le_bytes());
         slot[16..32].copy_from_slice(&self.identity.to_le_bytes());
         slot[32..40].copy_from_slice(&self.head.to_le_bytes());
-        slot[40..48].copy_from_slice(&self.everything.hard.to_le_bytes());
-        slot[48..56].copy_from_slice(&self.everything.soft.to_le_bytes());
-        slot[56..].copy_from_slice(&self.rules.to_le_bytes());
+        slot[40..48].copy_from_slice(&self.rules.to_le_bytes());
         sealed(slot, Hasher::new())
     }
 
@@ -112,31 +130,19 @@ impl Header {
         Ok(Self {
             identity: u128::from_le_bytes(part(slot, 16)),
             head: u64::from_le_bytes(part(slot, 32)),
-            everything: Purged {
-                hard: u64::from_le_bytes(part(slot, 40)),
-                soft: u64::from_le_bytes(part(slot, 48)),
-            },
-            rules: u64::from_le_bytes(part(slot, 56)),
+            rules: u64::from_le_bytes(part(slot, 40)),
         })
     }
 
-    /// The record that stands in slot `place`, if it is one that can.
-    fn decode_record(&self, place: u64, slot: &Slot) -> Result<(UrlKey, Purged), Damage> {
-        if sealed(*slot, seed(self.identity, place)) != *slot {
-            return Err(Damage::Record(place));
-        }
-        let url = UrlKey::from_u128(u128::from_le_bytes(part(slot, 16)));
-        let hard = u64::from_le_bytes(part(slot, 32));
-        let soft = u64::from_le_bytes(part(slot, 40));
-        let fits = match place.checked_sub(self.rules) {
-            None | Some(0) => hard.max(soft) <= self.head,
+    /// Whether record `index` may have these numbers.
+    fn fits(&self, index: u64, purged: Purged) -> bool {
+        let Purged { hard, soft, possibly } = purged;
+        match index.checked_sub(self.rules) {
+            None => purged.last() <= self.head,
             Some(since) => {
-                self.head.checked_add(since) == Some(hard.max(soft)) && hard.min(soft) == 0
+                let own = hard.checked_add(soft).and_then(|sum| sum.checked_add(possibly));
+                own == Some(purged.last()) && self.head.checked_add(since + 1) == own
             }
-        };
-        match u32::from_le_bytes(part(slot, 0)) {
-            KIND_URL if fits => Ok((url, Purged { hard, soft })),
-            _ => Err(Damage::Order(place)),
         }
     }
 }
@@ -160,35 +166,123 @@ impl Contents {
             Ok(_) => return Ok(Err(Damage::Length(length))),
             Err(damage) => return Ok(Err(damage)),
         };
-        let mut records = Vec::new();
-        for place in 1..slots {
-            file.read_exact(&mut slot)?;
-            match header.decode_record(place, &slot) {
-                Ok(record) => records.push(record),
+        let mut contents = Self { header, records: Vec::new(), slots: 1 };
+        while contents.slots < slots {
+            match contents.read_record(slots, &mut file)? {
+                Ok(true) => {}
+                Ok(false) => break,
                 Err(damage) => return Ok(Err(damage)),
             }
         }
-        Ok(Ok(Self { header, records }))
+        if (contents.records.len() as u64) < header.rules {
+            return Ok(Err(Damage::Length(length)));
+        }
+        Ok(Ok(contents))
+    }
+
+    /// Reads the next record; false if it is not all there.
+    fn read_record(&mut self, slots: u64, mut file: impl Read) -> io::Result<Result<bool, Damage>> {
+        let place = self.slots;
+        let (identity, mut slot) = (self.header.identity, [0; SLOT]);
+        file.read_exact(&mut slot)?;
+        if sealed(slot, seed(identity, place)) != slot {
+            return Ok(Err(Damage::Record(place)));
+        }
+        let length = u32::from_le_bytes(part(&slot, 4)) as usize;
+        let more = length.div_ceil(SLOT - TEXT) as u64;
+        let mut text = Vec::new();
+        for at in place + 1..=place + more {
+            let mut slot = [0; SLOT];
+            if at == slots {
+                return Ok(Ok(false));
+            }
+            file.read_exact(&mut slot)?;
+            if sealed(slot, seed(identity, at)) != slot || slot[0] != Kind::Text as u8 {
+                return Ok(Err(Damage::Record(at)));
+            }
+            text.extend_from_slice(&slot[TEXT..]);
+        }
+        text.truncate(length);
+        match decode(&slot, text) {
+            Some(record) if self.header.fits(self.records.len() as u64, record.1) => {
+                self.records.push(record);
+                self.slots += 1 + more;
+                Ok(Ok(true))
+            }
+            _ => Ok(Err(Damage::Order(place))),
+        }
     }
 }
 
-/// The slots of `records`, the first at `place`.
-pub(super) fn encode_records(
-    identity: u128,
-    place: u64,
-    records: impl IntoIterator<Item = (UrlKey, Purged)>,
-) -> Vec<u8> {
-    let placed = (place..).zip(records);
-    placed.flat_map(|(place, (url, rule))| encode_record(identity, place, url, rule)).collect()
+/// The record of a slot and its text.
+fn decode(slot: &Slot, text: Vec<u8>) -> Option<Record> {
+    let text = String::from_utf8(text).ok()?;
+    let key = u128::from_le_bytes(part(slot, 16));
+    let is = |kind: Kind| slot[0] == kind as u8;
+    let purged = Purged {
+        hard: u64::from_le_bytes(part(slot, 32)),
+        soft: u64::from_le_bytes(part(slot, 40)),
+        possibly: u64::from_le_bytes(part(slot, 48)),
+    };
+    let covers = match () {
+        () if is(Kind::Nothing) => return Some((None, purged)),
+        () if is(Kind::Whole) => Coverage::Whole,
+        () if is(Kind::Url) => Coverage::Url(UrlKey::from_u128(key)),
+        () if is(Kind::Tag) => Coverage::Tag(TagKey::from_u64(key as u64)),
+        () if is(Kind::Prefix) => Coverage::Prefix(text.into()),
+        () if is(Kind::Wildcard) => Coverage::Wildcard(UrlWildcard::from_text(&text)),
+        () => return None,
+    };
+    let site = (slot[1] == 1).then(|| SiteKey::from_u64(u64::from_le_bytes(part(slot, 56))));
+    Some((Some(PurgeRule { site, covers }), purged))
 }
 
-fn encode_record(identity: u128, place: u64, url: UrlKey, rule: Purged) -> Slot {
+/// The slots of `records`, the first at `place`.
+pub(super) fn encode_records<'r>(
+    identity: u128,
+    place: u64,
+    records: impl IntoIterator<Item = (Option<&'r PurgeRule>, Purged)>,
+) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (rule, purged) in records {
+        let place = place + (bytes.len() / SLOT) as u64;
+        encode_record(identity, place, rule, purged, &mut bytes);
+    }
+    bytes
+}
+
+fn encode_record(
+    identity: u128,
+    place: u64,
+    rule: Option<&PurgeRule>,
+    purged: Purged,
+    out: &mut Vec<u8>,
+) {
+    let (kind, key, text) = match rule.map(|rule| &rule.covers) {
+        None => (Kind::Nothing, 0, String::new()),
+        Some(Coverage::Whole) => (Kind::Whole, 0, String::new()),
+        Some(Coverage::Url(url)) => (Kind::Url, url.as_u128(), String::new()),
+        Some(Coverage::Tag(tag)) => (Kind::Tag, tag.as_u64().into(), String::new()),
+        Some(Coverage::Prefix(prefix)) => (Kind::Prefix, 0, prefix.to_string()),
+        Some(Coverage::Wildcard(wildcard)) => (Kind::Wildcard, 0, wildcard.to_text()),
+    };
+    let site = rule.and_then(|rule| rule.site);
     let mut slot = [0; SLOT];
-    slot[..4].copy_from_slice(&KIND_URL.to_le_bytes());
-    slot[16..32].copy_from_slice(&url.as_u128().to_le_bytes());
-    slot[32..40].copy_from_slice(&rule.hard.to_le_bytes());
-    slot[40..48].copy_from_slice(&rule.soft.to_le_bytes());
-    sealed(slot, seed(identity, place))
+    slot[0] = kind as u8;
+    slot[1] = site.is_some().into();
+    slot[4..8].copy_from_slice(&(text.len() as u32).to_le_bytes());
+    slot[16..32].copy_from_slice(&key.to_le_bytes());
+    slot[32..40].copy_from_slice(&purged.hard.to_le_bytes());
+    slot[40..48].copy_from_slice(&purged.soft.to_le_bytes());
+    slot[48..56].copy_from_slice(&purged.possibly.to_le_bytes());
+    slot[56..].copy_from_slice(&site.map_or(0, SiteKey::as_u64).to_le_bytes());
+    out.extend_from_slice(&sealed(slot, seed(identity, place)));
+    for (place, part) in (place + 1..).zip(text.as_bytes().chunks(SLOT - TEXT)) {
+        let mut slot = [0; SLOT];
+        slot[0] = Kind::Text as u8;
+        slot[TEXT..TEXT + part.len()].copy_from_slice(part);
+        out.extend_from_slice(&sealed(slot, seed(identity, place)));
+    }
 }
 
 /// What the checksum of the record at `place` begins with.

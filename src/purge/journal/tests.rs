@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use super::layout::Damage;
 use super::*;
-use crate::store::Rules;
+use crate::object::{Coverage, PurgeUrl, SiteKey, TagKey, UrlKey, UrlWildcard};
+use crate::store::{RuleBounds, Rules};
 
 /// What a disk that fails is to a journal.
 impl Journal {
@@ -22,28 +23,28 @@ impl Journal {
 }
 
 const RULES_MAX: usize = 4;
+const BOUNDS: RuleBounds = RuleBounds { rules: RULES_MAX, wildcards: RULES_MAX };
 
-fn url(number: u64) -> UrlKey {
-    UrlKey::any_query(b"h", number.to_string().as_bytes())
+fn url(number: u64) -> PurgeRule {
+    let url = UrlKey::any_query(b"h", number.to_string().as_bytes());
+    PurgeRule { site: Some(SiteKey::new("s")), covers: Coverage::Url(url) }
 }
 
-fn rule(number: u64, hard: u64, soft: u64) -> (UrlKey, Purged) {
-    (url(number), Purged { hard, soft })
+fn rule(number: u64, hard: u64, soft: u64) -> NumberedRule {
+    (url(number), Purged { hard, soft, possibly: 0 })
 }
 
-/// The purge numbered so, and the rule that it is.
-fn purge(number: u64) -> (UrlKey, PurgeKind) {
-    (url(number), if number.is_multiple_of(3) { PurgeKind::Soft } else { PurgeKind::Hard })
+/// The purge numbered so.
+fn purge(number: u64) -> (Option<PurgeRule>, PurgeKind) {
+    (Some(url(number)), kind(number))
 }
 
-fn purged(numbers: std::ops::RangeInclusive<u64>) -> Vec<(UrlKey, Purged)> {
-    let rule = |number| {
-        let (url, kind) = purge(number);
-        let mut rule = Purged::default();
-        rule.raise(kind, number);
-        (url, rule)
-    };
-    numbers.map(rule).collect()
+fn kind(number: u64) -> PurgeKind {
+    if number.is_multiple_of(3) { PurgeKind::Soft } else { PurgeKind::Hard }
+}
+
+fn purged(numbers: std::ops::RangeInclusive<u64>) -> Vec<NumberedRule> {
+    numbers.map(|number| (url(number), Purged::by(kind(number), number))).collect()
 }
 
 struct Place {
@@ -80,7 +81,6 @@ impl Place {
         let (mut journal, restored) = self.open();
         assert_ne!(restored.identity, identity);
         assert_eq!((restored.head, restored.rules.len()), (0, 0));
-        assert_eq!(restored.everything, Purged::default());
         journal.append(&[purge(1)]).unwrap();
         assert_eq!(self.open().1, Restored { head: 1, rules: purged(1..=1), ..restored });
         assert!(self.folder.path().join("purges.journal.damaged").exists());
@@ -88,9 +88,10 @@ impl Place {
 }
 
 /// The bytes of a snapshot and of what came after it.
-fn file(header: &Header, records: &[(UrlKey, Purged)]) -> Vec<u8> {
+fn file(header: &Header, records: &[Record]) -> Vec<u8> {
     let mut bytes = header.encode().to_vec();
-    bytes.extend(encode_records(header.identity, 1, records.iter().copied()));
+    let records = records.iter().map(|(rule, purged)| (rule.as_ref(), *purged));
+    bytes.extend(encode_records(header.identity, 1, records));
     bytes
 }
 
@@ -99,10 +100,65 @@ fn decode(bytes: &[u8]) -> Result<Contents, Damage> {
 }
 
 fn sample() -> Contents {
-    let everything = Purged { hard: 3, soft: 9 };
-    let header = Header { identity: 7 << 100, head: 20, everything, rules: 2 };
-    let records = vec![rule(1, 20, 4), rule(2, 0, 19), rule(3, 21, 0), rule(1, 0, 22)];
-    Contents { header, records }
+    let header = Header { identity: 7 << 100, head: 20, rules: 2 };
+    let records = [rule(1, 20, 4), rule(2, 0, 19), rule(3, 21, 0), rule(1, 0, 22)];
+    let records = records.map(|(rule, purged)| (Some(rule), purged)).into();
+    Contents { header, records, slots: 5 }
+}
+
+/// A purge of each kind, with texts that take no slot, one and several.
+fn of_each_kind() -> Vec<Option<PurgeRule>> {
+    let wildcard = UrlWildcard::new(&PurgeUrl::wildcard("https://*.h/é*?q*").unwrap());
+    let covers = [
+        Coverage::Whole,
+        url(1).covers,
+        Coverage::Tag(TagKey::new(b"p42")),
+        Coverage::Prefix("".into()),
+        Coverage::Prefix("h/img/".into()),
+        Coverage::Prefix("h/".repeat(24).into()),
+        Coverage::Prefix(format!("h/{}", "é".repeat(500)).into()),
+        Coverage::Wildcard(wildcard),
+    ];
+    let of_site =
+        |site: Option<SiteKey>| covers.clone().map(|covers| Some(PurgeRule { site, covers }));
+    [None].into_iter().chain(of_site(None)).chain(of_site(Some(SiteKey::new("s")))).collect()
+}
+
+#[test]
+fn purges_of_each_kind_are_there_again() {
+    let place = Place::new();
+    let mut journal = place.open().0;
+    let purges: Vec<_> = of_each_kind().into_iter().zip((1..).map(kind)).collect();
+    journal.append(&purges).unwrap();
+    let (mut journal, restored) = place.open();
+    let expected = (1..).zip(of_each_kind());
+    let expected = expected.filter_map(|(n, rule)| Some((rule?, Purged::by(kind(n), n))));
+    assert_eq!(restored.rules, expected.collect::<Vec<_>>());
+    assert_eq!(restored.head, purges.len() as u64);
+    journal.compact(restored.head, &restored.rules).unwrap();
+    assert_eq!(place.open().1, restored);
+}
+
+#[test]
+fn a_record_that_is_not_all_there_was_never_acknowledged() {
+    let long = PurgeRule { site: None, covers: Coverage::Prefix("h/".repeat(200).into()) };
+    let place = Place::new();
+    let identity = place.filled(2);
+    let whole = place.length();
+    place.open().0.append(&[(Some(long.clone()), PurgeKind::Hard)]).unwrap();
+    let slots = (place.length() - whole) / SLOT as u64;
+    assert!(slots > 5);
+    for left in (1..slots).rev() {
+        let length = whole + left * SLOT as u64;
+        OpenOptions::new().write(true).open(&place.path).unwrap().set_len(length).unwrap();
+        let bytes = fs::read(&place.path).unwrap();
+        let (mut journal, restored) = place.open();
+        assert_eq!((restored.identity, &restored.rules), (identity, &purged(1..=2)));
+        assert_eq!(place.length(), whole, "what is left of it is gone");
+        assert_eq!(journal.append(&[purge(3)]).unwrap(), 3);
+        assert_eq!(place.open().1.rules, purged(1..=3));
+        fs::write(&place.path, bytes).unwrap();
+    }
 }
 
 #[test]
@@ -133,14 +189,16 @@ fn damage_is_told_apart() {
         decode(&bytes).unwrap_err()
     };
     assert_eq!(change(0), Damage::Magic);
-    assert_eq!(change(8), Damage::Version(0));
+    assert_eq!(change(8), Damage::Version(3));
     assert_eq!(change(40), Damage::Header);
     assert_eq!(change(3 * SLOT + 20), Damage::Record(3));
     assert_eq!(decode(&[]).unwrap_err(), Damage::Length(0));
     let order = |header: Header, records: &[_]| decode(&file(&header, records)).unwrap_err();
-    let Contents { header, records } = &sample;
-    assert_eq!(order(*header, &[records[0], records[1], records[3]]), Damage::Order(3), "a gap");
-    assert_eq!(order(*header, &[records[0], records[2]]), Damage::Order(2), "not of a snapshot");
+    let Contents { header, records, .. } = &sample;
+    let chosen = |places: &[usize]| places.iter().map(|at| records[*at].clone()).collect();
+    let (gap, early): (Vec<_>, Vec<_>) = (chosen(&[0, 1, 3]), chosen(&[0, 2]));
+    assert_eq!(order(*header, &gap), Damage::Order(3), "a gap");
+    assert_eq!(order(*header, &early), Damage::Order(2), "not of a snapshot");
     assert_eq!(order(*header, &records[..1]), Damage::Length(2 * SLOT as u64), "a snapshot cut");
     // Whole records of this journal, but not here.
     let mut swapped = bytes.clone();
@@ -165,11 +223,12 @@ proptest! {
         let since = (head + 1..).zip(&purges).map(|(number, &(at, is_hard))| {
             if is_hard { rule(at, number, 0) } else { rule(at, 0, number) }
         });
-        let records: Vec<_> = snapshot.chain(since).collect();
-        let everything = Purged { hard: head, soft: 0 };
-        let header = Header { identity: 5, head, everything, rules: rules.len() as u64 };
+        let records = snapshot.chain(since).map(|(rule, purged)| (Some(rule), purged));
+        let records: Vec<_> = records.collect();
+        let header = Header { identity: 5, head, rules: rules.len() as u64 };
         let bytes = file(&header, &records);
-        let whole = Contents { header, records };
+        let slots = records.len() as u64 + 1;
+        let whole = Contents { header, records, slots };
         prop_assert_eq!(decode(&bytes), Ok(whole.clone()));
         prop_assert_eq!(whole.head(), head + purges.len() as u64);
         let mut hit = bytes.clone();
@@ -187,8 +246,7 @@ fn what_was_appended_is_there_again() {
     for count in 0..9 {
         let (mut journal, restored) = place.open();
         let rules = purged(1..=count);
-        let everything = Purged::default();
-        assert_eq!(restored, Restored { identity, head: count, rules, everything });
+        assert_eq!(restored, Restored { identity, head: count, rules });
         assert_eq!((journal.identity(), journal.head()), (identity, count));
         journal.append(&[purge(count + 1)]).unwrap();
     }
@@ -266,48 +324,41 @@ fn what_failed_has_no_number_and_is_written_over() {
     assert_eq!(journal.head(), 1);
     journal.mend_writes(file);
     // Three records that were written, but not acknowledged.
-    let lost = encode_records(
-        identity,
-        2,
-        purged(12..=14).into_iter().map(|(url, _)| url).zip([
-            Purged { hard: 2, soft: 0 },
-            Purged { hard: 3, soft: 0 },
-            Purged { hard: 4, soft: 0 },
-        ]),
-    );
-    journal.file.write_all_at(&lost, 2 * SLOT as u64).unwrap();
+    let lost: Vec<_> = (12..=14).zip(2..).map(|(at, number)| rule(at, number, 0)).collect();
+    let bytes = encode_records(identity, 2, lost.iter().map(|(rule, by)| (Some(rule), *by)));
+    journal.file.write_all_at(&bytes, 2 * SLOT as u64).unwrap();
+    let found = place.open().1;
+    assert_eq!(found.rules[1..], lost, "more than was acknowledged, never less");
     assert_eq!(journal.append(&[purge(2)]).unwrap(), 2);
     let (mut journal, restored) = place.open();
-    assert_eq!((restored.identity, restored.head), (identity, 4));
-    assert_eq!(restored.rules[..2], purged(1..=2), "what was acknowledged");
-    assert_eq!(restored.rules[2..], [rule(13, 3, 0), rule(14, 4, 0)], "more, never less");
-    assert_eq!(journal.append(&[purge(5)]).unwrap(), 5);
+    assert_eq!((restored.identity, restored.head), (identity, 2));
+    assert_eq!(restored.rules, purged(1..=2));
+    assert_eq!(journal.append(&[purge(3)]).unwrap(), 3);
 }
 
 /// Appends and publishes the purges, compacts when it is time, as a purger does.
 fn carry(journal: &mut Journal, rules: &Rules, numbers: std::ops::RangeInclusive<u64>) {
     for number in numbers {
-        let (url, kind) = purge(number);
-        assert_eq!(journal.append(&[(url, kind)]).unwrap(), number);
-        rules.publish(url, kind, number);
+        assert_eq!(journal.append(&[purge(number)]).unwrap(), number);
+        rules.publish(Some(&url(number)), kind(number), number);
         if journal.is_long() {
-            let (head, kept, everything) = rules.snapshot();
-            journal.compact(head, &kept, everything).unwrap();
+            let (head, kept) = rules.snapshot();
+            journal.compact(head, &kept).unwrap();
         }
     }
 }
 
 /// A snapshot in an order of its own.
-fn sorted(rules: &Rules) -> (u64, Vec<(UrlKey, Purged)>, Purged) {
-    let (head, mut kept, everything) = rules.snapshot();
-    kept.sort_by_key(|(url, _)| url.as_u128());
-    (head, kept, everything)
+fn sorted(rules: &Rules) -> (u64, Vec<NumberedRule>) {
+    let (head, mut kept) = rules.snapshot();
+    kept.sort_by_key(|(rule, _)| format!("{rule:?}"));
+    (head, kept)
 }
 
 #[test]
 fn a_long_file_is_compacted_and_the_table_survives() {
     let place = Place::new();
-    let live = Rules::new(RULES_MAX);
+    let live = Rules::new(BOUNDS);
     let identity = place.filled(0);
     let longest = (1 + 2 * RULES_MAX as u64) * SLOT as u64;
     let mut lengths = Vec::new();
@@ -317,8 +368,8 @@ fn a_long_file_is_compacted_and_the_table_survives() {
         carry(&mut journal, &live, number..=number);
         lengths.push(place.length());
         let restored = place.open().1;
-        let again = Rules::new(RULES_MAX);
-        again.restore(restored.head, restored.rules, restored.everything);
+        let again = Rules::new(BOUNDS);
+        again.restore(restored.head, restored.rules);
         assert_eq!(sorted(&again), sorted(&live), "after {number}");
     }
     assert_eq!(lengths.iter().max(), Some(&longest));
@@ -329,22 +380,23 @@ fn a_long_file_is_compacted_and_the_table_survives() {
 #[test]
 fn a_compaction_that_fails_leaves_the_journal_as_it_was() {
     let place = Place::new();
-    let rules = Rules::new(RULES_MAX);
+    let rules = Rules::new(BOUNDS);
     let mut journal = place.open().0;
     carry(&mut journal, &rules, 1..=8);
     fs::create_dir(beside(&place.path, "new")).unwrap();
     journal.append(&[purge(9)]).unwrap();
-    rules.publish(purge(9).0, purge(9).1, 9);
+    rules.publish(Some(&url(9)), kind(9), 9);
     assert!(journal.is_long());
-    let (head, kept, everything) = rules.snapshot();
-    let error = journal.compact(head, &kept, everything).unwrap_err().to_string();
+    let (head, kept) = rules.snapshot();
+    let error = journal.compact(head, &kept).unwrap_err().to_string();
     assert!(error.ends_with("cannot be compacted: Is a directory (os error 21)"), "{error}");
     assert!(!journal.is_long(), "not tried at every purge");
     fs::remove_dir(beside(&place.path, "new")).unwrap();
     carry(&mut journal, &rules, 10..=13);
     assert_eq!(place.open().1.rules, purged(1..=13));
     carry(&mut journal, &rules, 14..=14);
-    assert!(place.length() <= (1 + RULES_MAX as u64) * SLOT as u64);
+    // Header, rules, and what covers the whole site.
+    assert!(place.length() <= (2 + RULES_MAX as u64) * SLOT as u64);
     assert_eq!(place.open().1.head, 14);
 }
 

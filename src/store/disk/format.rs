@@ -25,7 +25,7 @@
 use crate::object::CacheKey;
 
 /// Raised whenever the layout changes; a directory of another version is emptied.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Records begin at multiples of this.
 pub(super) const UNIT: u64 = 64;

@@ -14,8 +14,9 @@ use http::StatusCode;
 use super::format::content_tag;
 use super::*;
 use crate::message::FieldBlock;
+use crate::object::tests::target;
 use crate::object::{ObjectHead, Sequence};
-use crate::store::{Lookup, Rules, Store, StoreLimits};
+use crate::store::{Lookup, RuleBounds, Rules, Store, StoreLimits};
 
 const MIB: u64 = 1 << 20;
 
@@ -49,7 +50,8 @@ fn response(body: &[u8], number: u64) -> Arc<Stored> {
     let lines = format!("x-number: {number}\r\n");
     let block = FieldBlock::from_lines(lines.into_bytes().into());
     let sequence = Sequence { number };
-    let head = ObjectHead::new(StatusCode::OK, Default::default(), sequence, block, None);
+    let (status, target) = (StatusCode::OK, target("/x"));
+    let head = ObjectHead::new(status, Default::default(), sequence, &block, None, &target);
     Arc::new(Stored::new(&head, &[Bytes::copy_from_slice(body)]))
 }
 
@@ -181,8 +183,9 @@ fn a_tier_that_ends_late_drops_what_waits_and_brings_back_nothing_older() {
 fn a_large_body_under_a_fresh_head_is_never_missing() {
     let folder = tempfile::tempdir().unwrap();
     let directory = Directory::open(folder.path()).unwrap();
-    let limits = StoreLimits { memory: MIB, variants: 1, rules: 1 };
-    let store = Store::open(limits, Rules::new(1), directory, &config(64 * MIB), 1).unwrap();
+    let rules = RuleBounds { rules: 1, wildcards: 1 };
+    let limits = StoreLimits { memory: MIB, variants: 1, rules };
+    let store = Store::open(limits, Rules::new(rules), directory, &config(64 * MIB), 1).unwrap();
     let whole = body(1, 300_000);
     store.insert(key(0), None, response(&whole, 0));
     store.flush();

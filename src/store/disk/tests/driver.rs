@@ -479,7 +479,8 @@ fn response_of(number: u64, head: usize, body: &[u8]) -> Arc<Stored> {
     let lines = format!("x-number: {number}\r\nx-pad: {}\r\n", "x".repeat(head));
     let block = FieldBlock::from_lines(lines.into_bytes().into());
     let sequence = Sequence { number };
-    let head = ObjectHead::new(StatusCode::OK, Default::default(), sequence, block, None);
+    let (status, target) = (StatusCode::OK, target("/x"));
+    let head = ObjectHead::new(status, Default::default(), sequence, &block, None, &target);
     Arc::new(Stored::new(&head, &[Bytes::copy_from_slice(body)]))
 }
 
