@@ -8,6 +8,7 @@
 //! ```
 
 mod command;
+mod entry;
 mod fault;
 mod rule;
 mod tag;
@@ -15,6 +16,7 @@ mod target;
 mod url;
 
 pub use command::{PurgeCommand, PurgeTarget};
+pub use entry::{Entry, EntryFault, EntryHash, LogId, NotHex, Position};
 pub use fault::CommandFault;
 pub use rule::{Coverage, PurgeRule, SiteKey, UrlWildcard};
 pub use tag::TagKey;
