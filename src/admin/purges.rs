@@ -135,6 +135,7 @@ fn refused(refused: Refused) -> Problem {
         PurgeFault::OtherScope(_) | PurgeFault::NoScope => StatusCode::FORBIDDEN,
         PurgeFault::UnknownHost(_) | PurgeFault::UnknownSite(_) => StatusCode::NOT_FOUND,
         PurgeFault::OtherSite { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        PurgeFault::Follower => StatusCode::CONFLICT,
         PurgeFault::Command(_) => StatusCode::BAD_REQUEST,
     };
     Problem::new(status, refused.to_string())

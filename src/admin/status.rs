@@ -72,7 +72,7 @@ impl Door {
             "region": parts.region,
             "role": parts.role,
             "state": self.state(),
-            "fenced": false,
+            "fenced": parts.proxy.store().rules().is_fenced(),
             "config_version": self.settings.load().config_version,
             "tiers": tiers,
             "upstreams": self.upstreams(),

@@ -82,6 +82,7 @@ fn door_over(store: Store, tokens: Vec<Token>, journal: Option<Journal>) -> Admi
         clock: Instant::now,
         recent_max: 100,
         pending_max: 1000,
+        follows: None,
     });
     let life = Arc::new(Life::default());
     life.set(State::Serving);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::address::Endpoint;
-use super::reference::Sample::Required;
+use super::reference::Sample::{Commented, Required};
 use super::section::{choice, section};
 
 section! {
@@ -13,6 +13,8 @@ section! {
         url: Endpoint = Endpoint::default(), Required(r#""https://control.internal:9190""#);
         /// File of the token with which this node signs in.
         token_file: PathBuf = PathBuf::new(), Required(r#""node.token""#);
+        /// PEM file of the authority behind the control plane's certificate; without it the system's.
+        ca_file: Option<PathBuf> = None, Commented(r#""control-ca.pem""#);
         /// What to do with stored responses while the control plane cannot be reached.
         on_control_loss: OnControlLoss = OnControlLoss::default();
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 
 use super::assemble::Assembled;
+use super::control;
 use crate::admin::{AdminDoor, AdminParts, resolve_by};
 use crate::config::Config;
 use crate::net::{DrainWatch, Front, Gate};
@@ -29,7 +30,7 @@ pub(super) fn open(
     loops: Vec<Handle>,
     drain: DrainWatch,
 ) {
-    let config = shared.config.lock();
+    let config = shared.config.lock().clone();
     let purger = Purger::new(PurgerParts {
         store: shared.proxy.store().clone(),
         journal: shared.journal.lock().take(),
@@ -39,7 +40,11 @@ pub(super) fn open(
         clock: Instant::now,
         recent_max: RECEIPTS,
         pending_max: PENDING,
+        follows: shared.control.as_ref().map(|_| shared.followed),
     });
+    if let Some(follower) = control::follower(shared, &purger) {
+        tokio::spawn(follower.run());
+    }
     let parts = AdminParts {
         name: config.node.name.clone(),
         region: config.node.region.clone(),

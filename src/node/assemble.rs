@@ -9,6 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use super::control::ControlPlane;
 use super::observe::Observer;
 use super::{Addresses, StartError, storage};
 use crate::admin::{AdminDoor, Life};
@@ -21,7 +22,7 @@ use crate::net::{
     ServerTls, bind,
 };
 use crate::proxy::{Parts, Proxy, ProxyConfig, Routing, Served};
-use crate::purge::Journal;
+use crate::purge::{Followed, Journal};
 use crate::site::SiteTable;
 use crate::telemetry::access_log::{self, AccessConfig, AccessLog};
 use crate::telemetry::metrics::Metrics;
@@ -52,6 +53,10 @@ pub(super) struct Assembled {
     pub(super) proxy: Arc<Proxy>,
     /// Taken by the purger.
     pub(super) journal: Mutex<Option<Journal>>,
+    /// How far it has come in the log that the node follows.
+    pub(super) followed: Option<Followed>,
+    /// Where that log is.
+    pub(super) control: Option<ControlPlane>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Arc<AccessLog>,
     pub(super) drain_timeout: Duration,
@@ -93,7 +98,10 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         None => None,
     };
     let routing = routing(&config, loops, &metrics, None)?;
-    let (store, journal) = storage::open(&config.cache, &config.purge, &metrics)?;
+    let control = config.control.as_ref().map(ControlPlane::new).transpose()?;
+    let (store, journal, followed) = storage::open(&config.cache, &config.purge, &metrics)?;
+    // Before the first request: whoever follows says when it comes down.
+    store.rules().fence(control.as_ref().is_some_and(|control| control.starts_fenced(followed)));
     let proxy = Arc::new(Proxy::new(
         proxy_config(&config, store.whole_max()),
         Parts {
@@ -124,6 +132,8 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         quic,
         proxy,
         journal: Mutex::new(journal),
+        followed,
+        control,
         metrics,
         log,
     };

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::control::ControlFault;
 use crate::net::bind::BindError;
 use crate::net::{QuicConfigError, TlsFault};
 use crate::purge::JournalError;
@@ -30,6 +31,9 @@ pub enum StartError {
     /// The journal of the purges cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The control plane cannot be asked.
+    #[error(transparent)]
+    Control(#[from] ControlFault),
     /// QUIC cannot be served.
     #[error("HTTP/3: {0}")]
     Quic(#[from] QuicConfigError),

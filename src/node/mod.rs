@@ -12,6 +12,7 @@
 
 mod admin_door;
 mod assemble;
+mod control;
 mod error;
 mod event_loop;
 mod observe;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+pub use control::ControlFault;
 pub use error::StartError;
 pub use reload::{ReloadError, Reloaded};
 pub use run::run;
@@ -87,7 +89,8 @@ impl Node {
         let (loops, handles) = std::sync::mpsc::channel();
         let workers = event_loop::start(&shared, sockets, &drain_watch, &stopped, loops)?;
         let handles: Vec<Handle> = handles.into_iter().collect();
-        let control = control(shared.clone(), admin, handles, drain, (stop.clone(), stopped))?;
+        let control =
+            control_thread(shared.clone(), admin, handles, drain, (stop.clone(), stopped))?;
         drop(drain_watch);
         shared.life.set(State::Serving);
         Ok(Self { addresses, shared, stop, control, workers })
@@ -117,7 +120,7 @@ impl Node {
 }
 
 /// The thread of everything that is not traffic.
-fn control(
+fn control_thread(
     shared: Arc<Assembled>,
     admin: Option<std::net::TcpListener>,
     loops: Vec<Handle>,

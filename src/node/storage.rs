@@ -7,7 +7,7 @@
 use super::StartError;
 use crate::config::cache::{Cache, Disk};
 use crate::config::purge::Purge;
-use crate::purge::Journal;
+use crate::purge::{Followed, Journal};
 use crate::store::{
     self, CacheDirectory, DiskConfig, OpenError, RuleBounds, Rules, Store, StoreLimits, StoreReport,
 };
@@ -16,22 +16,23 @@ use crate::telemetry::metrics::Metrics;
 /// Name of the journal in the cache folder.
 const JOURNAL: &str = "purges.journal";
 
-/// The store that the config asks for; with a disk tier, the journal of its purges.
+/// The store that the config asks for; with a disk tier, the journal of its purges, and how far
+/// that has come in the log that the node follows.
 pub(super) fn open(
     cache: &Cache,
     purge: &Purge,
     metrics: &Metrics,
-) -> Result<(Store, Option<Journal>), StartError> {
+) -> Result<(Store, Option<Journal>, Option<Followed>), StartError> {
     let rules = RuleBounds { rules: purge.rules, wildcards: purge.wildcards };
     let limits = StoreLimits { memory: cache.memory.0, variants: cache.variants, rules };
-    let Some(disk) = &cache.disk else { return Ok((Store::new(limits), None)) };
+    let Some(disk) = &cache.disk else { return Ok((Store::new(limits), None, None)) };
     let directory = CacheDirectory::open(&disk.path)?;
     let (journal, restored) = Journal::open(&disk.path.join(JOURNAL), purge.rules)?;
     let rules = Rules::new(rules);
     rules.restore(restored.head, restored.rules);
     let store =
         Store::open(limits, rules, directory, &disk_config(disk, metrics), restored.identity)?;
-    Ok((store, Some(journal)))
+    Ok((store, Some(journal), restored.followed))
 }
 
 /// Looks at all that a cache folder holds, while no node uses it, and changes nothing.

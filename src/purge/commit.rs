@@ -120,7 +120,7 @@ impl Purger {
     }
 
     /// Nothing else is published meanwhile: the snapshot is of the journal's last purge.
-    async fn compact(&self, journal: &Arc<Mutex<Journal>>) {
+    pub(super) async fn compact(&self, journal: &Arc<Mutex<Journal>>) {
         let store = self.parts.store.clone();
         let compact = move |journal: &mut Journal| {
             let (head, rules) = store.rules().snapshot();
@@ -133,7 +133,7 @@ impl Purger {
 }
 
 /// Waits for the journal where that may block.
-async fn on_thread<T: Send + 'static>(
+pub(super) async fn on_thread<T: Send + 'static>(
     journal: &Arc<Mutex<Journal>>,
     act: impl FnOnce(&mut Journal) -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, String> {

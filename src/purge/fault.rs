@@ -45,6 +45,9 @@ pub enum PurgeFault {
     /// It cannot be read.
     #[error(transparent)]
     Command(#[from] CommandFault),
+    /// Purges come from a control plane.
+    #[error("purges: this node follows a control plane; expected there, which purges every node")]
+    Follower,
     /// The journal failed, which says how.
     #[error("purges: none was carried out: {0}")]
     Journal(String),

@@ -30,8 +30,9 @@ use std::io::{self, BufReader, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+pub use self::layout::Followed;
 use self::layout::{Contents, Header, Record, SLOT, encode_records};
-use crate::object::{PurgeKind, PurgeRule, Purged};
+use crate::object::{Coverage, PurgeKind, PurgeRule, Purged};
 use crate::store::NumberedRule;
 
 /// A file of purges, open for more. Its calls block: they are not for event loops.
@@ -50,6 +51,7 @@ pub struct Journal {
     is_named: bool,
     /// Whether something may stand behind the last durable record.
     has_remains: bool,
+    followed: Option<Followed>,
 }
 
 /// What a journal held when it was opened.
@@ -61,6 +63,8 @@ pub struct Restored {
     pub head: u64,
     /// What is purged, in the order of the log; the same maybe more than once.
     pub rules: Vec<NumberedRule>,
+    /// How far the node has come in the log that it follows, if it ever did.
+    pub followed: Option<Followed>,
 }
 
 /// The file system failed a journal.
@@ -102,8 +106,9 @@ impl Journal {
             None => {
                 let identity = fastrand::u128(..);
                 let header = Header { identity, head: 0, rules: 0 };
-                let file = replace(path, &file_of(&header, &[])).map_err(failed("created"))?;
-                (file, Contents { header, records: Vec::new(), slots: 1 })
+                let file =
+                    replace(path, &file_of(identity, 0, &[], None)).map_err(failed("created"))?;
+                (file, Contents { header, records: Vec::new(), head: 0, slots: 1 })
             }
         };
         let rules_max = rules_max.max(1) as u64;
@@ -111,15 +116,18 @@ impl Journal {
             path: path.to_owned(),
             file,
             identity: contents.header.identity,
-            head: contents.head(),
+            head: contents.head,
             slots: contents.slots,
             rules_max,
             slots_max: 2 * rules_max + 1,
             is_named: false,
             has_remains: true,
+            followed: None,
         };
         journal.settle(&contents.records)?;
-        Ok((journal, contents.restored()))
+        let restored = contents.restored();
+        journal.followed = restored.followed;
+        Ok((journal, restored))
     }
 
     /// What the journal at `path` holds, without a change to it; what is damaged, if it is.
@@ -151,13 +159,56 @@ impl Journal {
         &mut self,
         purges: &[(Option<PurgeRule>, PurgeKind)],
     ) -> Result<u64, JournalError> {
+        let (first, records) = self.numbered(purges);
+        self.append_records(&records)?;
+        self.head += purges.len() as u64;
+        Ok(first)
+    }
+
+    /// The same for purges of the log that the node follows, which bring it to `followed`.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn follow(
+        &mut self,
+        purges: &[(Option<PurgeRule>, PurgeKind)],
+        followed: Followed,
+    ) -> Result<u64, JournalError> {
+        let (first, mut records) = self.numbered(purges);
+        records.push(Record::Followed(followed));
+        self.append_records(&records)?;
+        self.head += purges.len() as u64;
+        self.followed = Some(followed);
+        Ok(first)
+    }
+
+    /// Makes durable that the node goes on with another log, from `followed`, and that whatever is
+    /// stored may be purged; returns the number of that.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn distrust(&mut self, followed: Followed) -> Result<u64, JournalError> {
+        let number = self.head + 1;
+        let everything = PurgeRule { site: None, covers: Coverage::Whole };
+        let purged = Purged { possibly: number, ..Purged::default() };
+        let records = [Record::Purge(Some(everything), purged), Record::Followed(followed)];
+        self.append_records(&records)?;
+        self.head = number;
+        self.followed = Some(followed);
+        Ok(number)
+    }
+
+    fn numbered(&self, purges: &[(Option<PurgeRule>, PurgeKind)]) -> (u64, Vec<Record>) {
+        let first = self.head + 1;
+        let record = |((rule, kind), number): (&(Option<PurgeRule>, PurgeKind), u64)| {
+            Record::Purge(rule.clone(), Purged::by(*kind, number))
+        };
+        (first, purges.iter().zip(first..).map(record).collect())
+    }
+
+    fn append_records(&mut self, records: &[Record]) -> Result<(), JournalError> {
         self.name()?;
         self.clear_remains()?;
-        let first = self.head + 1;
-        let records = purges
-            .iter()
-            .zip(first..)
-            .map(|((rule, kind), number)| (rule.as_ref(), Purged::by(*kind, number)));
         let bytes = encode_records(self.identity, self.slots, records);
         let at = self.slots * SLOT as u64;
         self.has_remains = true;
@@ -165,8 +216,7 @@ impl Journal {
         self.file.sync_data().map_err(|error| self.failed("synced", error))?;
         self.has_remains = false;
         self.slots += (bytes.len() / SLOT) as u64;
-        self.head += purges.len() as u64;
-        Ok(first)
+        Ok(())
     }
 
     /// Whether the file is so long that a snapshot should take its place.
@@ -186,9 +236,7 @@ impl Journal {
         assert_eq!(head, self.head, "what is journaled is published");
         // Where it fails, it is not tried at every purge.
         self.slots_max = self.slots + self.rules_max;
-        let (identity, count) = (self.identity, rules.len() as u64);
-        let header = Header { identity, head, rules: count };
-        let bytes = file_of(&header, rules);
+        let bytes = file_of(self.identity, head, rules, self.followed);
         self.file = replace(&self.path, &bytes).map_err(|error| self.failed("compacted", error))?;
         self.is_named = false;
         self.has_remains = false;
@@ -202,7 +250,6 @@ impl Journal {
     /// after a failed sync, which leaves pages that look clean and are not on disk.
     fn settle(&mut self, records: &[Record]) -> Result<(), JournalError> {
         self.clear_remains()?;
-        let records = records.iter().map(|(rule, purged)| (rule.as_ref(), *purged));
         let bytes = encode_records(self.identity, 1, records);
         self.file
             .write_all_at(&bytes, SLOT as u64)
@@ -241,10 +288,16 @@ impl Journal {
 
 impl Contents {
     fn restored(self) -> Restored {
-        let (identity, head) = (self.header.identity, self.head());
-        let rules = self.records.into_iter();
-        let rules = rules.filter_map(|(rule, purged)| Some((rule?, purged))).collect();
-        Restored { identity, head, rules }
+        let (identity, head) = (self.header.identity, self.head);
+        let (mut rules, mut followed) = (Vec::new(), None);
+        for record in self.records {
+            match record {
+                Record::Purge(Some(rule), purged) => rules.push((rule, purged)),
+                Record::Purge(None, _) => {}
+                Record::Followed(position) => followed = Some(position),
+            }
+        }
+        Restored { identity, head, rules, followed }
     }
 }
 
@@ -264,10 +317,17 @@ fn set_aside(path: &Path, damage: layout::Damage) -> io::Result<()> {
 }
 
 /// The bytes of a snapshot.
-fn file_of(header: &Header, rules: &[NumberedRule]) -> Vec<u8> {
+fn file_of(
+    identity: u128,
+    head: u64,
+    rules: &[NumberedRule],
+    followed: Option<Followed>,
+) -> Vec<u8> {
+    let rules = rules.iter().map(|(rule, purged)| Record::Purge(Some(rule.clone()), *purged));
+    let records: Vec<_> = rules.chain(followed.map(Record::Followed)).collect();
+    let header = Header { identity, head, rules: records.len() as u64 };
     let mut bytes = header.encode().to_vec();
-    let records = rules.iter().map(|(rule, purged)| (Some(rule), *purged));
-    bytes.extend(encode_records(header.identity, 1, records));
+    bytes.extend(encode_records(identity, 1, &records));
     bytes
 }
 

@@ -18,9 +18,11 @@
 //! Where all is in memory nothing that a rule could cover survives, so there is none, and each
 //! start begins a log of a new identity.
 
+mod apply;
 mod barrier;
 mod commit;
 mod fault;
+mod follow;
 mod journal;
 mod ledger;
 #[cfg(test)]
@@ -36,12 +38,14 @@ use tokio::time::timeout;
 
 pub use barrier::{Barrier, EventLoops};
 pub use fault::{PurgeFault, Refused};
-pub use journal::{Journal, JournalError, Restored};
+pub use follow::{FollowParts, Follower, NodeFacts};
+pub use journal::{Followed, Journal, JournalError, Restored};
 pub use ledger::Receipt;
 
+use self::apply::Standing;
 use self::ledger::{Batch, Ledger};
 use crate::object::{PurgeCommand, PurgeRule};
-use crate::store::Store;
+use crate::store::{Rules, Store};
 use crate::telemetry::metrics::Metrics;
 
 /// What a purge names on this node.
@@ -74,6 +78,8 @@ pub struct PurgerParts {
     pub recent_max: usize,
     /// Purges that may wait for the event loops.
     pub pending_max: usize,
+    /// Whether the node follows the log of a control plane; how far the journal says it has come.
+    pub follows: Option<Option<Followed>>,
 }
 
 /// Who asks for a purge, and when.
@@ -98,6 +104,9 @@ pub struct Purger {
     ledger: Mutex<Ledger>,
     /// The number up to which every event loop judges by the purges.
     applied: watch::Sender<u64>,
+    /// Whether purges come from a control plane alone.
+    is_following: bool,
+    following: watch::Sender<Standing>,
 }
 
 impl Purger {
@@ -117,23 +126,61 @@ impl Purger {
             journal: journal.map(|journal| Arc::new(Mutex::new(journal))),
             ledger: Mutex::new(Ledger::new(parts.recent_max)),
             applied: watch::Sender::new(head),
+            is_following: parts.follows.is_some(),
+            following: watch::Sender::new(Standing {
+                position: parts.follows.flatten().map(|followed| followed.position),
+                head: parts.follows.flatten().map_or(0, |followed| followed.position.number),
+            }),
             parts,
         })
     }
 
-    /// Identity of the log.
-    pub fn log(&self) -> &str {
-        &self.log
+    /// Identity of the log that is applied here: the node's own, or the one it follows.
+    pub fn log(&self) -> String {
+        match (self.is_following, self.standing().position) {
+            (false, _) => self.log.clone(),
+            (true, Some(position)) => position.log.to_string(),
+            (true, None) => String::new(),
+        }
     }
 
-    /// Number of the last purge published.
+    /// Number of the last purge of that log, as far as it is known here.
     pub fn head(&self) -> u64 {
-        self.parts.store.rules().head().number
+        match self.is_following {
+            true => self.standing().head,
+            false => self.rules().head().number,
+        }
     }
 
     /// Number of the last purge acknowledged: every event loop judges by it.
     pub fn position(&self) -> u64 {
-        *self.applied.borrow()
+        match self.is_following {
+            true => self.standing().position.map_or(0, |position| position.number),
+            false => *self.applied.borrow(),
+        }
+    }
+
+    /// Where the node stands in the log that it follows.
+    fn standing(&self) -> Standing {
+        *self.following.borrow()
+    }
+
+    fn subscribe(&self) -> watch::Receiver<Standing> {
+        self.following.subscribe()
+    }
+
+    /// The control plane's log goes as far as this.
+    fn told_of(&self, head: u64) {
+        self.following.send_modify(|standing| standing.head = head);
+    }
+
+    /// What was followed is no log any more.
+    fn forget_position(&self) {
+        self.following.send_modify(|standing| standing.position = None);
+    }
+
+    fn rules(&self) -> &Rules {
+        self.parts.store.rules()
     }
 
     /// Purges, and waits up to `patience` until that has come through. What is still pending then
@@ -149,6 +196,7 @@ impl Purger {
         asked: Asked,
         patience: Duration,
     ) -> Result<Vec<Arc<Receipt>>, Refused> {
+        apply::refuse(self.is_following)?;
         let receipts = loop {
             let named = self.resolve(&commands, &asked)?;
             let purges = commands.iter().cloned().zip(named.iter().cloned()).collect();

@@ -12,7 +12,7 @@ use super::*;
 use crate::object::{BATCH_MAX, Coverage, PurgeState, PurgeTarget, Sequence, SiteKey, TargetUri};
 use crate::store::{RuleBounds, StoreLimits};
 
-fn target<'a>(site: &str, host: &'a str, path: &'a str) -> TargetUri<'a> {
+pub(super) fn target<'a>(site: &str, host: &'a str, path: &'a str) -> TargetUri<'a> {
     let site = SiteKey::new(site);
     TargetUri { site, host, path, query: None, query_as_sent: true }
 }
@@ -48,12 +48,34 @@ fn started(folder: &TempDir) -> Arc<Purger> {
     purger_on(9999, 9, store, Some(journal)).0
 }
 
+/// The purger of a node that follows, fenced as it starts, and how far its journal has come.
+pub(super) fn follower_of(folder: &TempDir) -> (Arc<Purger>, Option<Followed>) {
+    let path = folder.path().join("purges.journal");
+    let (journal, restored) = Journal::open(&path, RULES.rules).unwrap();
+    let store = Store::new(LIMITS);
+    store.rules().restore(restored.head, restored.rules);
+    store.rules().fence(true);
+    let (parts, _) = parts_of(9999, 9, store, Some(journal));
+    let parts = PurgerParts { follows: Some(restored.followed), ..parts };
+    (Purger::new(parts), restored.followed)
+}
+
 fn purger_on(
     permits: usize,
     recent_max: usize,
     store: Store,
     journal: Option<Journal>,
 ) -> (Arc<Purger>, Gate) {
+    let (parts, gate) = parts_of(permits, recent_max, store, journal);
+    (Purger::new(parts), gate)
+}
+
+fn parts_of(
+    permits: usize,
+    recent_max: usize,
+    store: Store,
+    journal: Option<Journal>,
+) -> (PurgerParts, Gate) {
     let gate = Gate { permits: Arc::new(Semaphore::new(permits)), asked: Arc::default() };
     let resolve = |command: &PurgeCommand| {
         let PurgeTarget::Url(url) = &command.target else {
@@ -72,7 +94,7 @@ fn purger_on(
         let rule = PurgeRule { site: Some(target.site), covers: Coverage::Url(target.any_query()) };
         Ok(Named { rule, site: Some(name) })
     };
-    let purger = Purger::new(PurgerParts {
+    let parts = PurgerParts {
         store: Arc::new(store),
         journal,
         resolve: Box::new(resolve),
@@ -81,8 +103,9 @@ fn purger_on(
         clock: Instant::now,
         recent_max,
         pending_max: 0,
-    });
-    (purger, gate)
+        follows: None,
+    };
+    (parts, gate)
 }
 
 fn commands(hosts: &[&str]) -> Vec<PurgeCommand> {
@@ -218,7 +241,7 @@ async fn what_was_acknowledged_is_a_rule_after_a_restart() {
     let log = before.log().to_owned();
     drop(before);
     let after = started(&folder);
-    assert_eq!((after.log(), after.head(), after.position()), (log.as_str(), 2, 2));
+    assert_eq!((after.log(), after.head(), after.position()), (log, 2, 2));
     assert_eq!(state(&after, 0, "/a"), PurgeState::Hard);
     assert_eq!(state(&after, 1, "/b"), PurgeState::Hard);
     assert_eq!(state(&after, 1, "/a"), PurgeState::Clean);

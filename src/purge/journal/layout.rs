@@ -20,6 +20,7 @@
 //! identity and the slot's place, so that a record holds in its own file and place alone. A rule is
 //! the highest number of each kind that purges what it covers; a purge has one: its own. A record
 //! at the end of the file whose text is not all there was never acknowledged, and counts as none.
+//! Records that tell how far the node has come in the log that it follows have no number.
 //!
 //! Whoever changes the layout raises [`VERSION`]: a file of another version is damaged, which costs
 //! what is stored and no more.
@@ -28,7 +29,9 @@ use std::io::{self, Read};
 
 use crc32fast::Hasher;
 
-use crate::object::{Coverage, PurgeRule, Purged, SiteKey, TagKey, UrlKey, UrlWildcard};
+use crate::object::{
+    Coverage, EntryHash, LogId, Position, PurgeRule, Purged, SiteKey, TagKey, UrlKey, UrlWildcard,
+};
 
 /// Bytes of a slot. It divides every size of page and sector, so none lies across two.
 pub(super) const SLOT: usize = 64;
@@ -36,8 +39,23 @@ pub(super) const SLOT: usize = 64;
 const MAGIC: [u8; 8] = *b"HLPURGES";
 const VERSION: u32 = 2;
 
-/// A purge, numbered: what it covers here, if anything.
-pub(super) type Record = (Option<PurgeRule>, Purged);
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Record {
+    /// A purge, numbered: what it covers here, if anything.
+    Purge(Option<PurgeRule>, Purged),
+    /// With all before it, this node has come so far in the log that it follows.
+    Followed(Followed),
+}
+
+/// How far a node has come in the log of a control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Followed {
+    /// The last entry applied.
+    pub position: Position,
+    /// Whether the node was granted to go on without the control plane.
+    pub serves: bool,
+}
 
 /// What a slot is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +70,9 @@ enum Kind {
     Wildcard = 6,
     /// Part of the text of the record before.
     Text = 7,
+    /// How far the node has come in the log that it follows: identity 16, number 8, hash 32, whether
+    /// it serves alone 1, as text.
+    Followed = 8,
 }
 
 /// Where a slot has its text.
@@ -78,6 +99,8 @@ pub(super) struct Contents {
     pub(super) header: Header,
     /// Of the snapshot, then of the purges, in their order.
     pub(super) records: Vec<Record>,
+    /// Number of the last purge.
+    pub(super) head: u64,
     /// Slots of all that, the header's among them.
     pub(super) slots: u64,
 }
@@ -133,26 +156,16 @@ impl Header {
             rules: u64::from_le_bytes(part(slot, 40)),
         })
     }
+}
 
-    /// Whether record `index` may have these numbers.
-    fn fits(&self, index: u64, purged: Purged) -> bool {
-        let Purged { hard, soft, possibly } = purged;
-        match index.checked_sub(self.rules) {
-            None => purged.last() <= self.head,
-            Some(since) => {
-                let own = hard.checked_add(soft).and_then(|sum| sum.checked_add(possibly));
-                own == Some(purged.last()) && self.head.checked_add(since + 1) == own
-            }
-        }
-    }
+/// Whether a purge has one number, and that is the one behind `head`.
+fn is_next(purged: Purged, head: u64) -> bool {
+    let Purged { hard, soft, possibly } = purged;
+    let own = hard.checked_add(soft).and_then(|sum| sum.checked_add(possibly));
+    own == Some(purged.last()) && head.checked_add(1) == own
 }
 
 impl Contents {
-    /// Number of the last purge.
-    pub(super) fn head(&self) -> u64 {
-        self.header.head + (self.records.len() as u64 - self.header.rules)
-    }
-
     /// Reads a file of `length` bytes; nothing is taken from it that a checksum does not cover.
     pub(super) fn read(length: u64, mut file: impl Read) -> io::Result<Result<Self, Damage>> {
         let slots = length / SLOT as u64;
@@ -166,7 +179,7 @@ impl Contents {
             Ok(_) => return Ok(Err(Damage::Length(length))),
             Err(damage) => return Ok(Err(damage)),
         };
-        let mut contents = Self { header, records: Vec::new(), slots: 1 };
+        let mut contents = Self { header, records: Vec::new(), head: header.head, slots: 1 };
         while contents.slots < slots {
             match contents.read_record(slots, &mut file)? {
                 Ok(true) => {}
@@ -203,19 +216,33 @@ impl Contents {
             text.extend_from_slice(&slot[TEXT..]);
         }
         text.truncate(length);
-        match decode(&slot, text) {
-            Some(record) if self.header.fits(self.records.len() as u64, record.1) => {
-                self.records.push(record);
-                self.slots += 1 + more;
-                Ok(Ok(true))
+        let record = decode(&slot, text).filter(|record| self.admit(record));
+        let Some(record) = record else { return Ok(Err(Damage::Order(place))) };
+        self.records.push(record);
+        self.slots += 1 + more;
+        Ok(Ok(true))
+    }
+
+    /// Whether a record may come next.
+    fn admit(&mut self, record: &Record) -> bool {
+        let is_of_snapshot = (self.records.len() as u64) < self.header.rules;
+        match record {
+            Record::Followed(_) => true,
+            Record::Purge(_, purged) if is_of_snapshot => purged.last() <= self.head,
+            Record::Purge(_, purged) if is_next(*purged, self.head) => {
+                self.head += 1;
+                true
             }
-            _ => Ok(Err(Damage::Order(place))),
+            Record::Purge(..) => false,
         }
     }
 }
 
 /// The record of a slot and its text.
 fn decode(slot: &Slot, text: Vec<u8>) -> Option<Record> {
+    if slot[0] == Kind::Followed as u8 {
+        return Followed::decode(&text).map(Record::Followed);
+    }
     let text = String::from_utf8(text).ok()?;
     let key = u128::from_le_bytes(part(slot, 16));
     let is = |kind: Kind| slot[0] == kind as u8;
@@ -225,7 +252,7 @@ fn decode(slot: &Slot, text: Vec<u8>) -> Option<Record> {
         possibly: u64::from_le_bytes(part(slot, 48)),
     };
     let covers = match () {
-        () if is(Kind::Nothing) => return Some((None, purged)),
+        () if is(Kind::Nothing) => return Some(Record::Purge(None, purged)),
         () if is(Kind::Whole) => Coverage::Whole,
         () if is(Kind::Url) => Coverage::Url(UrlKey::from_u128(key)),
         () if is(Kind::Tag) => Coverage::Tag(TagKey::from_u64(key as u64)),
@@ -234,37 +261,68 @@ fn decode(slot: &Slot, text: Vec<u8>) -> Option<Record> {
         () => return None,
     };
     let site = (slot[1] == 1).then(|| SiteKey::from_u64(u64::from_le_bytes(part(slot, 56))));
-    Some((Some(PurgeRule { site, covers }), purged))
+    Some(Record::Purge(Some(PurgeRule { site, covers }), purged))
+}
+
+impl Followed {
+    const LENGTH: usize = 57;
+
+    fn encode(&self) -> Vec<u8> {
+        let Position { log, number, hash } = self.position;
+        let mut bytes = Vec::with_capacity(Self::LENGTH);
+        bytes.extend_from_slice(&log.0.to_le_bytes());
+        bytes.extend_from_slice(&number.to_le_bytes());
+        bytes.extend_from_slice(&hash.0);
+        bytes.push(self.serves.into());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; Self::LENGTH] = bytes.try_into().ok()?;
+        let position = Position {
+            log: LogId(u128::from_le_bytes(*bytes.first_chunk()?)),
+            number: u64::from_le_bytes(*bytes[16..].first_chunk()?),
+            hash: EntryHash(*bytes[24..].first_chunk()?),
+        };
+        Some(Self { position, serves: bytes[56] == 1 })
+    }
 }
 
 /// The slots of `records`, the first at `place`.
 pub(super) fn encode_records<'r>(
     identity: u128,
     place: u64,
-    records: impl IntoIterator<Item = (Option<&'r PurgeRule>, Purged)>,
+    records: impl IntoIterator<Item = &'r Record>,
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for (rule, purged) in records {
+    for record in records {
         let place = place + (bytes.len() / SLOT) as u64;
-        encode_record(identity, place, rule, purged, &mut bytes);
+        let (slot, text) = encode(record);
+        bytes.extend_from_slice(&sealed(slot, seed(identity, place)));
+        for (place, part) in (place + 1..).zip(text.chunks(SLOT - TEXT)) {
+            let mut slot = [0; SLOT];
+            slot[0] = Kind::Text as u8;
+            slot[TEXT..TEXT + part.len()].copy_from_slice(part);
+            bytes.extend_from_slice(&sealed(slot, seed(identity, place)));
+        }
     }
     bytes
 }
 
-fn encode_record(
-    identity: u128,
-    place: u64,
-    rule: Option<&PurgeRule>,
-    purged: Purged,
-    out: &mut Vec<u8>,
-) {
-    let (kind, key, text) = match rule.map(|rule| &rule.covers) {
-        None => (Kind::Nothing, 0, String::new()),
-        Some(Coverage::Whole) => (Kind::Whole, 0, String::new()),
-        Some(Coverage::Url(url)) => (Kind::Url, url.as_u128(), String::new()),
-        Some(Coverage::Tag(tag)) => (Kind::Tag, tag.as_u64().into(), String::new()),
-        Some(Coverage::Prefix(prefix)) => (Kind::Prefix, 0, prefix.to_string()),
-        Some(Coverage::Wildcard(wildcard)) => (Kind::Wildcard, 0, wildcard.to_text()),
+/// The slot of a record, still to be sealed, and its text.
+fn encode(record: &Record) -> (Slot, Vec<u8>) {
+    let (rule, purged) = match record {
+        Record::Purge(rule, purged) => (rule.as_ref(), *purged),
+        Record::Followed(_) => (None, Purged::default()),
+    };
+    let (kind, key, text) = match (record, rule.map(|rule| &rule.covers)) {
+        (Record::Followed(followed), _) => (Kind::Followed, 0, followed.encode()),
+        (_, None) => (Kind::Nothing, 0, Vec::new()),
+        (_, Some(Coverage::Whole)) => (Kind::Whole, 0, Vec::new()),
+        (_, Some(Coverage::Url(url))) => (Kind::Url, url.as_u128(), Vec::new()),
+        (_, Some(Coverage::Tag(tag))) => (Kind::Tag, tag.as_u64().into(), Vec::new()),
+        (_, Some(Coverage::Prefix(prefix))) => (Kind::Prefix, 0, prefix.as_bytes().to_vec()),
+        (_, Some(Coverage::Wildcard(url))) => (Kind::Wildcard, 0, url.to_text().into_bytes()),
     };
     let site = rule.and_then(|rule| rule.site);
     let mut slot = [0; SLOT];
@@ -276,13 +334,7 @@ fn encode_record(
     slot[40..48].copy_from_slice(&purged.soft.to_le_bytes());
     slot[48..56].copy_from_slice(&purged.possibly.to_le_bytes());
     slot[56..].copy_from_slice(&site.map_or(0, SiteKey::as_u64).to_le_bytes());
-    out.extend_from_slice(&sealed(slot, seed(identity, place)));
-    for (place, part) in (place + 1..).zip(text.as_bytes().chunks(SLOT - TEXT)) {
-        let mut slot = [0; SLOT];
-        slot[0] = Kind::Text as u8;
-        slot[TEXT..TEXT + part.len()].copy_from_slice(part);
-        out.extend_from_slice(&sealed(slot, seed(identity, place)));
-    }
+    (slot, text)
 }
 
 /// What the checksum of the record at `place` begins with.

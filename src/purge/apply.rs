@@ -1,0 +1,136 @@
+//! Purges of the log that a node follows: journaled with the position they bring it to, published,
+//! seen by every event loop.
+//!
+//! Invariants: the position moves only once all of that is so; it moves by one task alone.
+
+use super::commit::on_thread;
+use super::{Followed, JournalError, PurgeFault, Purger};
+use crate::object::{Entry, Position, PurgeCommand, PurgeKind, PurgeRule};
+
+/// Where a node stands in the log that it follows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Standing {
+    /// The last entry applied; `None` before the first contact.
+    pub(super) position: Option<Position>,
+    /// The last number that the control plane has told of.
+    pub(super) head: u64,
+}
+
+/// A purge as the sites in use resolve it, and its kind.
+type Resolved = (Option<PurgeRule>, PurgeKind);
+
+impl Purger {
+    /// Applies `entries`, which follow each other and bring the node to `position`.
+    ///
+    /// # Errors
+    /// The journal's: nothing has moved, and the same entries may be applied again.
+    pub(super) async fn apply(
+        &self,
+        entries: &[Entry],
+        position: Position,
+        serves: bool,
+    ) -> Result<(), String> {
+        let commands: Vec<_> = entries.iter().flat_map(|entry| &entry.commands).collect();
+        self.apply_all(&commands, Followed { position, serves }).await?;
+        self.parts.barrier.pass().await;
+        self.stand_at(position);
+        Ok(())
+    }
+
+    /// Applies purges, and those again that the sites resolve otherwise by then: what was stored
+    /// under the new ones meanwhile is not known to the old rules.
+    pub(super) async fn apply_all(
+        &self,
+        commands: &[&PurgeCommand],
+        followed: Followed,
+    ) -> Result<(), String> {
+        loop {
+            let resolved = self.resolve_all(commands);
+            let (rules, again) = (self.parts.store.rules(), resolved.clone());
+            let follow = move |journal: &mut super::Journal| journal.follow(&again, followed);
+            let first = self.journal_or_else(follow, rules.head().number + 1).await?;
+            for (number, (rule, kind)) in (first..).zip(&resolved) {
+                rules.publish(rule.as_ref(), *kind, number);
+            }
+            if self.resolve_all(commands) == resolved {
+                return self.compact_if_long().await;
+            }
+        }
+    }
+
+    /// Goes on with another log, from `position`: whatever is stored may be purged.
+    ///
+    /// # Errors
+    /// The journal's: nothing has changed.
+    pub(super) async fn distrust(&self, position: Position, serves: bool) -> Result<(), String> {
+        let followed = Followed { position, serves };
+        let distrust = move |journal: &mut super::Journal| journal.distrust(followed);
+        let rules = self.parts.store.rules();
+        let number = self.journal_or_else(distrust, rules.head().number + 1).await?;
+        rules.distrust(number);
+        self.parts.barrier.pass().await;
+        self.stand_at(position);
+        self.compact_if_long().await
+    }
+
+    /// What covers nothing here has a number all the same.
+    fn resolve_all(&self, commands: &[&PurgeCommand]) -> Vec<Resolved> {
+        let resolve = |command: &&PurgeCommand| {
+            let named = (self.parts.resolve)(command);
+            (named.ok().map(|named| named.rule), command.kind)
+        };
+        commands.iter().map(resolve).collect()
+    }
+
+    /// The number that the journal gives; `unjournaled` where there is none.
+    async fn journal_or_else(
+        &self,
+        act: impl FnOnce(&mut super::Journal) -> Result<u64, JournalError> + Send + 'static,
+        unjournaled: u64,
+    ) -> Result<u64, String> {
+        match &self.journal {
+            Some(journal) => on_thread(journal, act).await,
+            None => Ok(unjournaled),
+        }
+    }
+
+    async fn compact_if_long(&self) -> Result<(), String> {
+        if let Some(journal) = &self.journal
+            && on_thread(journal, |journal| Ok(journal.is_long())).await?
+        {
+            self.compact(journal).await;
+        }
+        Ok(())
+    }
+
+    /// Applies purges that stand for all up to `position`, as one.
+    ///
+    /// # Errors
+    /// The journal's: what was applied of them holds, and the position has not moved.
+    pub(super) async fn take_over(
+        &self,
+        commands: &[PurgeCommand],
+        position: Position,
+        serves: bool,
+    ) -> Result<(), String> {
+        let commands: Vec<_> = commands.iter().collect();
+        self.apply_all(&commands, Followed { position, serves }).await?;
+        self.parts.barrier.pass().await;
+        self.stand_at(position);
+        Ok(())
+    }
+
+    fn stand_at(&self, position: Position) {
+        let number = self.parts.store.rules().head().number;
+        self.following.send_modify(|standing| {
+            standing.position = Some(position);
+            standing.head = standing.head.max(position.number);
+        });
+        self.applied.send_replace(number);
+    }
+}
+
+/// A node that follows a log takes no purges of its own.
+pub(super) fn refuse(is_following: bool) -> Result<(), PurgeFault> {
+    if is_following { Err(PurgeFault::Follower) } else { Ok(()) }
+}

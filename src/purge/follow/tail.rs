@@ -1,0 +1,159 @@
+//! The log as it comes: entries applied as they arrive, many at a time where many have gathered.
+
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use http::Method;
+use tokio::time::sleep;
+
+use super::wire::Line;
+use super::{ANSWER_MAX, FollowError, Follower, backoff, read};
+use crate::message::{Body, Piece};
+use crate::object::{Entry, Position, PurgeCommand};
+
+/// Between two attempts at most.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// What the lines so far have said.
+#[derive(Default)]
+struct Gathered {
+    entries: Vec<Entry>,
+    /// The position behind the entries.
+    position: Option<Position>,
+    /// Purges of a snapshot, as long as it comes.
+    snapshot: Option<Vec<PurgeCommand>>,
+}
+
+impl Follower {
+    /// Follows the log, again and again.
+    pub(super) async fn tail(&self) {
+        let mut failures = 0;
+        loop {
+            let before = self.parts.purger.standing().position;
+            let Err(error) = self.tail_once().await else { continue };
+            if self.parts.purger.standing().position != before {
+                failures = 0;
+            }
+            if failures == 0 {
+                tracing::warn!("the purge log is not followed: {error}");
+            }
+            failures += 1;
+            sleep(backoff(failures, PAUSE_MAX)).await;
+        }
+    }
+
+    /// Follows the log from where the node stands until that breaks off.
+    async fn tail_once(&self) -> Result<(), FollowError> {
+        let position = self.parts.purger.standing().position;
+        let target = match position {
+            None => "/v1/log".to_owned(),
+            Some(Position { log, number, hash }) => {
+                format!("/v1/log?log={log}&after={number}&hash={hash}")
+            }
+        };
+        let response = self.ask(Method::GET, target, None).await?;
+        if !response.status.is_success() {
+            return read(response).await.map(drop);
+        }
+        let mut body = response.body;
+        let mut buffer = BytesMut::new();
+        let mut gathered = Gathered { position, ..Gathered::default() };
+        while more(&mut body, &mut buffer).await? {
+            while let Some(end) = memchr::memchr(b'\n', &buffer) {
+                let line = Line::read(&buffer[..end])?;
+                buffer.advance(end + 1);
+                self.take(line, &mut gathered).await?;
+            }
+            self.apply(&mut gathered).await?;
+        }
+        Err(FollowError::Ended)
+    }
+
+    async fn take(&self, line: Line, gathered: &mut Gathered) -> Result<(), FollowError> {
+        match line {
+            Line::Alive | Line::Resumes => {}
+            Line::Foreign(position) => {
+                self.distrust(position).await?;
+                *gathered = Gathered { position: Some(position), ..Gathered::default() };
+            }
+            Line::Snapshot => gathered.snapshot = Some(Vec::new()),
+            Line::Matters(command) => gathered.snapshot.get_or_insert_default().push(command),
+            Line::Behind(position) => {
+                let commands = gathered.snapshot.take().unwrap_or_default();
+                self.take_over(&commands, position).await?;
+                gathered.position = Some(position);
+            }
+            Line::Entry(entry) => match gathered.position.and_then(|at| at.then(&entry)) {
+                Some(position) => {
+                    gathered.entries.push(entry);
+                    gathered.position = Some(position);
+                }
+                None => return self.lost().await,
+            },
+        }
+        Ok(())
+    }
+
+    /// Applies what has gathered.
+    async fn apply(&self, gathered: &mut Gathered) -> Result<(), FollowError> {
+        let entries = std::mem::take(&mut gathered.entries);
+        if let (Some(position), false) = (gathered.position, entries.is_empty()) {
+            let _moving = self.moving.lock().await;
+            let serves = self.lease.lock().serves();
+            let applied = self.parts.purger.apply(&entries, position, serves).await;
+            applied.map_err(FollowError::Journal)?;
+            self.moved().await?;
+        }
+        Ok(())
+    }
+
+    /// Applies the purges that still matter: what is stored may be covered by any of them.
+    async fn take_over(
+        &self,
+        commands: &[PurgeCommand],
+        position: Position,
+    ) -> Result<(), FollowError> {
+        let _moving = self.moving.lock().await;
+        let serves = self.lease.lock().serves();
+        let taken = self.parts.purger.take_over(commands, position, serves).await;
+        taken.map_err(FollowError::Journal)?;
+        self.moved().await
+    }
+
+    async fn distrust(&self, position: Position) -> Result<(), FollowError> {
+        let log = position.log;
+        tracing::warn!(%log, "another purge log: what is stored is validated before it is served");
+        let _moving = self.moving.lock().await;
+        let serves = self.lease.lock().serves();
+        let distrusted = self.parts.purger.distrust(position, serves).await;
+        distrusted.map_err(FollowError::Journal)?;
+        self.moved().await
+    }
+
+    /// An entry that is not the next: what was followed is not the log any more. The next attempt
+    /// shows a position that no log has.
+    async fn lost(&self) -> Result<(), FollowError> {
+        self.parts.purger.forget_position();
+        Err(FollowError::Ended)
+    }
+
+    async fn moved(&self) -> Result<(), FollowError> {
+        self.note_serving().await?;
+        self.settle();
+        Ok(())
+    }
+}
+
+/// Waits for more of the body; false at its end.
+async fn more(body: &mut Body, buffer: &mut BytesMut) -> Result<bool, FollowError> {
+    while let Some(piece) = body.next().await {
+        if let Piece::Data(bytes) = piece? {
+            if buffer.len() + bytes.len() > ANSWER_MAX {
+                return Err(FollowError::TooLong);
+            }
+            buffer.extend_from_slice(&bytes);
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
