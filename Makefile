@@ -1,5 +1,5 @@
 # Every command that takes more than cargo.
-.PHONY: bench crash test
+.PHONY: bench crash model test
 
 # All tests, with the foreign clients that they speak to.
 test:
@@ -21,3 +21,7 @@ bench:
 crash: ROUNDS = 600
 crash:
 	HEADLAND_KILL_ROUNDS=$(ROUNDS) cargo test --locked --test scenarios crash:: -- --nocapture
+
+# The models of the purge protocol, within larger bounds than the tests search: some minutes.
+model:
+	HEADLAND_MODEL_BOUND=large cargo test --locked --test model the_promise_holds -- --nocapture
