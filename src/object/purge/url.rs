@@ -73,7 +73,23 @@ fn split(value: &str) -> Result<(&str, String), PurgeUrlError> {
     let rest = rest.split('#').next().unwrap_or_default();
     let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let root = if target.starts_with('/') { "" } else { "/" };
-    Ok((authority, format!("{root}{target}")))
+    Ok((authority, format!("{root}{}", escape(target))))
+}
+
+/// What no request can hold stands there as clients send it (RFC 3986 section 2.1).
+fn escape(target: &str) -> String {
+    let mut out = String::with_capacity(target.len());
+    for byte in target.bytes() {
+        match byte {
+            0x21..=0x7e => out.push(char::from(byte)),
+            _ => {
+                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+                let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+                out.extend(['%', digit(byte >> 4), digit(byte & 15)]);
+            }
+        }
+    }
+    out
 }
 
 fn without_port(authority: &str) -> &str {
@@ -96,6 +112,7 @@ mod tests {
         assert_eq!(parse("http://a.example"), url("a.example", "/", false));
         assert_eq!(parse("http://a.example?q#f"), url("a.example", "/?q", true));
         assert_eq!(PurgeUrl::parse("http://a/x", true), url("a", "/x", true));
+        assert_eq!(parse("http://a/ä b?ö"), url("a", "/%C3%A4%20b?%C3%B6", true));
         assert_eq!(parse("/x"), Err(PurgeUrlError::Scheme));
         assert_eq!(parse("https:///x"), Err(PurgeUrlError::Host));
         assert_eq!(parse("https://*.example/x"), Err(PurgeUrlError::Host));
