@@ -1,9 +1,11 @@
 //! `[control]`: the control plane that this node follows.
 
 use std::path::PathBuf;
+use std::{fs, io};
 
 use super::address::Endpoint;
 use super::reference::Sample::{Commented, Required};
+use super::secret::Secret;
 use super::section::{choice, section};
 
 section! {
@@ -13,7 +15,8 @@ section! {
         url: Endpoint = Endpoint::default(), Required(r#""https://control.internal:9190""#);
         /// File of the token with which this node signs in.
         token_file: PathBuf = PathBuf::new(), Required(r#""node.token""#);
-        /// PEM file of the authority behind the control plane's certificate; without it the system's.
+        /// PEM file of the authority behind the control plane's certificate; without it the
+        /// system's.
         ca_file: Option<PathBuf> = None, Commented(r#""control-ca.pem""#);
         /// What to do with stored responses while the control plane cannot be reached.
         on_control_loss: OnControlLoss = OnControlLoss::default();
@@ -27,5 +30,15 @@ choice! {
         Serve = "serve",
         /// Asks the origin whether they still hold.
         Revalidate = "revalidate",
+    }
+}
+
+impl Control {
+    /// Reads the token.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn token(&self) -> io::Result<Secret> {
+        Ok(Secret::new(fs::read_to_string(&self.token_file)?.trim()))
     }
 }

@@ -7,11 +7,10 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 
 use super::assemble::Assembled;
-use super::control;
 use crate::admin::{AdminDoor, AdminParts, resolve_by};
 use crate::config::Config;
 use crate::net::{DrainWatch, Front, Gate};
-use crate::purge::{EventLoops, Purger, PurgerParts};
+use crate::purge::{EventLoops, NodeFacts, Purger, PurgerParts};
 
 /// Connections to the door at once.
 const CONNECTIONS: usize = 256;
@@ -42,8 +41,14 @@ pub(super) fn open(
         pending_max: PENDING,
         follows: shared.control.as_ref().map(|_| shared.followed),
     });
-    if let Some(follower) = control::follower(shared, &purger) {
-        tokio::spawn(follower.run());
+    if let Some(control) = &shared.control {
+        let facts = NodeFacts {
+            name: config.node.name.clone(),
+            region: config.node.region.clone(),
+            role: config.node.role.as_str(),
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        tokio::spawn(control.follower(facts, shared.followed, &purger).run());
     }
     let parts = AdminParts {
         name: config.node.name.clone(),

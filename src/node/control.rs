@@ -1,13 +1,11 @@
 //! The control plane as a node reaches it, and the follower of its log.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::assemble::Assembled;
 use crate::config::address::{Endpoint, Scheme};
 use crate::config::control::{Control, OnControlLoss};
 use crate::net::client::{Pool, PoolConfig, RootsError, Server, tls_config};
@@ -58,9 +56,8 @@ impl ControlPlane {
             }
         };
         let fault = |cause: String| ControlFault::Token { file: control.token_file.clone(), cause };
-        let token =
-            fs::read_to_string(&control.token_file).map_err(|error| fault(error.to_string()))?;
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.trim()))
+        let token = control.token().map_err(|error| fault(error.to_string()))?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.reveal()))
             .map_err(|_| fault("found what no header can hold".to_owned()))?;
         authorization.set_sensitive(true);
         let pool = PoolConfig {
@@ -79,26 +76,24 @@ impl ControlPlane {
         let serves = self.on_loss == OnControlLoss::Serve;
         !(serves && followed.is_some_and(|followed| followed.serves))
     }
-}
 
-/// The follower of a node that has a control plane. The fence stands as it must from here on.
-pub(super) fn follower(shared: &Assembled, purger: &Arc<Purger>) -> Option<Arc<Follower>> {
-    let control = shared.control.as_ref()?;
-    let node = shared.config.lock().node.clone();
-    Some(Follower::new(FollowParts {
-        purger: purger.clone(),
-        pool: control.pool.clone(),
-        authorization: control.authorization.clone(),
-        facts: NodeFacts {
-            name: node.name.clone(),
-            region: node.region.clone(),
-            role: node.role.as_str(),
-            version: env!("CARGO_PKG_VERSION"),
-        },
-        on_loss: control.on_loss,
-        served: shared.followed.is_some_and(|followed| followed.serves),
-        uptime,
-    }))
+    /// The follower of a node that has come so far. The fence stands as it must from here on.
+    pub(super) fn follower(
+        &self,
+        facts: NodeFacts,
+        followed: Option<Followed>,
+        purger: &Arc<Purger>,
+    ) -> Arc<Follower> {
+        Follower::new(FollowParts {
+            purger: purger.clone(),
+            pool: self.pool.clone(),
+            authorization: self.authorization.clone(),
+            facts,
+            on_loss: self.on_loss,
+            served: followed.is_some_and(|followed| followed.serves),
+            uptime,
+        })
+    }
 }
 
 /// How long the machine is up, suspension counted.

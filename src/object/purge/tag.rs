@@ -11,7 +11,7 @@ pub struct TagKey(u64);
 impl TagKey {
     /// The key of a tag. Case counts.
     pub fn new(tag: &[u8]) -> Self {
-        Self(super::rule::digest(b"tag\n", tag))
+        Self(super::site::digest(b"tag\n", tag))
     }
 
     /// The key of a digest that was [`Self::as_u64`].

@@ -10,7 +10,7 @@
 //!
 //! `size` is of all that follows it, `host` is the length of the host's name; little-endian.
 
-use super::rule::SiteKey;
+use super::site::SiteKey;
 use crate::object::UrlKey;
 
 /// Bytes before the names.

@@ -70,8 +70,8 @@ enum Kind {
     Wildcard = 6,
     /// Part of the text of the record before.
     Text = 7,
-    /// How far the node has come in the log that it follows: identity 16, number 8, hash 32, whether
-    /// it serves alone 1, as text.
+    /// How far the node has come in the log that it follows: identity 16, number 8, hash 32,
+    /// whether it serves alone 1, as text.
     Followed = 8,
 }
 
