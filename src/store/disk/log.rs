@@ -246,21 +246,21 @@ impl Log {
     /// Makes a segment. Where the disk is full before the configured size is reached, the oldest
     /// makes way, but no second one.
     fn create_or_make_way(&mut self) -> Result<Segment, WriteError> {
-        let mut oldest = self.segments.front().cloned();
+        let mut made_way = false;
         loop {
             let error = match self.create() {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => error,
                 made => return Ok(made?),
             };
             self.is_full = true;
-            if self.shared.segments.unlinked() > 0 {
-                // Their space comes back once no response reads them.
+            if made_way || self.shared.segments.unlinked() > 0 {
+                // Space comes back once no response reads what stood there, maybe by now.
                 return Err(WriteError::Refused);
             }
-            let Some(oldest) = oldest.take() else { return Err(error.into()) };
-            self.segments.pop_front();
+            let Some(oldest) = self.segments.pop_front() else { return Err(error.into()) };
             self.reclaim(&oldest);
             self.drop_segment(&oldest);
+            made_way = true;
         }
     }
 
