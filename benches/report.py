@@ -219,6 +219,31 @@ def cold_lines(found):
     return out
 
 
+def purge_table(found):
+    """What was measured of purges."""
+    objects, passes, dry = f"{found['objects']:,}", found["look_up_us"], found["dry_run"]
+    out = [line([f"purges, {objects} objects in memory", "measured"]), line(["---"] * 2)]
+    for name, took in found["purge_ms"].items():
+        text = f"p50 {took['p50']:.2f}, p99 {took['p99']:.2f}, longest {took['max']:.2f} ms"
+        out.append(line([f"answer to a purge of {name} ({took['n']})", text]))
+    first, then = passes["first"] - passes["before"], passes["then"] - passes["before"]
+    about = "about " if dry["estimate"] else ""
+    cells = [
+        ["server CPU of a hit before a purge", f"{passes['before']:.2f} µs"],
+        ["added to an object's first hit after it", f"{first:+.2f} µs, then {then:+.2f} µs"],
+        [
+            "dry run of the tag of all",
+            f"{found['dry_run_ms']:.0f} ms, {about}{dry['objects']:,} objects",
+        ],
+        [
+            "all freed by the sweep",
+            f"{found['sweep_seconds']:.1f} s, {found['sweep_cpu_seconds']:.1f} s of CPU",
+        ],
+        ["memory for each object, head and body too", f"{found['bytes_each']:.0f} bytes"],
+    ]
+    return out + [line(row) for row in cells]
+
+
 def markdown(result, rows, conditions):
     """The whole report."""
     out = ["## Benchmark", "", *conditions, ""]
@@ -230,6 +255,8 @@ def markdown(result, rows, conditions):
         out += [*memory_table(result["memory"]), ""]
     if result["disk"]:
         out += [*disk_table(result["disk"]), ""]
+    if result["purge"]:
+        out += [*purge_table(result["purge"]), ""]
     if result["skipped"]:
         out += ["Not measured:", "", *(f"- {text}" for text in result["skipped"]), ""]
     if result["faults"]:

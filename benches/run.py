@@ -7,7 +7,7 @@ Needs two cores, and the programs that `benches/setup.sh` installs; a server tha
 left out and named. Traffic goes to loopback alone. Results: Markdown on standard output, and
 `bench/latest.json` and `latest.md` in the target folder. The parts: `machine` (cores, processes,
 CPU, memory), `servers` (who is measured), `load` (wrk, h2load, h3_load), `rows` (what is measured
-and how it is checked), `memory`, `collapse`, `disk`, `report`.
+and how it is checked), `memory`, `collapse`, `disk`, `purge`, `report`; `instructions` stands by itself.
 """
 
 import argparse
@@ -28,13 +28,14 @@ import disk
 import load
 import machine
 import memory
+import purge
 import report
 import rows
 import servers
 
 ROOT = Path(__file__).resolve().parent.parent
 # Beside the rows of the table; each is a measurement of its own.
-EXTRAS = ("collapse", "memory", "disk")
+EXTRAS = ("collapse", "memory", "disk", "purge")
 BEGAN = time.monotonic()
 
 
@@ -59,6 +60,7 @@ def arguments():
     )
     parse.add_argument("--disk-mib", type=int, default=2048, help="stored by misses, on disk")
     parse.add_argument("--disk-cold", type=int, default=2000, help="64 KiB objects read cold")
+    parse.add_argument("--purge-objects", type=int, default=1_000_000, help="purged by a tag")
     parse.add_argument("--memory-mib", type=int, default=1024, help="size of each cache (1024)")
     parse.add_argument("--haproxy-bufsize", type=int, default=65536, help="tune.bufsize")
     parse.add_argument("--nginx-sendfile", choices=("on", "off"), default="off")
@@ -126,7 +128,7 @@ def conditions(world, versions, options):
 
 
 def measure(world, options):
-    """Everything asked for, in order: rows, collapse, memory, disk."""
+    """Everything asked for, in order: rows, collapse, memory, disk, purge."""
     names = list(dict.fromkeys([report.OWN, *options.peers]))
     running, skipped = start_servers(world, names)
     versions = {server.name: server.version() for server in running}
@@ -153,6 +155,10 @@ def measure(world, options):
     if "disk" in options.rows:
         on_disk, more = disk.measure_all(world, options, tell)
         faults += more
+    purged = {}
+    if "purge" in options.rows:
+        purged, more = purge.measure_all(world, options.purge_objects, tell)
+        faults += more
     result = {
         "began": options.began,
         "versions": versions,
@@ -162,6 +168,7 @@ def measure(world, options):
         "collapse_clients": options.clients,
         "memory": used,
         "disk": on_disk,
+        "purge": purged,
         "skipped": skipped,
         "faults": faults,
     }

@@ -80,7 +80,7 @@ fn help_is_given_for_every_command() {
 
 #[test]
 fn bad_usage_exits_with_2() {
-    let cases: [&[&str]; 14] = [
+    let cases: [&[&str]; 15] = [
         &[],
         &["fly"],
         &["check"],
@@ -88,6 +88,7 @@ fn bad_usage_exits_with_2() {
         &["purge", "url"],
         &["purge", "tag"],
         &["purge", "tag", "p42", "--exact"],
+        &["purge", "tag", "p42", "--dry-run", "--wait"],
         &["purge", "url", "http://a/", "--timeout", "5s"],
         &["status", "--node", "127.0.0.1"],
         &["status", "--token-file", "/nonexistent/token"],

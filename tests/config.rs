@@ -142,8 +142,7 @@ fn the_documented_interface_is_understood_and_only_what_comes_later_is_refused()
         assert_eq!(fault.wrong, "not supported yet by this version", "{fault}");
         refused.push(fault.key.as_str());
     }
-    let later = "listen.probes listen.proxy_protocol shield peer origin[1].s3 \
-                 purge.linger purge.settle";
+    let later = "listen.probes listen.proxy_protocol shield peer origin[1].s3 purge.linger";
     assert_eq!(refused.join(" "), later);
 }
 

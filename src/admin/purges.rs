@@ -12,13 +12,14 @@ use super::{Door, query};
 use crate::message::{Body, Piece, Response};
 use crate::object::{CommandFault, PurgeCommand, PurgeKind};
 use crate::purge::{Asked, PurgeFault, Receipt, Refused};
+use crate::store::Tally;
 use crate::telemetry::access_log::rfc3339;
 
 /// Bytes of a request body: a thousand purges of a thousand bytes.
 const BODY_MAX: usize = 1 << 20;
 
 impl Door {
-    /// A list in, a list out.
+    /// A list in, a list out. A dry run tells of each what it would hit.
     pub(super) async fn purge(
         &self,
         query: &str,
@@ -26,7 +27,7 @@ impl Door {
         caller: Caller,
         trace: Option<u128>,
     ) -> Result<Response, Problem> {
-        let patience = query::patience(query)?;
+        let query::Asking { patience, is_dry_run } = query::asking(query)?;
         let asked = Asked {
             by: caller.name,
             sites: caller.sites,
@@ -34,6 +35,13 @@ impl Door {
             since: Instant::now(),
         };
         let (commands, is_list) = commands(&read(body).await?).map_err(refused)?;
+        if is_dry_run {
+            let survey = self.parts.purger.survey(&commands, &asked).await.map_err(refused)?;
+            let shown = commands.iter().zip(&survey.hits);
+            let shown = shown.map(|(command, hit)| show_hit(command, *hit, survey.is_estimate));
+            let data = listed(shown.collect(), is_list);
+            return Ok(answer::envelope(StatusCode::OK, data, json!({})));
+        }
         let receipts = self.parts.purger.purge(commands, asked, patience).await.map_err(refused)?;
         for receipt in &receipts {
             let (number, by) = (receipt.sequence.number, &receipt.by);
@@ -45,11 +53,7 @@ impl Door {
         let shown: Vec<_> = receipts.iter().map(|receipt| self.show(receipt)).collect();
         let complete = receipts.iter().all(|receipt| receipt.applied().is_some());
         let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
-        let data = match is_list {
-            true => Value::Array(shown),
-            false => shown.into_iter().next().unwrap_or_default(),
-        };
-        Ok(answer::envelope(status, data, json!({})))
+        Ok(answer::envelope(status, listed(shown, is_list), json!({})))
     }
 
     /// The recent purges of the caller's sites, the newest first.
@@ -97,6 +101,24 @@ impl Door {
     }
 }
 
+/// What a purge would hit.
+fn show_hit(command: &PurgeCommand, hit: Tally, is_estimate: bool) -> Value {
+    json!({
+        "kind": command.target.kind(),
+        "value": command.value,
+        "objects": hit.objects,
+        "bytes": hit.bytes,
+        "estimate": is_estimate,
+    })
+}
+
+fn listed(shown: Vec<Value>, is_list: bool) -> Value {
+    match is_list {
+        true => Value::Array(shown),
+        false => shown.into_iter().next().unwrap_or_default(),
+    }
+}
+
 fn is_soft(receipt: &Receipt) -> bool {
     receipt.command.kind == PurgeKind::Soft
 }
@@ -129,9 +151,11 @@ fn commands(body: &[u8]) -> Result<(Vec<PurgeCommand>, bool), Refused> {
 
 fn refused(refused: Refused) -> Problem {
     let status = match refused.fault {
-        PurgeFault::Busy | PurgeFault::Journal(_) | PurgeFault::JournalLate => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        PurgeFault::Busy
+        | PurgeFault::Journal(_)
+        | PurgeFault::JournalLate
+        | PurgeFault::Survey(_)
+        | PurgeFault::Surveying => StatusCode::SERVICE_UNAVAILABLE,
         PurgeFault::OtherScope(_) | PurgeFault::NoScope => StatusCode::FORBIDDEN,
         PurgeFault::UnknownHost(_) | PurgeFault::UnknownSite(_) => StatusCode::NOT_FOUND,
         PurgeFault::OtherSite { .. } => StatusCode::UNPROCESSABLE_ENTITY,

@@ -45,9 +45,18 @@ pub(super) fn page(query: &str) -> Result<Page, Problem> {
     Ok(page)
 }
 
-/// How long to wait for a purge, from `wait` and `timeout`.
-pub(super) fn patience(query: &str) -> Result<Duration, Problem> {
-    let (mut wait, mut timeout) = (false, WAIT);
+/// How a purge is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asking {
+    /// How long to wait for it.
+    pub(super) patience: Duration,
+    /// Whether it is only to be told what it would hit.
+    pub(super) is_dry_run: bool,
+}
+
+/// `wait`, `timeout` and `dry_run`.
+pub(super) fn asking(query: &str) -> Result<Asking, Problem> {
+    let (mut wait, mut timeout, mut is_dry_run) = (false, WAIT, false);
     for (name, value) in pairs(query) {
         match name {
             "wait" => wait = flag("wait", value)?,
@@ -56,15 +65,11 @@ pub(super) fn patience(query: &str) -> Result<Duration, Problem> {
                 let expected = format!("a duration such as 5s, up to {}", show_duration(WAIT_MAX));
                 timeout = duration.ok_or_else(|| invalid("timeout", &expected, value))?;
             }
-            "dry_run" if flag("dry_run", value)? => {
-                let detail = "dry_run: not supported yet by this version; nothing was purged";
-                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
-            }
-            "dry_run" => {}
+            "dry_run" => is_dry_run = flag("dry_run", value)?,
             _ => return Err(unknown(name, "wait, timeout or dry_run")),
         }
     }
-    Ok(if wait { timeout } else { PATIENCE })
+    Ok(Asking { patience: if wait { timeout } else { PATIENCE }, is_dry_run })
 }
 
 /// Refuses every parameter.
@@ -117,20 +122,22 @@ mod tests {
 
     #[test]
     fn waits() {
-        let seconds = |query| patience(query).map(|patience| patience.as_secs());
+        let seconds = |query| asking(query).map(|asking| asking.patience.as_secs());
         assert_eq!(seconds(""), Ok(1));
         assert_eq!(seconds("wait=true"), Ok(5));
         assert_eq!(seconds("wait=true&timeout=20s"), Ok(20));
         assert_eq!(seconds("wait=false&timeout=20s&dry_run=false"), Ok(1));
+        let is_dry_run = |query| asking(query).map(|asking| asking.is_dry_run);
+        assert_eq!((is_dry_run("dry_run=true"), is_dry_run("")), (Ok(true), Ok(false)));
         for (query, detail) in [
             ("wait", "wait: expected true or false, found \"\""),
             ("wait=1", "wait: expected true or false, found \"1\""),
             ("timeout=5", "timeout: expected a duration such as 5s, up to 60s, found \"5\""),
             ("timeout=2m", "timeout: expected a duration such as 5s, up to 60s, found \"2m\""),
             ("soft=true", "soft: unknown parameter; expected wait, timeout or dry_run"),
-            ("dry_run=true", "dry_run: not supported yet by this version; nothing was purged"),
+            ("dry_run=1", "dry_run: expected true or false, found \"1\""),
         ] {
-            assert_eq!(patience(query).unwrap_err().detail, detail);
+            assert_eq!(asking(query).unwrap_err().detail, detail);
         }
     }
 }

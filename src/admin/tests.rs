@@ -83,6 +83,7 @@ fn door_over(store: Store, tokens: Vec<Token>, journal: Option<Journal>) -> Admi
         recent_max: 100,
         pending_max: 1000,
         follows: None,
+        config: Default::default(),
     });
     let life = Arc::new(Life::default());
     life.set(State::Serving);
@@ -293,6 +294,23 @@ async fn a_purge_has_a_receipt() {
     assert_eq!(list.json()["data"][0]["sequence"]["number"], 2);
     assert_eq!(get(&door, "/v1/purges/1").await.json()["data"], receipt);
     assert_eq!(get(&door, "/v1/purges/9").await.detail(), "No recent purge has the number 9.");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_and_purges_nothing() {
+    let door = door(Vec::new());
+    let tag = json!({ "kind": "tag", "value": "p42" });
+    let told = purge(&door, "/v1/purges?dry_run=true", tag.clone()).await;
+    let hit = |kind: &str, value: &str| json!({ "kind": kind, "value": value, "objects": 0, "bytes": 0, "estimate": false });
+    assert_eq!(told.status, 200);
+    assert_eq!(told.json(), json!({ "data": hit("tag", "p42"), "meta": {} }));
+    let list = json!([tag, url("blog.example")]);
+    let told = purge(&door, "/v1/purges?dry_run=true", list).await;
+    let hits = [hit("tag", "p42"), hit("url", "https://blog.example/x")];
+    assert_eq!(told.json()["data"], json!(hits));
+    let refused = purge(&door, "/v1/purges?dry_run=true", url("other.example")).await;
+    assert_eq!(refused.status, 404);
+    assert_eq!(door.0.parts.purger.head(), 0);
 }
 
 #[tokio::test]

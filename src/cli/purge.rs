@@ -1,4 +1,4 @@
-//! `headland purge`: what is stored away, and a receipt for each purge.
+//! `headland purge`: what is stored away, and a receipt for each purge; or what each would hit.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -29,9 +29,10 @@ Examples:
   headland purge url 'https://static.example.com/img/*.jpg' --soft --wait --timeout 20s
   headland purge prefix https://static.example.com/img/
   headland purge tag p42 front-page --site shop
+  headland purge tag p42 --dry-run
   headland purge site shop --node http://127.0.0.1:9180
 
-Exit codes: 0 every purge is complete, 1 failed or still pending, 2 bad usage.")]
+Exit codes: 0 every purge is complete, or was only tried, 1 failed or still pending, 2 bad usage.")]
 enum Kind {
     /// Purge URLs: each with every query, unless it has one or --exact is given; a * stands for any
     /// row of characters
@@ -64,6 +65,9 @@ struct TargetArgs {
     /// Make stale what is stored instead of dropping it
     #[arg(long)]
     soft: bool,
+    /// Tell what it would hit, and purge nothing
+    #[arg(long, conflicts_with = "wait")]
+    dry_run: bool,
     /// Wait until every node has applied it
     #[arg(long)]
     wait: bool,
@@ -104,6 +108,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let failed = purge(args, command, &mut receipts).err();
     if args.json {
         say(&format!("{}\n", json!({ "data": receipts, "meta": {} })));
+    } else if args.dry_run {
+        say(&describe_hits(&receipts));
     } else {
         say(&describe(&receipts));
     }
@@ -112,7 +118,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
             eprintln!("headland purge: {error}");
             error.exit_code()
         }
-        None if receipts.iter().all(|receipt| receipt["state"] == "complete") => ExitCode::SUCCESS,
+        None if args.dry_run || receipts.iter().all(|receipt| receipt["state"] == "complete") => {
+            ExitCode::SUCCESS
+        }
         None => {
             eprintln!("headland purge: pending; the nodes that have yet to apply it will");
             ExitCode::FAILURE
@@ -128,6 +136,7 @@ fn purge(
 ) -> Result<(), DoorError> {
     let door = Door::new(&args.door, args.timeout + WAY)?;
     let target = match args.wait {
+        _ if args.dry_run => "/v1/purges?dry_run=true".to_owned(),
         true => format!("/v1/purges?wait=true&timeout={}", show_duration(args.timeout)),
         false => "/v1/purges".to_owned(),
     };
@@ -158,6 +167,19 @@ fn describe(receipts: &[Value]) -> String {
     out
 }
 
+/// A line for each purge that was only tried.
+fn describe_hits(hits: &[Value]) -> String {
+    let mut out = String::new();
+    for hit in hits {
+        let about = if hit["estimate"] == true { "about " } else { "" };
+        let (objects, bytes) = (&hit["objects"], &hit["bytes"]);
+        let value = hit["value"].as_str().unwrap_or("-");
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{about}{objects} objects, {bytes} bytes  {value}");
+    }
+    out
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "expected a duration such as 5s".to_owned())
 }
@@ -183,5 +205,12 @@ pending   7  https://a.example/x
   nyc-1  pending
 ";
         assert_eq!(describe(&[receipt]), expected);
+    }
+
+    #[test]
+    fn hits_are_described() {
+        let hit = |objects: u64, estimate: bool| json!({ "value": "p42", "objects": objects, "bytes": 900, "estimate": estimate });
+        let expected = "3 objects, 900 bytes  p42\nabout 70 objects, 900 bytes  p42\n";
+        assert_eq!(describe_hits(&[hit(3, false), hit(70, true)]), expected);
     }
 }

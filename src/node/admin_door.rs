@@ -40,6 +40,7 @@ pub(super) fn open(
         recent_max: RECEIPTS,
         pending_max: PENDING,
         follows: shared.control.as_ref().map(|_| shared.followed),
+        config: config.purge.clone(),
     });
     if let Some(control) = &shared.control {
         let facts = NodeFacts {

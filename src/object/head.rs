@@ -173,6 +173,11 @@ impl ObjectHead {
         tags_of(lines).map(TagKey::new)
     }
 
+    /// Whether this is the head of one slice: the head of the whole object stands by itself.
+    pub fn is_slice(&self) -> bool {
+        self.status == StatusCode::PARTIAL_CONTENT
+    }
+
     /// The bytes of lines and target.
     pub(super) fn own_bytes(&self) -> &[u8] {
         &self.bytes[..self.own_len()]
@@ -194,8 +199,8 @@ impl ObjectHead {
     }
 
     /// Bytes of the lines that leave, and of those withheld.
-    pub(super) fn len(&self) -> usize {
-        self.lines as usize + self.withheld().map_or(0, |lines| lines.as_bytes().len())
+    pub fn size(&self) -> u64 {
+        u64::from(self.lines) + self.withheld().map_or(0, |lines| lines.as_bytes().len() as u64)
     }
 
     /// Bytes that hold the head, but for this struct and the lines: the target among them.

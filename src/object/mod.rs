@@ -25,7 +25,7 @@ pub use key::{CacheKey, KeyHasher, UrlKey};
 pub use purge::{
     BATCH_MAX, CommandFault, Coverage, Entry, EntryFault, EntryHash, LogId, NotHex, Position,
     PurgeCommand, PurgeKind, PurgeRule, PurgeTarget, PurgeUrl, PurgeUrlError, Purged, Sequence,
-    SiteKey, TagKey, TargetUri, UrlWildcard,
+    SiteKey, Subject, TagKey, TargetUri, UrlWildcard,
 };
 pub use slices::Slices;
 pub use source::BodySource;

@@ -108,7 +108,7 @@ impl Stored {
 
     /// Bytes of head and body.
     pub fn payload(&self) -> u64 {
-        self.head.len() as u64 + self.len()
+        self.head.size() + self.len()
     }
 
     /// Bytes of this struct and of what is shared, payload and the tier's own left out: the

@@ -52,6 +52,8 @@ impl Purger {
             for (number, (rule, kind)) in (first..).zip(&resolved) {
                 rules.publish(rule.as_ref(), *kind, number);
             }
+            let frees = |(rule, kind): &Resolved| rule.is_some() && *kind == PurgeKind::Hard;
+            self.sweep_behind(resolved.iter().any(frees));
             if self.resolve_all(commands) == resolved {
                 return self.compact_if_long().await;
             }

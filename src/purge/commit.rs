@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::ledger::{Accepted, Batch, Ledger, Receipts};
 use super::{Journal, JournalError, Named, PurgeFault, Purger, Receipt};
-use crate::object::{BATCH_MAX, PurgeCommand, Sequence};
+use crate::object::{BATCH_MAX, PurgeCommand, PurgeKind, Sequence};
 
 /// How long a purge waits for the journal. A disk that takes longer has failed.
 const JOURNAL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -97,7 +97,12 @@ impl Purger {
     /// Publishes a batch, its purges numbered from `first`, so that receipts stand in the order of
     /// the log.
     fn publish(self: &Arc<Self>, ledger: &mut Ledger, batch: Batch, first: u64) -> Receipts {
-        let Batch { purges, asked } = batch;
+        let Batch { purges, asked, is_repeat } = batch;
+        let is_hard = purges.iter().any(|(command, _)| command.kind == PurgeKind::Hard);
+        if !is_repeat && !self.parts.config.settle.is_zero() {
+            let commands = purges.iter().map(|(command, _)| command.clone()).collect();
+            self.repeat_later(commands, asked.clone());
+        }
         let publish = |(number, (command, named)): (u64, (PurgeCommand, Named))| {
             self.parts.store.rules().publish(Some(&named.rule), command.kind, number);
             let receipt = Arc::new(Receipt {
@@ -113,6 +118,7 @@ impl Purger {
             receipt
         };
         let receipts = (first..).zip(purges).map(publish).collect();
+        self.sweep_behind(is_hard);
         if !std::mem::replace(&mut ledger.is_carried, true) {
             tokio::spawn(self.clone().carry());
         }

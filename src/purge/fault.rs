@@ -69,6 +69,12 @@ pub enum PurgeFault {
         /// The site that was said.
         found: String,
     },
+    /// A survey failed, which says how.
+    #[error("dry_run: what is stored cannot be looked at: {0}")]
+    Survey(String),
+    /// Another survey is under way.
+    #[error("dry_run: another one is under way; expected a retry later")]
+    Surveying,
     /// No site answers to the URL's host.
     #[error("value: expected a host of one of this node's sites, found {0:?}")]
     UnknownHost(String),

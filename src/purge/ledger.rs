@@ -39,6 +39,8 @@ impl Receipt {
 pub(super) struct Batch {
     pub(super) purges: Vec<(PurgeCommand, Named)>,
     pub(super) asked: Asked,
+    /// Whether they were purged before, and are not to come again.
+    pub(super) is_repeat: bool,
 }
 
 /// A batch, and who waits for its receipts.

@@ -14,6 +14,9 @@
 //! when the journal holds it and every event loop judges by it; what waits and what is remembered
 //! is bounded.
 //!
+//! Beside the promise, `sweep` frees in the background what is purged, `repeat` purges once more
+//! where origins are not consistent at once, and `survey` tells what a purge would hit.
+//!
 //! A node whose stored responses survive a restart keeps a journal, so that its purges do too.
 //! Where all is in memory nothing that a rule could cover survives, so there is none, and each
 //! start begins a log of a new identity.
@@ -25,6 +28,9 @@ mod fault;
 mod follow;
 mod journal;
 mod ledger;
+mod repeat;
+mod survey;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -33,7 +39,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 pub use barrier::{Barrier, EventLoops};
@@ -43,7 +49,10 @@ pub use journal::{Followed, Journal, JournalError, Restored};
 pub use ledger::Receipt;
 
 use self::apply::Standing;
-use self::ledger::{Batch, Ledger};
+use self::ledger::{Batch, Ledger, Receipts};
+use self::repeat::REPEATS_MAX;
+use self::sweep::{Sweep, Sweeper};
+use crate::config::purge::Purge as PurgeConfig;
 use crate::object::{PurgeCommand, PurgeRule};
 use crate::store::{Rules, Store};
 use crate::telemetry::metrics::Metrics;
@@ -80,6 +89,8 @@ pub struct PurgerParts {
     pub pending_max: usize,
     /// Whether the node follows the log of a control plane; how far the journal says it has come.
     pub follows: Option<Option<Followed>>,
+    /// What a purge does beyond the promise.
+    pub config: PurgeConfig,
 }
 
 /// Who asks for a purge, and when.
@@ -107,6 +118,12 @@ pub struct Purger {
     /// Whether purges come from a control plane alone.
     is_following: bool,
     following: watch::Sender<Standing>,
+    /// None where what is purged goes only when room is needed.
+    sweep: Option<Sweep>,
+    /// Purges for whose repeat there is room.
+    repeats: Arc<Semaphore>,
+    /// One survey at a time.
+    survey: Arc<Semaphore>,
 }
 
 impl Purger {
@@ -131,6 +148,9 @@ impl Purger {
                 position: parts.follows.flatten().map(|followed| followed.position),
                 head: parts.follows.flatten().map_or(0, |followed| followed.position.number),
             }),
+            sweep: sweep(&parts),
+            repeats: Arc::new(Semaphore::new(REPEATS_MAX)),
+            survey: Arc::new(Semaphore::new(1)),
             parts,
         })
     }
@@ -197,15 +217,7 @@ impl Purger {
         patience: Duration,
     ) -> Result<Vec<Arc<Receipt>>, Refused> {
         apply::refuse(self.is_following)?;
-        let receipts = loop {
-            let named = self.resolve(&commands, &asked)?;
-            let purges = commands.iter().cloned().zip(named.iter().cloned()).collect();
-            let receipts = self.accept(Batch { purges, asked: asked.clone() }).await?;
-            // Sites that changed meanwhile may have begun to store what the rules do not know.
-            if self.resolve(&commands, &asked).is_ok_and(|again| again == named) {
-                break receipts;
-            }
-        };
+        let receipts = self.append(&commands, &asked, false).await?;
         let last = receipts.last().map_or(0, |receipt| receipt.sequence.number);
         let mut applied = self.applied.subscribe();
         // Too late is told by the receipts: they are pending.
@@ -227,6 +239,32 @@ impl Purger {
         keep: impl Fn(&Receipt) -> bool,
     ) -> (Vec<Arc<Receipt>>, bool) {
         self.ledger.lock().page(before, limit, keep)
+    }
+
+    /// Purges, without the wait for the event loops.
+    async fn append(
+        self: &Arc<Self>,
+        commands: &[PurgeCommand],
+        asked: &Asked,
+        is_repeat: bool,
+    ) -> Result<Receipts, Refused> {
+        loop {
+            let named = self.resolve(commands, asked)?;
+            let purges = commands.iter().cloned().zip(named.iter().cloned()).collect();
+            let batch = Batch { purges, asked: asked.clone(), is_repeat };
+            let receipts = self.accept(batch).await?;
+            // Sites that changed meanwhile may have begun to store what the rules do not know.
+            if self.resolve(commands, asked).is_ok_and(|again| again == named) {
+                return Ok(receipts);
+            }
+        }
+    }
+
+    /// Has what purges cover be freed, where one of those just published is hard.
+    fn sweep_behind(&self, is_hard: bool) {
+        if let Some(sweep) = self.sweep.as_ref().filter(|_| is_hard) {
+            sweep.ask();
+        }
     }
 
     fn resolve(&self, commands: &[PurgeCommand], asked: &Asked) -> Result<Vec<Named>, Refused> {
@@ -273,6 +311,21 @@ impl Purger {
         ledger.is_carried = !pending.is_empty();
         ledger.is_carried.then_some(pending)
     }
+}
+
+/// The sweep, if there is to be one.
+fn sweep(parts: &PurgerParts) -> Option<Sweep> {
+    let sweeper = Sweeper {
+        store: parts.store.clone(),
+        metrics: parts.metrics.clone(),
+        clock: parts.clock,
+        rate: parts.config.sweep as u64,
+    };
+    if sweeper.rate == 0 {
+        return None;
+    }
+    let started = Sweep::start(sweeper);
+    started.inspect_err(|error| tracing::error!(%error, "what is purged is not swept")).ok()
 }
 
 impl fmt::Debug for Purger {

@@ -1,5 +1,7 @@
 //! The purger with event loops that are held still at will.
 
+mod background;
+
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -104,6 +106,7 @@ fn parts_of(
         recent_max,
         pending_max: 0,
         follows: None,
+        config: PurgeConfig::default(),
     };
     (parts, gate)
 }

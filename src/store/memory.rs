@@ -4,6 +4,7 @@
 //! its threshold. No expiry is set: a stale response is still worth a revalidation.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -160,6 +161,20 @@ impl Memory {
     /// Takes out what stands under `key`, and returns it.
     pub(super) fn remove(&self, key: CacheKey) -> Option<Resident> {
         self.cache.remove(&key).map(Resident::from)
+    }
+
+    /// Calls `tell` with every entry until that breaks off, in an order of the keys. None of them
+    /// counts as used.
+    pub(super) fn walk(
+        &self,
+        mut tell: impl FnMut(CacheKey, Resident) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        self.cache.iter().try_for_each(|(key, slot)| tell(*key, slot.into()))
+    }
+
+    /// Lets go of what was taken out: until then moka keeps it, or lets whoever writes next do it.
+    pub(super) fn tidy_up(&self) {
+        self.cache.run_pending_tasks();
     }
 
     pub(super) fn figures(&self) -> TierFigures {

@@ -19,6 +19,7 @@
 mod disk;
 mod memory;
 mod rules;
+mod scan;
 
 use std::sync::Arc;
 
@@ -30,6 +31,7 @@ use disk::{Disk, Found, Item, Used};
 pub use memory::TierFigures;
 use memory::{Memory, Resident};
 pub use rules::{NumberedRule, RuleBounds, Rules};
+pub use scan::{Pace, Survey, Tally};
 
 use crate::object::{CacheKey, Selection, Stored, Variant, VaryIndex, VarySpec};
 

@@ -7,13 +7,13 @@ use crate::object::tests::target;
 use crate::object::{ObjectHead, Sequence};
 
 const RULES: RuleBounds = RuleBounds { rules: 8, wildcards: 8 };
-const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 3, rules: RULES };
+pub(super) const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 3, rules: RULES };
 
-fn key(path: &str) -> CacheKey {
+pub(super) fn key(path: &str) -> CacheKey {
     CacheKey::new(0, b"h", path.as_bytes(), None, b"")
 }
 
-fn spec(names: &str) -> VarySpec {
+pub(super) fn spec(names: &str) -> VarySpec {
     VarySpec::parse([names.as_bytes()])
 }
 
@@ -112,7 +112,7 @@ fn the_tier_stays_within_its_bytes() {
     assert!(figures.objects < 64 && figures.objects > 16, "{figures:?}");
 }
 
-fn on_disk(folder: &std::path::Path) -> Store {
+pub(super) fn on_disk(folder: &std::path::Path) -> Store {
     let config = DiskConfig {
         size: 64 << 20,
         queue: 1 << 20,

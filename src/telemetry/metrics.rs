@@ -62,6 +62,7 @@ pub struct Metrics {
     purge_position: IntGauge,
     purge_lag: IntGauge,
     purge_apply: Histogram,
+    purged_objects: IntCounterVec,
     upstream_healthy: IntGaugeVec,
     disk_errors: IntCounter,
     access_log_dropped: IntCounter,
@@ -156,6 +157,7 @@ impl Metrics {
             purge_position: gauge(&registry, names::PURGE_POSITION),
             purge_lag: gauge(&registry, names::PURGE_LAG),
             purge_apply: histogram(&registry, names::PURGE_APPLY_SECONDS, &PURGE_APPLY_BOUNDS),
+            purged_objects: counters(&registry, names::PURGED_OBJECTS),
             upstream_healthy: gauges(&registry, names::UPSTREAM_HEALTHY),
             disk_errors: counter(&registry, names::DISK_ERRORS),
             access_log_dropped: counter(&registry, names::ACCESS_LOG_DROPPED),
@@ -315,6 +317,11 @@ impl Metrics {
     /// Counts a purge applied, and how long that took from its arrival here.
     pub fn purge_applied(&self, duration: Duration) {
         self.purge_apply.observe(duration.as_secs_f64());
+    }
+
+    /// Stored responses that `tier` freed because a purge covers them.
+    pub fn purged_objects(&self, tier: Tier) -> IntCounter {
+        self.purged_objects.with_label_values(&[tier.label()])
     }
 
     /// Failed reads and writes of the disk tier.

@@ -14,6 +14,7 @@ over_each_protocol!(
     a_soft_purge_validates_and_a_hard_one_does_not,
     a_purge_of_another_host_covers_nothing_here,
     a_prefix_a_wildcard_a_tag_and_a_site_cover_their_own,
+    a_dry_run_tells_what_a_purge_frees,
 );
 
 const URL: &str = "https://shop.example/";
@@ -184,4 +185,29 @@ async fn a_prefix_a_wildcard_a_tag_and_a_site_cover_their_own(protocol: Protocol
             assert!(scene.get(target).await.is_hit());
         }
     }
+}
+
+async fn a_dry_run_tells_what_a_purge_frees(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let door = Door::of(&scene.node).await;
+    for (target, tags) in [("/a", "x y"), ("/b", "x"), ("/c", "y")] {
+        scene.origin.on(target, Reply::fresh("body").field("surrogate-key", tags));
+        scene.get(target).await;
+    }
+    let tag = |value: &str| json!({ "kind": "tag", "value": value });
+    let prefix = json!({ "kind": "prefix", "value": URL });
+    let told = door.dry_run(json!([tag("x"), tag("z"), prefix])).await;
+    let objects: Vec<_> =
+        told["data"].as_array().unwrap().iter().map(|hit| &hit["objects"]).collect();
+    assert_eq!(objects, [2, 0, 3], "{told}");
+    let told = door.dry_run(tag("x")).await;
+    assert_eq!((&told["data"]["kind"], &told["data"]["estimate"]), (&json!("tag"), &json!(false)));
+    assert!(told["data"]["bytes"].as_u64().unwrap() > 2 * "body".len() as u64, "{told}");
+    assert!(scene.get("/a").await.is_hit());
+    let receipt = door.purge(tag("x")).await;
+    assert_eq!(receipt["data"]["sequence"]["number"], 1, "a dry run has no number");
+    let freed = async { while door.metric("headland_purged_objects_total").await < 2.0 {} };
+    within("the sweep", freed).await;
+    assert_eq!(door.dry_run(tag("x")).await["data"]["objects"], 0);
+    assert!(scene.get("/c").await.is_hit() && !scene.get("/a").await.is_hit());
 }

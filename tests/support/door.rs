@@ -41,6 +41,15 @@ impl Door {
         receipt
     }
 
+    /// What a purge would hit.
+    pub(crate) async fn dry_run(&self, command: Value) -> Value {
+        let ask = Ask::new("POST", "/v1/purges?dry_run=true").host("localhost");
+        let ask = ask.field("content-type", "application/json").content(command.to_string());
+        let seen = within("a dry run", self.0.ask(ask)).await.unwrap();
+        assert_eq!(seen.status, 200, "{}", seen.text());
+        serde_json::from_slice(&seen.body).unwrap()
+    }
+
     /// Purges on a node that may end meanwhile; whether the receipt is complete.
     pub(crate) async fn tries_to_purge(&self, command: Value) -> bool {
         let ask = Ask::new("POST", "/v1/purges?wait=true").host("localhost");

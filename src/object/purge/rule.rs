@@ -1,9 +1,6 @@
 //! What a purge covers on one node, in the form in which it is kept and judged.
 
-use super::site::SiteKey;
-use super::tag::TagKey;
-use super::target::TargetUri;
-use super::url::PurgeUrl;
+use super::{PurgeUrl, SiteKey, TagKey, TargetUri};
 use crate::object::UrlKey;
 use crate::semantics::uri::Pattern;
 

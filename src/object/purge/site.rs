@@ -1,4 +1,4 @@
-//! What rules call a site.
+//! What sites are called where their names are of no use.
 
 use std::fmt;
 

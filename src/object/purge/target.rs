@@ -10,7 +10,7 @@
 //!
 //! `size` is of all that follows it, `host` is the length of the host's name; little-endian.
 
-use super::site::SiteKey;
+use super::SiteKey;
 use crate::object::UrlKey;
 
 /// Bytes before the names.

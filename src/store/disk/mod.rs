@@ -39,6 +39,7 @@ mod recency;
 mod reclaim;
 mod recover;
 mod references;
+mod scan;
 mod scrub;
 mod segment;
 #[cfg(test)]
@@ -65,6 +66,7 @@ use self::index::Index;
 use self::location::{SEGMENT_MAX, SLOTS_MAX};
 use self::queue::{Job, Offer, Queue};
 pub(super) use self::read::{Found, Item, Used};
+pub(super) use self::scan::Place;
 use self::scrub::Scrub;
 use self::segment::Segments;
 pub use self::verify::{Damage, SegmentReport, StoreReport, Sums, verify};

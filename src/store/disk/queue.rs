@@ -20,6 +20,8 @@ pub(super) enum Job {
     },
     /// The key is removed.
     Remove { key: CacheKey },
+    /// What is found no more is to be released.
+    Release,
     /// Tells when all that came before is written.
     Flush(SyncSender<()>),
     /// The end.

@@ -240,6 +240,20 @@ impl Shared {
         record.header_alone(Reach::Disk).ok().map(|(header, _)| header)
     }
 
+    /// The response whose record stands at `location`, but for the body: its key, its head, and the
+    /// body's bytes. May block.
+    pub(super) fn response_at(&self, location: Location) -> Option<(CacheKey, ObjectHead, u64)> {
+        let record = self.record(location)?;
+        let (header, head) = record.header_alone(Reach::Disk).ok()?;
+        if !matches!(header.kind, Kind::Response | Kind::Reference) {
+            return None;
+        }
+        let start = record.range.start + HEADER;
+        let (head, _) = ObjectHead::decode(&pinned(&record.segment, start..start + head.len()))?;
+        let is_sound = record.segment.map().is_intact();
+        is_sound.then(|| (CacheKey::from_u128(header.key), head, header.body))
+    }
+
     fn record(&self, location: Location) -> Option<Record> {
         let segment = self.segments.get(location)?;
         let range = segment.range(location)?;

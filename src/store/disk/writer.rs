@@ -106,7 +106,8 @@ impl Writer {
                 // Whoever asked may have left.
                 let _left = done.send(()).is_err();
             }
-            Job::Stop => {}
+            // Done above, as before every job.
+            Job::Release | Job::Stop => {}
         }
     }
 

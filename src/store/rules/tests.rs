@@ -3,7 +3,7 @@
 use super::*;
 use crate::message::FieldBlock;
 use crate::object::tests::target;
-use crate::object::{Coverage, PurgeUrl, UrlWildcard};
+use crate::object::{Coverage, PurgeUrl, Subject, UrlWildcard};
 
 const BOUNDS: RuleBounds = RuleBounds { rules: 9, wildcards: 3 };
 
@@ -77,6 +77,9 @@ fn each_kind_covers_its_own() {
             });
         let expected = if covers { PurgeState::Hard } else { PurgeState::Clean };
         assert_eq!(found, expected, "{rule:?}");
+        let tags = ["a", "p42"].iter().map(|tag| TagKey::new(tag.as_bytes()));
+        let subject = Subject::new(TargetUri { query: Some("q"), ..target("/img/a.jpg") }, tags);
+        assert_eq!(subject.is_covered_by(&rule), covers, "tried by itself: {rule:?}");
     }
 }
 

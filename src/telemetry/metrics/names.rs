@@ -116,6 +116,12 @@ pub(super) const PURGE_APPLY_SECONDS: Declared = Declared {
     labels: &[],
 };
 
+pub(super) const PURGED_OBJECTS: Declared = Declared {
+    name: "headland_purged_objects_total",
+    help: "Stored responses freed because a hard purge covers them",
+    labels: &["tier"],
+};
+
 pub(super) const UPSTREAM_HEALTHY: Declared = Declared {
     name: "headland_upstream_healthy",
     help: "1 if requests are sent to it, 0 if it is ejected",

@@ -178,6 +178,7 @@ fn cold_metrics_show_what_they_were_told() {
     metrics.purge_position().set(12);
     metrics.purge_lag().set(3);
     metrics.purge_applied(Duration::from_millis(2));
+    metrics.purged_objects(Tier::Disk).inc_by(6);
     metrics.set_upstream_healthy("app", true);
     metrics.set_upstream_healthy("gone", false);
     metrics.remove_upstream("gone");
@@ -197,6 +198,7 @@ fn cold_metrics_show_what_they_were_told() {
         ("headland_purge_lag", 3.0),
         (r#"headland_purge_apply_seconds_bucket{le="0.0025"}"#, 1.0),
         ("headland_purge_apply_seconds_sum", 0.002),
+        (r#"headland_purged_objects_total{tier="disk"}"#, 6.0),
         (r#"headland_upstream_healthy{upstream="app"}"#, 1.0),
         ("headland_disk_errors_total", 1.0),
         ("headland_access_log_dropped_total", 5.0),

@@ -29,6 +29,9 @@ use crate::object::{CacheKey, Stored};
 /// Locks of the index: enough that two cores seldom meet at one, and that one's growth is short.
 const SHARDS: usize = 256;
 
+/// Parts in which the index can be gone through: as even as digests are.
+pub(super) const PARTS: usize = SHARDS;
+
 /// Every record that can be found.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -194,10 +197,21 @@ impl Index {
     /// Takes `key` out, if it stands at `location`: the record cannot be used. It is removed on
     /// disk as well, lest it be found once it can, whatever became of the key meanwhile.
     pub(super) fn disown(&self, key: u64, location: Location) -> bool {
+        self.displace_at(key, location, Some(key))
+    }
+
+    /// Takes `key` out, if it stands at `location` and no recovery runs, to which the record might
+    /// be all that stands against an older one. Nothing is written of it: a restart may find the
+    /// record again.
+    pub(super) fn drop_at(&self, key: u64, location: Location) -> bool {
+        !self.is_recovering() && self.displace_at(key, location, None)
+    }
+
+    fn displace_at(&self, key: u64, location: Location, disowned: Option<u64>) -> bool {
         let mut shard = self.shard(key).write();
         let stands = at(&shard.table, key).is_some_and(|present| present.is_at(location));
         if stands {
-            self.displace(&mut shard, key, Some(key));
+            self.displace(&mut shard, key, disowned);
         }
         stands
     }
@@ -304,6 +318,14 @@ impl Index {
                 tell(tag, Location::from_bits(value.load(Ordering::Relaxed)));
             }
         }
+    }
+
+    /// Every key of one of the [`PARTS`], and where it stands.
+    pub(super) fn part(&self, part: usize) -> Vec<(u64, Location)> {
+        let shard = self.shards[part % SHARDS].read();
+        let places = shard.table.iter().map(|(tag, value)| (tag, value.load(Ordering::Relaxed)));
+        let places = places.map(|(tag, bits)| (tag, Location::from_bits(bits)));
+        places.filter(|(_, location)| !location.is_of_body()).collect()
     }
 
     /// Keys that can be found.

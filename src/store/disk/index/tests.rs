@@ -105,3 +105,20 @@ fn a_million_objects_take_at_most_48_bytes_each() {
         assert!(n % 50_000 != 0 || each <= 48.0, "{each} bytes an object at {n}");
     }
 }
+
+#[test]
+fn what_is_dropped_is_what_was_seen_and_never_what_recovery_needs() {
+    let index = Index::new();
+    assert!(index.recover(1, location(1)));
+    assert!(!index.drop_at(1, location(1)), "it may stand against an older record");
+    index.recovered();
+    assert!(!index.drop_at(1, location(9)), "another stands there by now");
+    index.set_content(5, location(1));
+    let found: Vec<_> = (0..PARTS).flat_map(|part| index.part(part)).collect();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].0 == 1 && found[0].1.is_at(location(1)));
+    assert!(index.drop_at(1, location(1)));
+    assert_eq!((index.peek(1), index.objects()), (None, 0));
+    let displaced = index.take_displaced();
+    assert!(displaced.len() == 1 && displaced[0].disowned.is_none(), "nothing is written of it");
+}
