@@ -40,6 +40,7 @@ pub mod admin;
 pub mod cli;
 pub mod collapse;
 pub mod config;
+pub mod control;
 pub mod listener;
 pub mod message;
 pub mod net;

@@ -1,0 +1,272 @@
+//! The log's file: appended and synced, compacted into a new one, held against other processes.
+//! Its calls block.
+//!
+//! ```text
+//!  open ─► read ──► whole, or torn at its end ─► written over once more, synced ─► append … ─┐
+//!             └───► damaged ─► set aside; empty, of a new identity ──────┘  ▲               │
+//!                                                                           └── compact ────┘
+//! ```
+//!
+//! Invariants:
+//! - what [`LogFile::append`] returned for is durable, and in the file that the next start finds: a
+//!   file gets its name only when it is synced, and takes entries only when its name is;
+//! - what it failed for takes no number. It may yet be found by the next start if nothing came to
+//!   stand in its place: then more is purged, never less.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::layout::{Contents, Damage, Writer};
+use crate::control::log::Logged;
+use crate::control::log::history::History;
+use crate::object::{EntryHash, LogId, Position, PurgeCommand};
+
+/// Name of the file in the folder of the control plane.
+const NAME: &str = "purges.log";
+/// Name of the file that the process holds a lock on.
+const LOCK: &str = "lock";
+
+/// Bytes that are appended before a file is worth a compaction.
+const SLACK: u64 = 4 << 20;
+
+/// The file system failed the log.
+#[derive(Debug, thiserror::Error)]
+#[error("the purge log {} cannot be {act}: {source}", path.display())]
+pub struct FileError {
+    path: PathBuf,
+    act: &'static str,
+    source: io::Error,
+}
+
+/// The file, open for more.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: File,
+    log: LogId,
+    /// Bytes up to the last durable entry.
+    length: u64,
+    /// Bytes beyond which it is to be compacted.
+    length_max: u64,
+    /// Whether the folder surely names this file and no earlier one.
+    is_named: bool,
+    /// Whether something may stand behind the last durable entry.
+    has_remains: bool,
+}
+
+/// Holds the folder, which is made if need be, against every other process.
+///
+/// # Errors
+/// Another process has it, or it cannot be made.
+pub(super) fn hold(folder: &Path) -> Result<File, FileError> {
+    let failed = |act| move |source| FileError { path: folder.to_owned(), act, source };
+    fs::create_dir_all(folder).map_err(failed("made"))?;
+    let mut options = OpenOptions::new();
+    let lock = options.read(true).write(true).create(true).truncate(false).open(folder.join(LOCK));
+    let lock = lock.map_err(failed("locked"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            let source = io::Error::other("another control plane uses its folder");
+            Err(failed("opened")(source))
+        }
+        Err(TryLockError::Error(error)) => Err(failed("locked")(error)),
+    }
+}
+
+impl LogFile {
+    /// Opens the file of a folder that this process holds, or begins one. A damaged file is no
+    /// error: it is set aside, with a warning, for one of a new identity.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn open(folder: &Path) -> Result<(Self, Contents), FileError> {
+        let path = folder.join(NAME);
+        let failed = |act| {
+            let path = path.clone();
+            move |source| FileError { path, act, source }
+        };
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(failed("read")(error)),
+        };
+        let whole = match bytes {
+            None => None,
+            Some(bytes) => match Contents::read(&bytes) {
+                Ok(contents) => Some((bytes, contents)),
+                Err(damage) => {
+                    set_aside(&path, &damage).map_err(failed("set aside"))?;
+                    None
+                }
+            },
+        };
+        let (bytes, contents) = match whole {
+            Some(whole) => whole,
+            None => begin(&path).map_err(failed("created"))?,
+        };
+        let file =
+            OpenOptions::new().read(true).write(true).open(&path).map_err(failed("opened"))?;
+        let length = contents.length as u64;
+        let (log, length_max) = (contents.log, 2 * length + SLACK);
+        let mut file =
+            Self { path, file, log, length, length_max, is_named: false, has_remains: true };
+        file.settle(&bytes[..contents.length])?;
+        Ok((file, contents))
+    }
+
+    /// Makes entries durable, all or none, in one write and one sync.
+    ///
+    /// # Errors
+    /// The file system's. None of the entries is part of the log then.
+    pub(super) fn append(&mut self, entries: &[Arc<Logged>]) -> Result<(), FileError> {
+        self.name()?;
+        self.clear_remains()?;
+        let length = usize::try_from(self.length).unwrap_or(usize::MAX);
+        let mut writer = Writer::go_on(self.log, length);
+        entries.iter().for_each(|entry| writer.entry(entry));
+        self.has_remains = true;
+        let written = self.file.write_all_at(&writer.bytes, self.length);
+        written.map_err(|error| self.failed("written", error))?;
+        self.file.sync_data().map_err(|error| self.failed("synced", error))?;
+        self.has_remains = false;
+        self.length += writer.bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Whether a shorter file should take its place.
+    pub(super) fn is_long(&self) -> bool {
+        self.length > self.length_max
+    }
+
+    /// Replaces the file by one that holds what `history`, which is up to date, keeps.
+    ///
+    /// # Errors
+    /// The file system's. The file goes on as it was, or, if only its name could not be synced,
+    /// takes nothing until that is done.
+    pub(super) fn compact(&mut self, history: &Compact) -> Result<(), FileError> {
+        // Where it fails, it is not tried at every entry.
+        self.length_max = self.length + SLACK;
+        let mut writer = Writer::begin(self.log);
+        writer.snapshot(&history.rules, history.trail.iter().copied(), history.base);
+        history.entries.iter().for_each(|entry| writer.entry(entry));
+        let file = replace(&self.path, &writer.bytes);
+        self.file = file.map_err(|error| self.failed("compacted", error))?;
+        self.is_named = false;
+        self.has_remains = false;
+        self.length = writer.bytes.len() as u64;
+        self.length_max = 2 * self.length + SLACK;
+        self.name()
+    }
+
+    /// Makes durable what was read: an earlier process may have ended before it synced, or gone on
+    /// after a failed sync, which leaves pages that look clean and are not on disk.
+    fn settle(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.clear_remains()?;
+        let written = self.file.write_all_at(bytes, 0).and_then(|()| self.file.sync_all());
+        written.map_err(|error| self.failed("synced", error))?;
+        self.name()
+    }
+
+    /// Cuts off what a failed write left, lest what is written over it be shorter.
+    fn clear_remains(&mut self) -> Result<(), FileError> {
+        if self.has_remains {
+            let cut = self.file.set_len(self.length);
+            cut.map_err(|error| self.failed("cut to length", error))?;
+            self.has_remains = false;
+        }
+        Ok(())
+    }
+
+    /// Makes durable that the folder names this file, lest the loss of power bring an earlier one
+    /// back.
+    fn name(&mut self) -> Result<(), FileError> {
+        if !self.is_named {
+            let folder = self.path.parent().unwrap_or(Path::new("."));
+            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            synced.map_err(|error| self.failed("synced with its folder", error))?;
+            self.is_named = true;
+        }
+        Ok(())
+    }
+
+    fn failed(&self, act: &'static str, source: io::Error) -> FileError {
+        FileError { path: self.path.clone(), act, source }
+    }
+}
+
+/// What a compacted file holds.
+#[derive(Debug)]
+pub(super) struct Compact {
+    rules: Vec<(u64, PurgeCommand)>,
+    trail: Vec<(u64, EntryHash)>,
+    base: Position,
+    entries: Vec<Arc<Logged>>,
+}
+
+impl Compact {
+    pub(super) fn of(history: &History) -> Self {
+        Self {
+            rules: history.snapshot().commands,
+            trail: history.trail().collect(),
+            base: history.base(),
+            entries: history.entries().cloned().collect(),
+        }
+    }
+}
+
+/// The file of a log of a new identity, and its bytes.
+fn begin(path: &Path) -> io::Result<(Vec<u8>, Contents)> {
+    let log = LogId(fastrand::u128(..));
+    let mut writer = Writer::begin(log);
+    writer.snapshot(&[], std::iter::empty(), Position::start(log));
+    replace(path, &writer.bytes)?;
+    let contents = Contents::read(&writer.bytes);
+    Ok((writer.bytes, contents.map_err(io::Error::other)?))
+}
+
+fn set_aside(path: &Path, damage: &Damage) -> io::Result<()> {
+    let kept = path.with_extension("log.damaged");
+    fs::rename(path, &kept)?;
+    tracing::warn!(
+        path = %path.display(),
+        kept = %kept.display(),
+        "the purge log is damaged and begins anew: nodes take all they have stored for possibly \
+         purged: {damage}",
+    );
+    Ok(())
+}
+
+/// Writes a file beside `path`, and gives it that name once it is synced.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let new = path.with_extension("log.new");
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    Ok(file)
+}
+
+/// What a disk that fails is to the log.
+#[cfg(test)]
+impl LogFile {
+    /// Makes each write fail with EBADF, as long as the answer is not given back.
+    pub(super) fn break_writes(&mut self) -> File {
+        std::mem::replace(&mut self.file, File::open(&self.path).unwrap())
+    }
+
+    pub(super) fn write_to(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
+    }
+
+    pub(super) fn mend_writes(&mut self, file: File) {
+        self.file = file;
+    }
+
+    pub(super) fn compact_beyond(&mut self, length: u64) {
+        self.length_max = length;
+    }
+}
