@@ -2,4 +2,5 @@
 //!
 //! May use `object`, `net`, `config` and `telemetry`.
 
+pub mod fleet;
 pub mod log;

@@ -1,0 +1,180 @@
+//! What a node says of itself: registration, sign of life and acknowledgement in one.
+//!
+//! ```json
+//! { "incarnation": "16 hex", "role": "edge", "region": "eu", "version": "0.1.0",
+//!   "on_control_loss": "serve", "fenced": false, "position": { "log": "32 hex", "number": 7 },
+//!   "applied_ms": 12, "status": {}, "succeeds": "16 hex" }
+//! ```
+//!
+//! `succeeds` names the process whose journal this one goes on with: the folder is locked, so that
+//! one has ended. What else stands there is of a later version, and left alone.
+
+use serde_json::{Map, Value};
+
+use crate::object::LogId;
+
+/// Bytes of what a node says of itself for people to see.
+const STATUS_MAX: usize = 8 << 10;
+/// Bytes of a word.
+const WORD_MAX: usize = 64;
+
+/// What a node says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heartbeat {
+    /// Random, of the process.
+    pub incarnation: u64,
+    /// The process whose journal this one holds.
+    pub succeeds: Option<u64>,
+    /// What it is for.
+    pub role: Box<str>,
+    /// Where it stands.
+    pub region: Box<str>,
+    /// Of the program.
+    pub version: Box<str>,
+    /// Whether it serves on without a lease.
+    pub serves_on: bool,
+    /// Whether it takes all it has stored for possibly purged.
+    pub is_fenced: bool,
+    /// How far it has applied and journaled which log.
+    pub position: Option<(LogId, u64)>,
+    /// How long the last purge took it, in milliseconds.
+    pub applied_ms: Option<f64>,
+    /// Figures for people, as JSON.
+    pub status: Option<Box<str>>,
+}
+
+/// A field that is not as expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: expected {expected}")]
+pub struct BeatFault {
+    field: &'static str,
+    expected: &'static str,
+}
+
+impl Heartbeat {
+    /// Reads what a node said.
+    ///
+    /// # Errors
+    /// The first field that is not as expected.
+    pub fn from_json(body: &[u8]) -> Result<Self, BeatFault> {
+        let fault = |field, expected| BeatFault { field, expected };
+        let fields: Map<String, Value> =
+            serde_json::from_slice(body).map_err(|_| fault("body", "a JSON object"))?;
+        let read = Fields(&fields);
+        let incarnation = read.incarnation("incarnation")?;
+        let incarnation = incarnation.ok_or(fault("incarnation", "16 hexadecimal digits"))?;
+        let serves_on = match read.word("on_control_loss")?.as_deref() {
+            Some("serve") => true,
+            Some("revalidate") => false,
+            _ => return Err(fault("on_control_loss", "\"serve\" or \"revalidate\"")),
+        };
+        let is_fenced = fields.get("fenced").and_then(Value::as_bool);
+        let status = fields.get("status").filter(|status| !status.is_null());
+        let status = status.map(|status| status.to_string().into_boxed_str());
+        if status.as_ref().is_some_and(|status| status.len() > STATUS_MAX) {
+            return Err(fault("status", "at most 8 KiB"));
+        }
+        Ok(Self {
+            incarnation,
+            succeeds: read.incarnation("succeeds")?,
+            role: read.word("role")?.ok_or(fault("role", "\"edge\" or \"shield\""))?,
+            region: read.word("region")?.unwrap_or_default(),
+            version: read.word("version")?.unwrap_or_default(),
+            serves_on,
+            is_fenced: is_fenced.ok_or(fault("fenced", "true or false"))?,
+            position: read.position()?,
+            applied_ms: fields.get("applied_ms").and_then(Value::as_f64),
+            status,
+        })
+    }
+}
+
+struct Fields<'a>(&'a Map<String, Value>);
+
+impl Fields<'_> {
+    /// What stands there, if it is not nothing.
+    fn get(&self, field: &str) -> Option<&Value> {
+        self.0.get(field).filter(|value| !value.is_null())
+    }
+
+    fn word(&self, field: &'static str) -> Result<Option<Box<str>>, BeatFault> {
+        match self.get(field) {
+            None => Ok(None),
+            Some(Value::String(word)) if word.len() <= WORD_MAX => Ok(Some(word.as_str().into())),
+            Some(_) => Err(BeatFault { field, expected: "a string of at most 64 bytes" }),
+        }
+    }
+
+    fn incarnation(&self, field: &'static str) -> Result<Option<u64>, BeatFault> {
+        let fault = BeatFault { field, expected: "16 hexadecimal digits" };
+        let Some(value) = self.get(field) else { return Ok(None) };
+        let digits = value.as_str().filter(|digits| {
+            digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+        });
+        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        number.map(Some).ok_or(fault)
+    }
+
+    fn position(&self) -> Result<Option<(LogId, u64)>, BeatFault> {
+        let fault =
+            BeatFault { field: "position", expected: "{ \"log\": 32 hex, \"number\": … }" };
+        let Some(position) = self.get("position") else { return Ok(None) };
+        let log = position.get("log").and_then(Value::as_str).and_then(|log| log.parse().ok());
+        let number = position.get("number").and_then(Value::as_u64);
+        Ok(Some(log.zip(number).ok_or(fault)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn whole() -> Value {
+        json!({
+            "incarnation": "00000000000000ff", "role": "edge", "region": "eu", "version": "0.1.0",
+            "on_control_loss": "revalidate", "fenced": true,
+            "position": { "log": "0".repeat(31) + "7", "number": 9 },
+            "applied_ms": 1.5, "status": { "hits": 1 }, "succeeds": "0000000000000001",
+            "of_a_later_version": [],
+        })
+    }
+
+    #[test]
+    fn a_heartbeat_is_read() {
+        let beat = Heartbeat::from_json(whole().to_string().as_bytes()).unwrap();
+        assert_eq!((beat.incarnation, beat.succeeds), (255, Some(1)));
+        assert_eq!((beat.serves_on, beat.is_fenced), (false, true));
+        assert_eq!(beat.position, Some((LogId(7), 9)));
+        assert_eq!((beat.applied_ms, beat.status.as_deref()), (Some(1.5), Some("{\"hits\":1}")));
+        let least = br#"{"incarnation":"0000000000000001","role":"edge","fenced":false,
+            "on_control_loss":"serve","position":null}"#;
+        let beat = Heartbeat::from_json(least).unwrap();
+        assert_eq!((beat.position, beat.status, &*beat.region), (None, None, ""));
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        let cases = [
+            ("incarnation", json!(null)),
+            ("incarnation", json!("ff")),
+            ("incarnation", json!("+00000000000000f")),
+            ("succeeds", json!(1)),
+            ("role", json!(null)),
+            ("region", json!("x".repeat(65))),
+            ("on_control_loss", json!("stop")),
+            ("fenced", json!(null)),
+            ("position", json!({ "log": "7", "number": 1 })),
+            ("position", json!({ "log": "0".repeat(32), "number": -1 })),
+            ("status", json!("x".repeat(9000))),
+        ];
+        for (field, value) in cases {
+            let mut json = whole();
+            json[field] = value;
+            let fault = Heartbeat::from_json(json.to_string().as_bytes()).unwrap_err();
+            assert_eq!(fault.field, field);
+        }
+        assert_eq!(Heartbeat::from_json(b"[]").unwrap_err().field, "body");
+    }
+}

@@ -1,0 +1,399 @@
+//! The fleet: who is registered, whose lease lives, and which purges every node reflects. Pure: `now`
+//! is handed in, of a clock that never goes back and counts suspension.
+//!
+//! ```text
+//!            admit                 (made durable)            beat
+//!  heartbeat ─┬─► known ────────────────────────────────────► acknowledged up to its position,
+//!             ├─► new ──► register ─────────────────────────► granted a lease that carries the head
+//!             └─► refused: another process of that name holds a live lease
+//!
+//!  append ──► Receipt, a row for every node registered now ──► applied | fenced | removed: complete
+//! ```
+//!
+//! A node is *fenced* while it takes all it has stored for possibly purged. By itself it becomes so
+//! when its lease has run out, unless it is one that serves on (`on_control_loss = "serve"`); and it
+//! stays so until it has applied everything up to the head that its next grant carries.
+//!
+//! Invariants:
+//! - a lease ends here later than at the node: it is counted from the answer and not from the
+//!   question, and a margin is added for clocks that run apart;
+//! - a node that serves on never counts as fenced by the time that passes: it leaves by its own word
+//!   or by an operator's, which the receipts record;
+//! - of two processes with one name the second is refused while the lease of the first lives, unless
+//!   it shows that it succeeds the first, whose folder it holds;
+//! - what a node acknowledged of another log counts as nothing.
+
+mod beat;
+mod receipt;
+pub mod registrations;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use beat::{BeatFault, Heartbeat};
+pub use receipt::{Receipt, Row, State};
+
+use self::receipt::{NodeId, Roster};
+use super::log::Logged;
+use crate::object::{LogId, Position};
+
+/// How much a fleet may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FleetBounds {
+    /// How long a node may take what it has stored for clean after it was heard.
+    pub lease: Duration,
+    /// How long a node that is fenced stays registered.
+    pub forget: Duration,
+    /// Nodes that may be registered.
+    pub nodes: usize,
+    /// Receipts that are remembered.
+    pub receipts: usize,
+}
+
+impl FleetBounds {
+    /// What is added to a lease here, for clocks that run apart: far more than any two do.
+    pub fn margin(&self) -> Duration {
+        self.lease / 10
+    }
+}
+
+/// What of a node is made durable before it gets a lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Unlike any other node's.
+    pub name: Arc<str>,
+    /// Random, of the process.
+    pub incarnation: u64,
+    /// Whether it serves on without a lease.
+    pub serves_on: bool,
+}
+
+/// What is to be done with a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// The node is registered.
+    Known,
+    /// It is to be registered first.
+    New(Registration),
+}
+
+/// Why a node is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Another process of that name has a lease, or may have, so long yet.
+    Taken(Duration),
+    /// As many nodes are registered as may be.
+    Full,
+}
+
+/// A node as it is registered.
+#[derive(Debug)]
+pub struct Node {
+    id: NodeId,
+    registration: Registration,
+    /// When its lease has run out, margin included.
+    lease_until: Duration,
+    /// The purge up to which it reflects the log.
+    applied: u64,
+    /// The purge up to which it serves nothing unjudged, for it was fenced.
+    fenced_to: u64,
+    /// What it last said, and when; `None` if this process has not heard it.
+    told: Option<(Heartbeat, Duration)>,
+}
+
+/// How a node is, as far as can be told from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its lease lives.
+    Live,
+    /// Its lease lives or may live, but this process has not heard it.
+    Held,
+    /// It takes all it has stored for possibly purged.
+    Fenced,
+    /// Its lease has run out, and it serves on: purges wait for it.
+    Lost,
+}
+
+/// The registry, the leases and the receipts.
+#[derive(Debug)]
+pub struct Fleet {
+    bounds: FleetBounds,
+    log: LogId,
+    /// The last purge that has a receipt.
+    seen: u64,
+    nodes: BTreeMap<Arc<str>, Node>,
+    next_id: NodeId,
+    /// The nodes registered now; made anew when they are others.
+    roster: Option<Arc<Roster>>,
+    /// In the order of the log.
+    receipts: VecDeque<Receipt>,
+    /// Receipts that became complete, ever.
+    completed: u64,
+}
+
+impl Fleet {
+    /// A fleet that begins at `head` with the nodes that are known from before. As this process
+    /// does not know what was granted, it holds all their leases live for one whole lease.
+    pub fn new(
+        bounds: FleetBounds,
+        head: Position,
+        known: Vec<Registration>,
+        now: Duration,
+    ) -> Self {
+        let mut fleet = Self {
+            bounds,
+            log: head.log,
+            seen: head.number,
+            nodes: BTreeMap::new(),
+            next_id: 0,
+            roster: None,
+            receipts: VecDeque::new(),
+            completed: 0,
+        };
+        for registration in known {
+            let name = registration.name.clone();
+            fleet.register(registration);
+            if let Some(node) = fleet.nodes.get_mut(&name) {
+                node.lease_until = now + bounds.lease + bounds.margin();
+            }
+        }
+        fleet
+    }
+
+    /// The last purge that has a receipt.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    /// Receipts that became complete, ever.
+    pub fn completed(&self) -> u64 {
+        self.completed
+    }
+
+    /// Every node, in the order of the names.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    /// What is to be made durable.
+    pub fn registrations(&self) -> Vec<Registration> {
+        self.nodes().map(|node| node.registration.clone()).collect()
+    }
+
+    /// Whether a heartbeat is one of a node that is registered, or may be.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn admit(&self, name: &str, beat: &Heartbeat, now: Duration) -> Result<Admission, Refusal> {
+        let registration = || Registration {
+            name: name.into(),
+            incarnation: beat.incarnation,
+            serves_on: beat.serves_on,
+        };
+        let Some(node) = self.nodes.get(name) else {
+            let is_full = self.nodes.len() >= self.bounds.nodes;
+            return if is_full { Err(Refusal::Full) } else { Ok(Admission::New(registration())) };
+        };
+        let known = &node.registration;
+        if known.incarnation == beat.incarnation && known.serves_on == beat.serves_on {
+            return Ok(Admission::Known);
+        }
+        let goes_on = known.incarnation == beat.incarnation;
+        let succeeds = beat.succeeds == Some(known.incarnation);
+        if !goes_on && !succeeds && now < node.lease_until {
+            return Err(Refusal::Taken(node.lease_until - now));
+        }
+        Ok(Admission::New(registration()))
+    }
+
+    /// Registers a node that was admitted, once that is durable. It has no lease yet.
+    pub fn register(&mut self, registration: Registration) {
+        if let Some(node) = self.nodes.get_mut(&registration.name) {
+            if node.registration.incarnation != registration.incarnation {
+                (node.lease_until, node.applied, node.told) = (Duration::ZERO, 0, None);
+            }
+            node.registration = registration;
+            return;
+        }
+        self.roster = None;
+        let id = self.next_id;
+        self.next_id += 1;
+        let name = registration.name.clone();
+        let lease_until = Duration::ZERO;
+        let node = Node { id, registration, lease_until, applied: 0, fenced_to: 0, told: None };
+        self.nodes.insert(name, node);
+    }
+
+    /// Takes the word of a registered node and grants it a lease from `now` on, which carries `head`.
+    /// False if it is not registered any more.
+    pub fn beat(&mut self, name: &str, beat: Heartbeat, head: Position, now: Duration) -> bool {
+        self.follow(head.log);
+        let Some(node) = self.nodes.get_mut(name) else { return false };
+        if node.registration.incarnation != beat.incarnation {
+            return false;
+        }
+        let fenced_before = node.fenced_to;
+        // What is fenced now stays so until it has applied all that the grant carries.
+        if beat.is_fenced || node.is_fenced(now) {
+            node.fenced_to = head.number;
+        }
+        let position =
+            beat.position.filter(|(log, number)| *log == head.log && *number <= head.number);
+        let applied = position.map_or(0, |(_, number)| number).max(node.applied);
+        let before = std::mem::replace(&mut node.applied, applied);
+        node.lease_until = now + self.bounds.lease + self.bounds.margin();
+        node.told = Some((beat, now));
+        let (id, fenced_to) = (node.id, node.fenced_to);
+        self.settle(id, before, applied, |receipt| State::Applied(now.saturating_sub(receipt.at)));
+        self.settle(id, fenced_before, fenced_to, |_| State::Fenced);
+        true
+    }
+
+    /// Takes in an entry of the log, the one behind the last: every node that is registered now
+    /// owes its acknowledgement.
+    pub fn appended(&mut self, log: LogId, entry: Arc<Logged>, now: Duration) {
+        self.follow(log);
+        let roster = self.roster();
+        let (last, mut states) = (entry.last(), vec![State::Pending; self.nodes.len()]);
+        for node in self.nodes.values() {
+            let Some(state) = roster.place(node.id).and_then(|at| states.get_mut(at)) else {
+                continue;
+            };
+            if node.applied >= last {
+                *state = State::Applied(Duration::ZERO);
+            } else if node.fenced_to >= last || node.is_fenced(now) {
+                *state = State::Fenced;
+            }
+        }
+        self.seen = last;
+        let receipt = Receipt::new(log, entry, now, roster, states);
+        self.completed += u64::from(receipt.is_complete());
+        if self.receipts.len() >= self.bounds.receipts {
+            self.receipts.pop_front();
+        }
+        self.receipts.push_back(receipt);
+    }
+
+    /// Lets time pass: whose lease has run out is fenced, and forgotten in the end.
+    pub fn advance(&mut self, now: Duration) {
+        let (seen, forget) = (self.seen, self.bounds.forget);
+        let mut lapsed = Vec::new();
+        for node in self.nodes.values_mut().filter(|node| node.is_fenced(now)) {
+            let to = node.fenced_to.max(seen);
+            lapsed.push((node.id, std::mem::replace(&mut node.fenced_to, to)));
+        }
+        for (id, before) in lapsed {
+            self.settle(id, before, seen, |_| State::Fenced);
+        }
+        let known = self.nodes.len();
+        self.nodes.retain(|_, node| !node.is_fenced(now) || now < node.lease_until + forget);
+        if self.nodes.len() < known {
+            self.roster = None;
+        }
+    }
+
+    /// Strikes a node off by somebody's explicit word; false if it is not registered. What waits
+    /// for it waits no longer, and says so.
+    pub fn remove(&mut self, name: &str, by: &str) -> bool {
+        let Some(node) = self.nodes.remove(name) else { return false };
+        self.roster = None;
+        for receipt in &mut self.receipts {
+            self.completed += u64::from(receipt.removed(node.id, by));
+        }
+        true
+    }
+
+    /// The receipt of the purge `number`, among those that are remembered.
+    pub fn receipt(&self, number: u64) -> Option<&Receipt> {
+        let at = self.receipts.partition_point(|receipt| receipt.entry.last() < number);
+        self.receipts.get(at).filter(|receipt| receipt.entry.first <= number)
+    }
+
+    /// Receipts from the one of the purge below `before` on, the newest first.
+    pub fn receipts(&self, before: u64) -> impl Iterator<Item = &Receipt> {
+        let end = self.receipts.partition_point(|receipt| receipt.entry.first < before);
+        self.receipts.range(..end).rev()
+    }
+
+    /// Receipts that some node owes its word to.
+    pub fn pending(&self) -> usize {
+        self.receipts.iter().filter(|receipt| !receipt.is_complete()).count()
+    }
+
+    /// Another log: nothing that was acknowledged is of it.
+    fn follow(&mut self, log: LogId) {
+        if std::mem::replace(&mut self.log, log) != log {
+            self.receipts.clear();
+            self.seen = 0;
+            self.nodes.values_mut().for_each(|node| (node.applied, node.fenced_to) = (0, 0));
+        }
+    }
+
+    /// Marks what a node owes from behind the purge `from` up to the purge `to`.
+    fn settle(&mut self, id: NodeId, from: u64, to: u64, state: impl Fn(&Receipt) -> State) {
+        let start = self.receipts.partition_point(|receipt| receipt.entry.last() <= from);
+        let owed = self.receipts.range_mut(start..);
+        for receipt in owed.take_while(|receipt| receipt.entry.last() <= to) {
+            let state = state(receipt);
+            self.completed += u64::from(receipt.settle(id, state));
+        }
+    }
+
+    fn roster(&mut self) -> Arc<Roster> {
+        let nodes = &self.nodes;
+        let roster = self.roster.get_or_insert_with(|| {
+            Arc::new(Roster::new(
+                nodes.values().map(|node| (node.id, node.registration.name.clone())),
+            ))
+        });
+        roster.clone()
+    }
+}
+
+impl Node {
+    /// What was made durable of it.
+    pub fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    /// The purge up to which it reflects the log.
+    pub fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// What it last said, and when.
+    pub fn told(&self) -> Option<(&Heartbeat, Duration)> {
+        self.told.as_ref().map(|(beat, at)| (beat, *at))
+    }
+
+    /// How it is.
+    pub fn standing(&self, now: Duration) -> Standing {
+        match (now < self.lease_until, &self.told) {
+            (true, Some((beat, _))) if beat.is_fenced => Standing::Fenced,
+            (true, Some(_)) => Standing::Live,
+            (true, None) => Standing::Held,
+            (false, _) if self.registration.serves_on => Standing::Lost,
+            (false, _) => Standing::Fenced,
+        }
+    }
+
+    /// Whether it is fenced for the time that has passed.
+    fn is_fenced(&self, now: Duration) -> bool {
+        !self.registration.serves_on && now >= self.lease_until
+    }
+}
+
+impl Standing {
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Held => "held",
+            Self::Fenced => "fenced",
+            Self::Lost => "lost",
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What becomes of the purges of one entry: a row for each node that was registered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::control::log::Logged;
+use crate::object::LogId;
+
+/// Which node, whatever its name and process are.
+pub(super) type NodeId = u32;
+
+/// The nodes that were registered at some moment, shared by the receipts of that time.
+#[derive(Debug)]
+pub(super) struct Roster {
+    /// In the order of the numbers.
+    nodes: Vec<(NodeId, Arc<str>)>,
+}
+
+impl Roster {
+    pub(super) fn new(nodes: impl Iterator<Item = (NodeId, Arc<str>)>) -> Self {
+        let mut nodes: Vec<_> = nodes.collect();
+        nodes.sort_by_key(|(id, _)| *id);
+        Self { nodes }
+    }
+
+    pub(super) fn place(&self, id: NodeId) -> Option<usize> {
+        self.nodes.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+}
+
+/// How a node stands to an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has not been heard of.
+    Pending,
+    /// It has applied and journaled it, so long after the entry was durable.
+    Applied(Duration),
+    /// It serves nothing unjudged that it stored before.
+    Fenced,
+    /// It was struck off.
+    Removed,
+}
+
+impl State {
+    /// The stable name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Applied(_) => "applied",
+            Self::Fenced => "fenced",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// One node of a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// How it stands.
+    pub state: State,
+    /// Who struck it off.
+    pub removed_by: Option<&'a str>,
+}
+
+/// What became of an entry.
+#[derive(Debug)]
+pub struct Receipt {
+    /// Of which log.
+    pub log: LogId,
+    /// What was asked, by whom and when.
+    pub entry: Arc<Logged>,
+    /// When it was durable.
+    pub(super) at: Duration,
+    roster: Arc<Roster>,
+    states: Vec<State>,
+    pending: usize,
+    removed: Vec<(NodeId, Box<str>)>,
+}
+
+impl Receipt {
+    pub(super) fn new(
+        log: LogId,
+        entry: Arc<Logged>,
+        at: Duration,
+        roster: Arc<Roster>,
+        states: Vec<State>,
+    ) -> Self {
+        let pending = states.iter().filter(|state| **state == State::Pending).count();
+        Self { log, entry, at, roster, states, pending, removed: Vec::new() }
+    }
+
+    /// Whether every node has applied it, is fenced, or was struck off.
+    pub fn is_complete(&self) -> bool {
+        self.pending == 0
+    }
+
+    /// Every node that was registered, in the order in which they first were.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_>> {
+        self.roster.nodes.iter().zip(&self.states).map(|((id, name), state)| {
+            let removed = self.removed.iter().find(|(removed, _)| removed == id);
+            Row { name, state: *state, removed_by: removed.map(|(_, by)| &**by) }
+        })
+    }
+
+    /// Marks a node, unless it is marked better; true if that completes the receipt.
+    pub(super) fn settle(&mut self, id: NodeId, to: State) -> bool {
+        let Some(state) = self.roster.place(id).and_then(|at| self.states.get_mut(at)) else {
+            return false;
+        };
+        let is_better = match (*state, to) {
+            (State::Pending, _) => true,
+            (State::Fenced, State::Applied(_)) => true,
+            (State::Applied(_) | State::Fenced | State::Removed, _) => false,
+        };
+        if !is_better {
+            return false;
+        }
+        let was_pending = std::mem::replace(state, to) == State::Pending;
+        self.pending -= usize::from(was_pending);
+        was_pending && self.pending == 0
+    }
+
+    /// Waits for a node no longer; true if that completes the receipt.
+    pub(super) fn removed(&mut self, id: NodeId, by: &str) -> bool {
+        let was_pending = self.pending;
+        let complete = self.settle(id, State::Removed);
+        if self.pending < was_pending {
+            self.removed.push((id, by.into()));
+        }
+        complete
+    }
+}

@@ -1,0 +1,151 @@
+//! The registrations on disk: a node's is there before it gets a lease.
+//!
+//! ```text
+//!  headland fleet 1 <BLAKE3 of the lines below>
+//!  {"incarnation":"16 hex","name":"fra-1","serves_on":true}
+//!  …
+//! ```
+//!
+//! The whole file is written beside, synced, and put in the place of the one before. One that is not
+//! as it was written stops the start: nodes that serve on, of which nobody would know, could serve
+//! what a completed purge covers.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::Registration;
+
+/// Name of the file in the folder of the control plane.
+const NAME: &str = "nodes";
+
+const MAGIC: &str = "headland fleet 1 ";
+
+/// The registrations cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistrationsError {
+    /// The file system's.
+    #[error("the registrations {} cannot be {act}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What was tried.
+        act: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The file is not as it was written.
+    #[error(
+        "the registrations {} are damaged; take them from a backup, or remove the file once no node \
+         runs that serves on without the control plane", .0.display()
+    )]
+    Damaged(PathBuf),
+}
+
+/// What is registered in a folder; nothing where no file is. Blocks.
+///
+/// # Errors
+/// The file is damaged, or cannot be read.
+pub fn read(folder: &Path) -> Result<Vec<Registration>, RegistrationsError> {
+    let path = folder.join(NAME);
+    match fs::read_to_string(&path) {
+        Ok(text) => decode(&text).ok_or(RegistrationsError::Damaged(path)),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound => Ok(Vec::new()),
+            ErrorKind::InvalidData => Err(RegistrationsError::Damaged(path)),
+            _ => Err(RegistrationsError::Io { path, act: "read", source: error }),
+        },
+    }
+}
+
+/// Makes registrations durable. Blocks.
+///
+/// # Errors
+/// The file system's; what was written before is there then.
+pub fn write(folder: &Path, nodes: &[Registration]) -> Result<(), RegistrationsError> {
+    let path = folder.join(NAME);
+    let replaced = replace(folder, &path, encode(nodes).as_bytes());
+    replaced.map_err(|source| RegistrationsError::Io { path, act: "written", source })
+}
+
+fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(folder)?.sync_all()
+}
+
+fn encode(nodes: &[Registration]) -> String {
+    let mut lines = String::new();
+    for Registration { name, incarnation, serves_on } in nodes {
+        let incarnation = format!("{incarnation:016x}");
+        let line = json!({ "name": **name, "incarnation": incarnation, "serves_on": serves_on });
+        // Writing to a string does not fail.
+        let _written = writeln!(lines, "{line}").is_ok();
+    }
+    format!("{MAGIC}{}\n{lines}", blake3::hash(lines.as_bytes()).to_hex())
+}
+
+fn decode(text: &str) -> Option<Vec<Registration>> {
+    let (head, lines) = text.split_once('\n')?;
+    let hash = head.strip_prefix(MAGIC)?;
+    if blake3::hash(lines.as_bytes()).to_hex().as_str() != hash {
+        return None;
+    }
+    let node = |line: &str| {
+        let json: Value = serde_json::from_str(line).ok()?;
+        Some(Registration {
+            name: json["name"].as_str()?.into(),
+            incarnation: u64::from_str_radix(json["incarnation"].as_str()?, 16).ok()?,
+            serves_on: json["serves_on"].as_bool()?,
+        })
+    };
+    lines.lines().map(node).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, serves_on: bool) -> Registration {
+        Registration { name: name.into(), incarnation: 0xab, serves_on }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_damage_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path()).unwrap(), []);
+        for nodes in
+            [vec![node("fra-1", true), node("a.\"b", false)], vec![node("x", true)], vec![]]
+        {
+            write(folder.path(), &nodes).unwrap();
+            assert_eq!(read(folder.path()).unwrap(), nodes);
+        }
+        write(folder.path(), &[node("fra-1", true)]).unwrap();
+        let path = folder.path().join(NAME);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut hit = whole.clone();
+            hit[at] ^= 1;
+            fs::write(&path, &hit).unwrap();
+            assert!(matches!(read(folder.path()), Err(RegistrationsError::Damaged(_))), "{at}");
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(matches!(read(folder.path()), Err(RegistrationsError::Damaged(_))), "{at}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_what_was() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &[node("a", true)]).unwrap();
+        fs::create_dir(folder.path().join("nodes.new")).unwrap();
+        let error = write(folder.path(), &[node("b", true)]).unwrap_err().to_string();
+        assert!(error.ends_with("cannot be written: Is a directory (os error 21)"), "{error}");
+        assert_eq!(read(folder.path()).unwrap(), [node("a", true)]);
+    }
+}

@@ -1,0 +1,324 @@
+//! Each rule of the registry, the leases and the receipts, by a clock of its own.
+
+use serde_json::json;
+
+use super::*;
+use crate::object::{Entry, EntryHash, PurgeCommand};
+
+const LOG: LogId = LogId(7);
+
+const BOUNDS: FleetBounds = FleetBounds {
+    lease: Duration::from_secs(10),
+    forget: Duration::from_secs(100),
+    nodes: 3,
+    receipts: 4,
+};
+
+/// Past the lease, margin included.
+const LAPSE: u64 = 11;
+
+fn at(second: u64) -> Duration {
+    Duration::from_secs(second)
+}
+
+fn head(number: u64) -> Position {
+    Position { log: LOG, number, hash: EntryHash([0; 32]) }
+}
+
+/// A fleet and the log that it follows.
+struct Stage {
+    fleet: Fleet,
+    head: u64,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { fleet: Fleet::new(BOUNDS, head(0), Vec::new(), at(0)), head: 0 }
+    }
+
+    fn restarted(&self, second: u64) -> Self {
+        let known = self.fleet.registrations();
+        Self { fleet: Fleet::new(BOUNDS, head(self.head), known, at(second)), head: self.head }
+    }
+
+    /// A heartbeat as the door takes it: admitted, registered if need be, granted.
+    fn beat(&mut self, name: &str, second: u64, beat: Heartbeat) -> Result<(), Refusal> {
+        if let Admission::New(node) = self.fleet.admit(name, &beat, at(second))? {
+            self.fleet.register(node);
+        }
+        assert!(self.fleet.beat(name, beat, head(self.head), at(second)));
+        Ok(())
+    }
+
+    /// Appends an entry of so many purges.
+    fn append(&mut self, purges: usize, second: u64) -> u64 {
+        let command = PurgeCommand::from_json(&json!({ "kind": "tag", "value": "a" })).unwrap();
+        let (first, previous) = (self.head + 1, EntryHash([0; 32]));
+        let commands = vec![command; purges];
+        let entry = Entry { first, previous, at: 0, by: "deploy".to_owned(), commands };
+        self.head = entry.last();
+        self.fleet.appended(LOG, Arc::new(Logged::new(entry)), at(second));
+        self.head
+    }
+
+    /// The rows of a receipt, as `name state`, and whether it is complete.
+    fn receipt(&self, number: u64) -> (String, bool) {
+        let receipt = self.fleet.receipt(number).unwrap();
+        let rows = receipt.rows().map(|row| {
+            let ms = match row.state {
+                State::Applied(took) => format!(" {}", took.as_millis()),
+                _ => row.removed_by.map(|by| format!(" by {by}")).unwrap_or_default(),
+            };
+            format!("{} {}{ms}", row.name, row.state.as_str())
+        });
+        (rows.collect::<Vec<_>>().join(", "), receipt.is_complete())
+    }
+
+    fn standing(&self, name: &str, second: u64) -> &'static str {
+        self.fleet.nodes[name].standing(at(second)).as_str()
+    }
+}
+
+/// What a node of an incarnation says that has applied so much.
+fn node(incarnation: u64, applied: u64) -> Heartbeat {
+    Heartbeat {
+        incarnation,
+        succeeds: None,
+        role: "edge".into(),
+        region: "".into(),
+        version: "".into(),
+        serves_on: false,
+        is_fenced: false,
+        position: Some((LOG, applied)),
+        applied_ms: None,
+        status: None,
+    }
+}
+
+fn serving(incarnation: u64, applied: u64) -> Heartbeat {
+    Heartbeat { serves_on: true, ..node(incarnation, applied) }
+}
+
+fn complete(rows: &str) -> (String, bool) {
+    (rows.to_owned(), true)
+}
+
+fn pending(rows: &str) -> (String, bool) {
+    (rows.to_owned(), false)
+}
+
+#[test]
+fn a_receipt_is_complete_when_every_node_registered_then_has_applied_it() {
+    let mut stage = Stage::new();
+    stage.append(1, 0);
+    assert_eq!(stage.receipt(1), complete(""), "nobody to wait for");
+    stage.beat("a", 1, node(1, 1)).unwrap();
+    stage.beat("b", 1, node(2, 0)).unwrap();
+    stage.append(2, 2);
+    stage.beat("c", 2, node(3, 0)).unwrap();
+    assert_eq!(stage.receipt(2), pending("a pending, b pending"));
+    stage.beat("a", 3, node(1, 3)).unwrap();
+    stage.beat("b", 3, node(2, 2)).unwrap();
+    assert_eq!(stage.receipt(3), pending("a applied 1000, b pending"), "half an entry is none");
+    assert_eq!(stage.fleet.pending(), 1);
+    let before = stage.fleet.completed();
+    stage.beat("b", 4, node(2, 3)).unwrap();
+    assert_eq!(stage.receipt(2), complete("a applied 1000, b applied 2000"));
+    assert_eq!((stage.fleet.completed() - before, stage.fleet.pending()), (1, 0));
+}
+
+#[test]
+fn an_acknowledgement_is_cumulative_and_never_taken_back() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    for _ in 0..3 {
+        stage.append(1, 1);
+    }
+    stage.beat("a", 2, node(1, 3)).unwrap();
+    stage.beat("a", 3, node(1, 1)).unwrap();
+    assert_eq!(stage.fleet.nodes["a"].applied(), 3);
+    for number in 1..=3 {
+        assert_eq!(stage.receipt(number), complete("a applied 1000"));
+    }
+    // What came to be known here only after the node had applied it.
+    stage.head = 4;
+    stage.beat("a", 4, node(1, 4)).unwrap();
+    stage.head = 3;
+    stage.append(1, 4);
+    assert_eq!(stage.receipt(4), complete("a applied 0"));
+}
+
+#[test]
+fn what_was_applied_of_another_log_or_beyond_the_head_counts_as_nothing() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    stage.append(1, 1);
+    let elsewhere = Some((LogId(8), 1));
+    stage.beat("a", 2, Heartbeat { position: elsewhere, ..node(1, 0) }).unwrap();
+    stage.beat("a", 2, Heartbeat { position: None, ..node(1, 0) }).unwrap();
+    stage.beat("a", 2, node(1, 2)).unwrap();
+    assert_eq!(stage.receipt(1), pending("a pending"));
+}
+
+#[test]
+fn a_lease_ends_a_margin_after_it_was_granted() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    stage.append(1, 1);
+    for (second, standing, rows) in
+        [(10, "live", pending("a pending")), (LAPSE, "fenced", complete("a fenced"))]
+    {
+        stage.fleet.advance(at(second));
+        assert_eq!((stage.standing("a", second), stage.receipt(1)), (standing, rows));
+    }
+    stage.append(1, 12);
+    assert_eq!(
+        stage.receipt(2),
+        complete("a fenced"),
+        "of those that come while it is fenced, too"
+    );
+}
+
+#[test]
+fn who_was_fenced_stays_so_until_it_has_applied_what_its_grant_carries() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    stage.append(1, 1);
+    // It comes back late, before anybody noticed, and does not know that it was fenced.
+    stage.beat("a", 20, node(1, 0)).unwrap();
+    assert_eq!(stage.receipt(1), complete("a fenced"));
+    stage.append(1, 21);
+    assert_eq!(stage.receipt(2), pending("a pending"), "the grant did not carry this one");
+    stage.beat("a", 22, node(1, 2)).unwrap();
+    assert_eq!(stage.receipt(1), complete("a applied 21000"), "better than fenced");
+    assert_eq!(stage.receipt(2), complete("a applied 1000"));
+    // By its own word, though its lease lives.
+    stage.append(1, 23);
+    stage.beat("a", 24, Heartbeat { is_fenced: true, ..node(1, 2) }).unwrap();
+    assert_eq!((stage.receipt(3), stage.standing("a", 24)), (complete("a fenced"), "fenced"));
+}
+
+#[test]
+fn a_node_that_serves_on_is_waited_for_however_long() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, serving(1, 0)).unwrap();
+    stage.append(1, 1);
+    stage.fleet.advance(at(1_000_000));
+    assert_eq!(stage.standing("a", 1_000_000), "lost");
+    assert_eq!(stage.receipt(1), pending("a pending"));
+    stage.append(1, 1_000_000);
+    assert_eq!(stage.receipt(2), pending("a pending"));
+    // Its own word fences it: then it serves nothing unjudged.
+    stage.beat("a", 1_000_001, Heartbeat { is_fenced: true, ..serving(1, 0) }).unwrap();
+    assert_eq!(stage.receipt(2), complete("a fenced"));
+}
+
+#[test]
+fn an_operators_word_strikes_a_node_off_and_stands_in_the_receipt() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, serving(1, 0)).unwrap();
+    stage.beat("b", 0, serving(2, 0)).unwrap();
+    stage.append(1, 1);
+    stage.beat("a", 2, serving(1, 1)).unwrap();
+    stage.append(1, 3);
+    assert!(stage.fleet.remove("a", "alice") && stage.fleet.remove("b", "bob"));
+    assert!(!stage.fleet.remove("b", "bob"));
+    assert_eq!(stage.receipt(1), complete("a applied 1000, b removed by bob"));
+    assert_eq!(stage.receipt(2), complete("a removed by alice, b removed by bob"));
+    stage.append(1, 4);
+    assert_eq!(stage.receipt(3), complete(""));
+    assert!(!stage.fleet.beat("a", serving(1, 3), head(3), at(5)), "it registers anew");
+}
+
+#[test]
+fn a_second_process_of_a_name_is_refused_while_the_first_may_serve() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    let left = Duration::from_secs(2);
+    assert_eq!(stage.beat("a", 9, node(2, 0)), Err(Refusal::Taken(left)));
+    stage.beat("a", 9, node(1, 0)).unwrap();
+    stage.append(1, 10);
+    assert!(stage.beat("a", 19, node(2, 0)).is_err(), "the first was heard since");
+    stage.beat("a", 20, node(2, 0)).unwrap();
+    assert_eq!(stage.beat("a", 21, node(1, 1)), Err(Refusal::Taken(Duration::from_secs(10))));
+    assert_eq!(stage.receipt(1), complete("a fenced"));
+}
+
+#[test]
+fn who_holds_the_journal_of_the_first_succeeds_it_at_once() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, serving(1, 0)).unwrap();
+    stage.append(1, 1);
+    let wrong = Heartbeat { succeeds: Some(9), ..serving(2, 0) };
+    assert!(stage.beat("a", 2, wrong).is_err());
+    stage.beat("a", 2, Heartbeat { succeeds: Some(1), ..serving(2, 0) }).unwrap();
+    assert_eq!(stage.receipt(1), pending("a pending"), "it owes what the first did");
+    stage.beat("a", 3, serving(2, 1)).unwrap();
+    assert_eq!(stage.receipt(1), complete("a applied 2000"));
+    assert!(stage.beat("a", 4, serving(1, 1)).is_err());
+}
+
+#[test]
+fn a_restart_holds_every_lease_live_for_a_whole_one() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    stage.beat("b", 0, serving(2, 0)).unwrap();
+    let mut stage = stage.restarted(1000);
+    assert_eq!((stage.standing("a", 1000), stage.standing("b", 1000)), ("held", "held"));
+    stage.append(1, 1001);
+    assert!(stage.beat("a", 1010, node(3, 0)).is_err());
+    stage.fleet.advance(at(1010));
+    assert_eq!(stage.receipt(1), pending("a pending, b pending"));
+    stage.beat("b", 1010, serving(2, 1)).unwrap();
+    stage.fleet.advance(at(1000 + LAPSE));
+    assert_eq!(stage.receipt(1), complete("a fenced, b applied 9000"));
+}
+
+#[test]
+fn what_is_made_durable_is_what_a_restart_needs() {
+    let mut stage = Stage::new();
+    let admitted = stage.fleet.admit("a", &serving(1, 0), at(0));
+    let registration = Registration { name: "a".into(), incarnation: 1, serves_on: true };
+    assert_eq!(admitted, Ok(Admission::New(registration.clone())));
+    stage.beat("a", 0, serving(1, 0)).unwrap();
+    assert_eq!(stage.fleet.registrations(), [registration]);
+    assert_eq!(stage.fleet.admit("a", &serving(1, 0), at(0)), Ok(Admission::Known));
+    // Whether it serves on is durable before it gets a lease by it.
+    let changed = Registration { name: "a".into(), incarnation: 1, serves_on: false };
+    assert_eq!(stage.fleet.admit("a", &node(1, 0), at(1)), Ok(Admission::New(changed)));
+    assert_eq!(stage.restarted(5).fleet.admit("a", &serving(1, 0), at(6)), Ok(Admission::Known));
+}
+
+#[test]
+fn the_tables_are_bounded() {
+    let mut stage = Stage::new();
+    for (name, incarnation) in [("a", 1), ("b", 2), ("c", 3)] {
+        stage.beat(name, 0, node(incarnation, 0)).unwrap();
+    }
+    assert_eq!(stage.beat("d", 0, node(4, 0)), Err(Refusal::Full));
+    for _ in 0..6 {
+        stage.append(1, 1);
+    }
+    assert!(stage.fleet.receipt(2).is_none() && stage.fleet.receipt(3).is_some());
+    let numbers = |before| {
+        stage.fleet.receipts(before).map(|receipt| receipt.entry.first).collect::<Vec<_>>()
+    };
+    assert_eq!((numbers(u64::MAX), numbers(5)), (vec![6, 5, 4, 3], vec![4, 3]));
+    // Who is fenced is forgotten in the end, and makes room.
+    stage.fleet.advance(at(LAPSE + 99));
+    assert_eq!(stage.fleet.nodes().len(), 3);
+    stage.fleet.advance(at(LAPSE + 100));
+    assert_eq!(stage.fleet.nodes().len(), 0);
+    assert_eq!(stage.beat("d", 200, node(4, 0)), Ok(()));
+}
+
+#[test]
+fn another_log_begins_with_nothing_acknowledged() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    stage.append(1, 1);
+    stage.beat("a", 2, node(1, 1)).unwrap();
+    let other = Position { log: LogId(8), ..head(5) };
+    assert!(stage.fleet.beat("a", node(1, 1), other, at(3)));
+    assert_eq!((stage.fleet.nodes["a"].applied(), stage.fleet.receipts(u64::MAX).count()), (0, 0));
+}
