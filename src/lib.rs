@@ -8,9 +8,10 @@
 //! | floor | rooms |
 //! |---|---|
 //! | 6, 7 | [`cli`] the command line; [`node`] assembles, runs, reloads and drains |
-//! | 5 | [`listener`] the public door; [`admin`] the private one |
+//! | 5 | [`listener`] the public door; [`admin`] the private one; [`control`] the control plane |
 //! | 4 | [`proxy`] the journey of one request; [`purge`] purges, carried out here |
-//! | 3 | [`site`] route, key; [`store`] tiers; [`collapse`] one fetch; [`upstream`] origins |
+//! | 3 | [`site`] route, key; [`store`] tiers; [`collapse`] one fetch; [`upstream`] origins; |
+//! |   | [`door`] what private doors share |
 //! | 2 | [`object`] the stored thing; [`net`] every socket |
 //! | 1 | [`message`], [`semantics`], [`config`], [`telemetry`]: nothing of ours below them |
 //!
@@ -41,6 +42,7 @@ pub mod cli;
 pub mod collapse;
 pub mod config;
 pub mod control;
+pub mod door;
 pub mod listener;
 pub mod message;
 pub mod net;

@@ -1,6 +1,6 @@
 //! The private door of a node: probes, metrics, status, purges.
 //!
-//! May use `proxy`, `purge`, `site`, `store`, `upstream`, `object`, `semantics`, `net`, `config`
+//! May use `door`, `proxy`, `purge`, `site`, `store`, `upstream`, `object`, `semantics`, `net`, `config`
 //! and `telemetry`. It is a handler like the public one, so the same engines serve it.
 //!
 //! ```text
@@ -11,11 +11,7 @@
 //! Invariant: nothing that the door does waits for an event loop, but a purge, and that has a
 //! bound.
 
-mod access;
-mod answer;
-mod life;
 mod purges;
-mod query;
 mod route;
 mod status;
 #[cfg(test)]
@@ -26,21 +22,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::{Method, StatusCode};
+use http::Method;
 use parking_lot::Mutex;
 
-pub use life::{Life, State};
+pub use crate::door::{Life, State};
 
-use self::access::{Access, Caller};
-use self::answer::Problem;
 use self::route::{Endpoint, Unrouted, View};
 use crate::config::token::Token;
-use crate::message::{Answer, Body, Ended, Fault, Peer, Reply, Request, Response};
+use crate::door::{Access, Caller, Problem, body, query, reply, target_of, trace_of};
+use crate::message::{Answer, Ended, Fault, Peer, Reply, Request, Response};
 use crate::net::Handler;
 use crate::proxy::Proxy;
 use crate::purge::PurgeFault;
 use crate::purge::{Named, Purger, Resolve};
-use crate::semantics::trace::TraceParent;
 use crate::site::{Resolved, Unresolved};
 use crate::telemetry::metrics::Metrics;
 
@@ -117,27 +111,23 @@ impl Handler for AdminDoor {
 
     fn serve(&self, request: Request) -> Answer<()> {
         let trace = trace_of(&request);
-        let head = request.method == Method::HEAD;
-        let (path, query) = match std::str::from_utf8(&request.target) {
-            Ok(target) => target.split_once('?').unwrap_or((target, "")),
-            Err(_) => ("", ""),
-        };
+        let (path, query) = target_of(&request);
         let result = match self.0.admit(&request, path) {
             Ok((Endpoint::Purge, caller)) => {
                 let (door, query) = (self.0.clone(), query.to_owned());
                 return Answer::Later(Box::pin(async move {
                     let purged = door.purge(&query, request.body, caller, trace).await;
-                    reply(purged, false, trace)
+                    reply(purged, &Method::POST, trace)
                 }));
             }
             Ok((Endpoint::Read(view), caller)) => self.0.read(view, query, &caller),
             Err(problem) => Err(problem),
         };
-        Answer::Now(reply(result, head, trace))
+        Answer::Now(reply(result, &request.method, trace))
     }
 
     fn refuse(&self, _: &Peer, fault: Fault) -> Reply<()> {
-        reply(Err(fault.into()), false, None)
+        reply(Err(fault.into()), &Method::GET, None)
     }
 
     fn ended(&self, (): (), _: Ended) {}
@@ -148,14 +138,8 @@ impl Door {
     fn admit(&self, request: &Request, path: &str) -> Result<(Endpoint, Caller), Problem> {
         let endpoint =
             Endpoint::find(&request.method, path).map_err(|unrouted| match unrouted {
-                Unrouted::Path => {
-                    Problem::new(StatusCode::NOT_FOUND, format!("There is no endpoint {path:?}."))
-                }
-                // RFC 9110 section 15.5.6.
-                Unrouted::Method(allow) => {
-                    let detail = format!("method: expected {allow}, found {}", request.method);
-                    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).with("allow", allow)
-                }
+                Unrouted::Path => Problem::no_endpoint(path),
+                Unrouted::Method(allow) => Problem::no_method(&request.method, allow),
             })?;
         let settings = self.settings.load();
         if endpoint == Endpoint::Purge {
@@ -164,7 +148,7 @@ impl Door {
         let authorization = request.fields.get("authorization");
         let caller = settings.access.admit(endpoint.need(), authorization)?;
         if endpoint == Endpoint::Purge {
-            check_type(request.fields.get("content-type"))?;
+            body::check_type(request.fields.get("content-type"))?;
         }
         Ok((endpoint, caller))
     }
@@ -185,27 +169,4 @@ impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Door").field("name", &self.parts.name).finish_non_exhaustive()
     }
-}
-
-/// A form or a script of another site can send any type but this one without asking first.
-fn check_type(content_type: Option<&[u8]>) -> Result<(), Problem> {
-    let found = String::from_utf8_lossy(content_type.unwrap_or_default());
-    let media = found.split(';').next().unwrap_or_default().trim();
-    if media.eq_ignore_ascii_case("application/json") {
-        return Ok(());
-    }
-    let detail = format!("content-type: expected application/json, found {media:?}");
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail))
-}
-
-fn trace_of(request: &Request) -> Option<u128> {
-    Some(TraceParent::parse(request.fields.get("traceparent")?)?.trace_id)
-}
-
-fn reply(result: Result<Response, Problem>, head: bool, trace: Option<u128>) -> Reply<()> {
-    let mut response = result.unwrap_or_else(|problem| problem.response(trace));
-    if head {
-        response.body = Body::Empty;
-    }
-    Reply { response, exchange: () }
 }

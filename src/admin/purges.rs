@@ -1,40 +1,39 @@
 //! `/v1/purges`: purge, and what became of it.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::BytesMut;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::access::Caller;
-use super::answer::{self, Problem};
-use super::{Door, query};
-use crate::message::{Body, Piece, Response};
-use crate::object::{CommandFault, PurgeCommand, PurgeKind};
+use super::Door;
+use crate::door::{Caller, Problem, answer, body, query};
+use crate::message::{Body, Response};
+use crate::object::PurgeKind;
 use crate::purge::{Asked, PurgeFault, Receipt, Refused};
 use crate::store::Tally;
 use crate::telemetry::access_log::rfc3339;
 
-/// Bytes of a request body: a thousand purges of a thousand bytes.
-const BODY_MAX: usize = 1 << 20;
+/// How long a purge is waited for where nothing is said: a lone node needs far less.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Door {
     /// A list in, a list out. A dry run tells of each what it would hit.
     pub(super) async fn purge(
         &self,
         query: &str,
-        body: Body,
+        content: Body,
         caller: Caller,
         trace: Option<u128>,
     ) -> Result<Response, Problem> {
-        let query::Asking { patience, is_dry_run } = query::asking(query)?;
+        let query::Asking { patience, is_dry_run } = query::asking(query, PATIENCE)?;
         let asked = Asked {
             by: caller.name,
             sites: caller.sites,
             at: SystemTime::now(),
             since: Instant::now(),
         };
-        let (commands, is_list) = commands(&read(body).await?).map_err(refused)?;
+        let content = body::read(content, body::PURGES_MAX).await?;
+        let (commands, is_list) = body::purges(&content).map_err(|fault| refused(fault.into()))?;
         if is_dry_run {
             let survey = self.parts.purger.survey(&commands, &asked).await.map_err(refused)?;
             let shown = commands.iter().zip(&survey.hits);
@@ -121,32 +120,6 @@ fn listed(shown: Vec<Value>, is_list: bool) -> Value {
 
 fn is_soft(receipt: &Receipt) -> bool {
     receipt.command.kind == PurgeKind::Soft
-}
-
-/// The whole body, in one piece.
-async fn read(mut body: Body) -> Result<BytesMut, Problem> {
-    let mut whole = BytesMut::new();
-    while let Some(piece) = body.next().await {
-        let piece = piece
-            .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "body: broke off before its end"))?;
-        if let Piece::Data(bytes) = piece {
-            if whole.len() + bytes.len() > BODY_MAX {
-                let detail = format!("body: expected at most {BODY_MAX} bytes");
-                return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
-            }
-            whole.extend_from_slice(&bytes);
-        }
-    }
-    Ok(whole)
-}
-
-/// The purges of a body, and whether they came as a list.
-fn commands(body: &[u8]) -> Result<(Vec<PurgeCommand>, bool), Refused> {
-    match serde_json::from_slice(body) {
-        Ok(Value::Array(list)) => Ok((PurgeCommand::list_from_json(&list)?, true)),
-        Ok(one) => Ok((vec![PurgeCommand::from_json(&one).map_err(PurgeFault::from)?], false)),
-        Err(error) => Err(PurgeFault::from(CommandFault::Json(error.to_string())).into()),
-    }
 }
 
 fn refused(refused: Refused) -> Problem {

@@ -2,6 +2,8 @@
 
 use http::Method;
 
+use crate::door::Need;
+
 /// What is asked of the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
@@ -18,15 +20,6 @@ pub(super) enum View {
     Status,
     Purges,
     Receipt(u64),
-}
-
-/// What one needs to be allowed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Need {
-    /// Nothing: probes tell no more than that there is a node.
-    Nothing,
-    View,
-    Purge,
 }
 
 /// A request for which there is no endpoint.

@@ -20,8 +20,8 @@ use http::StatusCode;
 use prometheus::IntCounter;
 use serde_json::{Value, json};
 
-use super::answer::{self, Problem};
 use super::{Door, State};
+use crate::door::{Problem, answer};
 use crate::message::Response;
 use crate::store::TierFigures;
 use crate::telemetry::metrics::Tier;

@@ -25,6 +25,7 @@ pub(crate) const ROOMS: &[Room] = &[
     room("net", 2, &["telemetry"]),
     room("site", 3, &["object", "semantics"]),
     room("store", 3, &["object", "telemetry"]),
+    room("door", 3, &["object", "semantics"]),
     room("collapse", 3, &["object", "telemetry"]),
     room("upstream", 3, &["net", "object", "semantics", "telemetry"]),
     room(
@@ -37,9 +38,20 @@ pub(crate) const ROOMS: &[Room] = &[
     room(
         "admin",
         5,
-        &["proxy", "purge", "site", "store", "upstream", "object", "semantics", "net", "telemetry"],
+        &[
+            "door",
+            "proxy",
+            "purge",
+            "site",
+            "store",
+            "upstream",
+            "object",
+            "semantics",
+            "net",
+            "telemetry",
+        ],
     ),
-    room("control", 5, &["object", "net", "telemetry"]),
+    room("control", 5, &["door", "object", "net", "telemetry"]),
     room("bench", 5, &["store", "object", "semantics", "upstream", "net", "telemetry"]),
     room(
         "node",
@@ -53,6 +65,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "store",
             "collapse",
             "upstream",
+            "door",
             "proxy",
             "purge",
             "listener",
@@ -117,6 +130,7 @@ pub(crate) const RULES: &[Rule] = &[
             ("src/config/", "the configuration, and the files it names"),
             ("src/purge/journal", "rules and position survive a crash"),
             ("src/control/log", "the purge log of the control plane"),
+            ("src/control/fleet/registrations", "a node is registered before it gets a lease"),
             ("src/telemetry/access_log", "the access log"),
             ("src/net/tls", "certificates are loaded anew when they change"),
             ("src/bench/", "traces are read, tables are written"),
@@ -179,8 +193,7 @@ pub(crate) const RULES: &[Rule] = &[
         within: &["src/"],
         except: &[
             ("src/proxy/error.rs", "failure to response"),
-            ("src/admin/", "answers of the private door"),
-            ("src/control/", "answers of the control plane"),
+            ("src/door/answer.rs", "answers of the private doors"),
         ],
     },
     Rule {

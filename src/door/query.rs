@@ -7,9 +7,7 @@ use http::StatusCode;
 use super::answer::Problem;
 use crate::config::units::{parse_duration, show_duration};
 
-/// How long a purge is waited for where nothing is said: a lone node needs far less.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// The same where the caller wants to wait, and does not say how long.
+/// How long a purge is waited for where the caller wants to wait, and does not say how long.
 const WAIT: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -18,14 +16,18 @@ const PAGE_MAX: usize = 1000;
 
 /// How a list is paged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Page {
-    pub(super) limit: usize,
+pub struct Page {
+    /// Items, at most.
+    pub limit: usize,
     /// Only what stands before this.
-    pub(super) before: u64,
+    pub before: u64,
 }
 
 /// `limit` and `cursor`.
-pub(super) fn page(query: &str) -> Result<Page, Problem> {
+///
+/// # Errors
+/// The first parameter that is not as expected.
+pub fn page(query: &str) -> Result<Page, Problem> {
     let mut page = Page { limit: PAGE, before: u64::MAX };
     for (name, value) in pairs(query) {
         match name {
@@ -47,15 +49,18 @@ pub(super) fn page(query: &str) -> Result<Page, Problem> {
 
 /// How a purge is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asking {
+pub struct Asking {
     /// How long to wait for it.
-    pub(super) patience: Duration,
+    pub patience: Duration,
     /// Whether it is only to be told what it would hit.
-    pub(super) is_dry_run: bool,
+    pub is_dry_run: bool,
 }
 
-/// `wait`, `timeout` and `dry_run`.
-pub(super) fn asking(query: &str) -> Result<Asking, Problem> {
+/// `wait`, `timeout` and `dry_run`; a purge is waited for `unasked` where nothing is said.
+///
+/// # Errors
+/// The first parameter that is not as expected.
+pub fn asking(query: &str, unasked: Duration) -> Result<Asking, Problem> {
     let (mut wait, mut timeout, mut is_dry_run) = (false, WAIT, false);
     for (name, value) in pairs(query) {
         match name {
@@ -69,15 +74,19 @@ pub(super) fn asking(query: &str) -> Result<Asking, Problem> {
             _ => return Err(unknown(name, "wait, timeout or dry_run")),
         }
     }
-    Ok(Asking { patience: if wait { timeout } else { PATIENCE }, is_dry_run })
+    Ok(Asking { patience: if wait { timeout } else { unasked }, is_dry_run })
 }
 
 /// Refuses every parameter.
-pub(super) fn none(query: &str) -> Result<(), Problem> {
+///
+/// # Errors
+/// If there is one.
+pub fn none(query: &str) -> Result<(), Problem> {
     pairs(query).next().map_or(Ok(()), |(name, _)| Err(unknown(name, "none")))
 }
 
-fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+/// Names and values, in their order.
+pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
@@ -90,12 +99,14 @@ fn flag(name: &str, value: &str) -> Result<bool, Problem> {
     }
 }
 
-fn invalid(name: &str, expected: &str, found: &str) -> Problem {
+/// A parameter that is not as expected.
+pub fn invalid(name: &str, expected: &str, found: &str) -> Problem {
     let detail = format!("{name}: expected {expected}, found {found:?}");
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
-fn unknown(name: &str, expected: &str) -> Problem {
+/// A parameter that there is not.
+pub fn unknown(name: &str, expected: &str) -> Problem {
     let detail = format!("{name}: unknown parameter; expected {expected}");
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
@@ -122,6 +133,7 @@ mod tests {
 
     #[test]
     fn waits() {
+        let asking = |query| asking(query, Duration::from_secs(1));
         let seconds = |query| asking(query).map(|asking| asking.patience.as_secs());
         assert_eq!(seconds(""), Ok(1));
         assert_eq!(seconds("wait=true"), Ok(5));

@@ -6,38 +6,52 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use http::StatusCode;
 
 use super::answer::Problem;
-use super::route::Need;
 use crate::config::secret::{Secret, TokenHash};
 use crate::config::token::{Token, TokenRole};
 use crate::semantics::uri::normalize_host;
 
+/// What one needs to be allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: probes tell no more than that there is somebody.
+    Nothing,
+    /// To read.
+    View,
+    /// To purge.
+    Purge,
+    /// To follow the log of purges.
+    Follow,
+    /// To change what others rely on.
+    Administer,
+}
+
 /// The tokens that are known, and whether the door is open without any.
 #[derive(Clone, Debug)]
-pub(super) struct Access {
+pub struct Access {
     tokens: Vec<Token>,
     is_loopback: bool,
 }
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Caller {
+pub struct Caller {
     /// Name of the token's holder; `local` where no token is asked for.
-    pub(super) name: String,
+    pub name: String,
     /// Sites to which the token is limited; empty: all.
-    pub(super) sites: Vec<String>,
+    pub sites: Vec<String>,
 }
 
 impl Access {
-    pub(super) fn new(tokens: Vec<Token>, listens_at: SocketAddr) -> Self {
+    /// The holders of `tokens`, at a door that listens at an address.
+    pub fn new(tokens: Vec<Token>, listens_at: SocketAddr) -> Self {
         Self { tokens, is_loopback: listens_at.ip().is_loopback() }
     }
 
     /// The caller, if the `Authorization` field allows what is needed.
-    pub(super) fn admit(
-        &self,
-        need: Need,
-        authorization: Option<&[u8]>,
-    ) -> Result<Caller, Problem> {
+    ///
+    /// # Errors
+    /// 401 where nobody is known by it, 403 where it is somebody who may not.
+    pub fn admit(&self, need: Need, authorization: Option<&[u8]>) -> Result<Caller, Problem> {
         if need == Need::Nothing || (self.tokens.is_empty() && self.is_loopback) {
             return Ok(Caller { name: "local".to_owned(), sites: Vec::new() });
         }
@@ -57,8 +71,7 @@ impl Access {
         let token = known.ok_or_else(|| unknown("authorization: the token is not known here"))?;
         if !allows(token.role, need) {
             let role = token.role.as_str();
-            let needed =
-                if need == Need::Purge { "purge or admin" } else { "view, purge or admin" };
+            let needed = need.roles();
             let detail = format!("authorization: expected a token of role {needed}, found {role}");
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
         }
@@ -67,7 +80,10 @@ impl Access {
 
     /// Refuses a write that a browser was led to by a name which another made to point here
     /// (DNS rebinding): on loopback the host is a loopback one.
-    pub(super) fn check_host(&self, host: &[u8]) -> Result<(), Problem> {
+    ///
+    /// # Errors
+    /// 403 where it is another.
+    pub fn check_host(&self, host: &[u8]) -> Result<(), Problem> {
         if !self.is_loopback || is_loopback_host(host) {
             return Ok(());
         }
@@ -77,18 +93,31 @@ impl Access {
     }
 }
 
+impl Need {
+    /// The roles that are allowed it.
+    fn roles(self) -> &'static str {
+        match self {
+            Self::Nothing | Self::View => "view, purge or admin",
+            Self::Purge => "purge or admin",
+            Self::Follow => "node or admin",
+            Self::Administer => "admin",
+        }
+    }
+}
+
 impl Caller {
     /// Whether what concerns `site`, or several sites, is the caller's concern.
-    pub(super) fn sees(&self, site: Option<&str>) -> bool {
+    pub fn sees(&self, site: Option<&str>) -> bool {
         self.sites.is_empty() || self.sites.iter().any(|own| Some(own.as_str()) == site)
     }
 }
 
 fn allows(role: TokenRole, need: Need) -> bool {
     match role {
-        TokenRole::Admin | TokenRole::Purge => true,
-        TokenRole::View => need != Need::Purge,
-        TokenRole::Node => need == Need::Nothing,
+        TokenRole::Admin => true,
+        TokenRole::Purge => matches!(need, Need::Nothing | Need::View | Need::Purge),
+        TokenRole::View => matches!(need, Need::Nothing | Need::View),
+        TokenRole::Node => matches!(need, Need::Nothing | Need::Follow),
     }
 }
 
@@ -147,21 +176,20 @@ mod tests {
             let admitted = access.admit(need, Some(authorization.as_bytes()));
             admitted.map_or_else(|problem| problem.status.as_u16(), |_| 200)
         };
-        // Nothing, view, purge.
+        let needs = [Need::Nothing, Need::View, Need::Purge, Need::Follow, Need::Administer];
         let cases = [
-            ("Bearer hl_viewer", [200, 200, 403]),
-            ("Bearer hl_deploy", [200, 200, 200]),
-            ("bearer  hl_deploy", [200, 200, 200]),
-            ("Bearer hl_follower", [200, 403, 403]),
-            ("Bearer hl_owner", [200, 200, 200]),
-            ("Bearer hl_other", [200, 401, 401]),
-            ("Basic hl_owner", [200, 401, 401]),
-            ("Bearer", [200, 401, 401]),
-            ("", [200, 401, 401]),
+            ("Bearer hl_viewer", [200, 200, 403, 403, 403]),
+            ("Bearer hl_deploy", [200, 200, 200, 403, 403]),
+            ("bearer  hl_deploy", [200, 200, 200, 403, 403]),
+            ("Bearer hl_follower", [200, 403, 403, 200, 403]),
+            ("Bearer hl_owner", [200, 200, 200, 200, 200]),
+            ("Bearer hl_other", [200, 401, 401, 401, 401]),
+            ("Basic hl_owner", [200, 401, 401, 401, 401]),
+            ("Bearer", [200, 401, 401, 401, 401]),
+            ("", [200, 401, 401, 401, 401]),
         ];
         for (authorization, expected) in cases {
-            let found =
-                [Need::Nothing, Need::View, Need::Purge].map(|need| status(authorization, need));
+            let found = needs.map(|need| status(authorization, need));
             assert_eq!(found, expected, "{authorization}");
         }
         let deploy = access.admit(Need::Purge, Some(b"Bearer hl_deploy")).unwrap();

@@ -1,31 +1,45 @@
 //! What the door answers: JSON envelopes, plain text, problem details. Never stored by anyone.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::message::{Body, Extra, Fault, FieldBlock, Response, push_field};
 
 /// A request that is not carried out (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
-    pub(super) status: StatusCode,
-    pub(super) detail: String,
+pub struct Problem {
+    /// What kind of problem.
+    pub status: StatusCode,
+    /// What is wrong, and what was expected.
+    pub detail: String,
     field: Option<(&'static str, &'static str)>,
 }
 
 impl Problem {
     /// A problem whose detail names what is wrong and what was expected.
-    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), field: None }
     }
 
+    /// There is no such path.
+    pub fn no_endpoint(path: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("There is no endpoint {path:?}."))
+    }
+
+    /// There is the path, but with these methods.
+    pub fn no_method(method: &Method, allow: &'static str) -> Self {
+        let detail = format!("method: expected {allow}, found {method}");
+        // RFC 9110 section 15.5.6.
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail).with("allow", allow)
+    }
+
     /// With one more response field.
-    pub(super) fn with(self, name: &'static str, value: &'static str) -> Self {
+    pub fn with(self, name: &'static str, value: &'static str) -> Self {
         Self { field: Some((name, value)), ..self }
     }
 
     /// The response; `trace` is the trace that the request belongs to.
-    pub(super) fn response(&self, trace: Option<u128>) -> Response {
+    pub fn response(&self, trace: Option<u128>) -> Response {
         let mut problem = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),
@@ -50,12 +64,12 @@ impl From<Fault> for Problem {
 }
 
 /// `{ "data": …, "meta": … }`.
-pub(super) fn envelope(status: StatusCode, data: Value, meta: Value) -> Response {
+pub fn envelope(status: StatusCode, data: Value, meta: Value) -> Response {
     response(status, "application/json", text(&json!({ "data": data, "meta": meta })))
 }
 
 /// The metrics in the Prometheus text format.
-pub(super) fn metrics(rendered: String) -> Response {
+pub fn metrics(rendered: String) -> Response {
     response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", rendered)
 }
 

@@ -1,0 +1,41 @@
+//! What the private doors share, that of a node and that of the control plane: who may ask, how
+//! bodies and parameters are read, and what is answered.
+//!
+//! May use `object`, `semantics`, `message` and `config`.
+
+pub mod access;
+pub mod answer;
+pub mod body;
+mod life;
+pub mod query;
+
+use http::Method;
+
+pub use access::{Access, Caller, Need};
+pub use answer::Problem;
+pub use life::{Life, State};
+
+use crate::message::{Body, Reply, Request, Response};
+use crate::semantics::trace::TraceParent;
+
+/// The trace that a request belongs to.
+pub fn trace_of(request: &Request) -> Option<u128> {
+    Some(TraceParent::parse(request.fields.get("traceparent")?)?.trace_id)
+}
+
+/// Path and query of a request; nothing where they are no text.
+pub fn target_of(request: &Request) -> (&str, &str) {
+    match std::str::from_utf8(&request.target) {
+        Ok(target) => target.split_once('?').unwrap_or((target, "")),
+        Err(_) => ("", ""),
+    }
+}
+
+/// What an engine sends. HEAD has no body.
+pub fn reply(result: Result<Response, Problem>, method: &Method, trace: Option<u128>) -> Reply<()> {
+    let mut response = result.unwrap_or_else(|problem| problem.response(trace));
+    if *method == Method::HEAD {
+        response.body = Body::Empty;
+    }
+    Reply { response, exchange: () }
+}
