@@ -26,42 +26,44 @@ pub(super) fn rules(config: &Config, document: &Document<'_>) {
     check.tokens();
 }
 
+impl Document<'_> {
+    /// Tells a fault, unless the key was found faulty before: one cause, one line.
+    pub(super) fn tell(&self, key: &str, expected: &str, wrong: &str) {
+        if !self.is_faulty(key) {
+            let place = self.place_of(key);
+            self.fault(place, key, expected, wrong);
+        }
+    }
+
+    /// Tells each value that stands twice, at its second place.
+    pub(super) fn unique<T: Hash + Eq + Display>(&self, values: impl Iterator<Item = (String, T)>) {
+        let mut first: HashMap<T, String> = HashMap::new();
+        for (key, value) in values {
+            if self.is_faulty(&key) {
+                continue;
+            }
+            match first.get(&value) {
+                Some(earlier) => {
+                    let line = self.place_of(earlier).line;
+                    let wrong = format!("found \"{value}\" again, as in line {line}");
+                    self.tell(&key, "another value", &wrong);
+                }
+                None => drop(first.insert(value, key)),
+            }
+        }
+    }
+}
+
 struct Check<'a> {
     config: &'a Config,
     document: &'a Document<'a>,
 }
 
 impl Check<'_> {
-    /// Tells a fault, unless the key was found faulty before: one cause, one line.
-    fn fault(&self, key: &str, expected: &str, wrong: &str) {
-        if !self.document.is_faulty(key) {
-            let place = self.document.place_of(key);
-            self.document.fault(place, key, expected, wrong);
-        }
-    }
-
-    /// Tells each value that stands twice, at its second place.
-    fn unique<T: Hash + Eq + Display>(&self, values: impl Iterator<Item = (String, T)>) {
-        let mut first: HashMap<T, String> = HashMap::new();
-        for (key, value) in values {
-            if self.document.is_faulty(&key) {
-                continue;
-            }
-            match first.get(&value) {
-                Some(earlier) => {
-                    let line = self.document.place_of(earlier).line;
-                    let wrong = format!("found \"{value}\" again, as in line {line}");
-                    self.fault(&key, "another value", &wrong);
-                }
-                None => drop(first.insert(value, key)),
-            }
-        }
-    }
-
     /// Tells each name that two tables of a kind share.
     fn unique_names<'n>(&self, table: &str, names: impl Iterator<Item = &'n str>) {
         let numbered = |(index, name)| (format!("{table}[{index}].name"), name);
-        self.unique(names.enumerate().map(numbered));
+        self.document.unique(names.enumerate().map(numbered));
     }
 
     /// Tells a name that no table of a kind has.
@@ -77,20 +79,20 @@ impl Check<'_> {
             "" => "found none".to_owned(),
             _ => format!("found \"{name}\"{}", did_you_mean(nearest(name, names.into_iter()))),
         };
-        self.fault(key, &expected, &wrong);
+        self.document.tell(key, &expected, &wrong);
     }
 
     fn listeners(&self) {
         let (listen, tls) = (&self.config.listen, &self.config.tls);
         let is_faulty = |key| self.document.is_faulty(key);
         if listen.http.is_empty() && listen.https.is_empty() && !is_faulty("listen.https") {
-            self.fault("listen.http", "an address here or under https", "found none");
+            self.document.tell("listen.http", "an address here or under https", "found none");
         }
         if !listen.https.is_empty() && tls.certificates.is_empty() && !is_faulty("tls") {
-            self.fault("listen.https", "certificates under [tls]", "found none");
+            self.document.tell("listen.https", "certificates under [tls]", "found none");
         }
         if listen.http3 && listen.https.is_empty() && self.document.says("listen.http3") {
-            self.fault("listen.http3", "addresses under https", "found none");
+            self.document.tell("listen.http3", "addresses under https", "found none");
         }
         let numbered = |name: &'static str| {
             move |(index, address)| (format!("listen.{name}[{index}]"), address)
@@ -100,7 +102,7 @@ impl Check<'_> {
         let admin = std::iter::once(("listen.admin".to_owned(), &listen.admin));
         let addresses = http.chain(https).chain(admin);
         // Port 0 is whichever port is free.
-        self.unique(addresses.filter(|(_, address)| address.port() != 0));
+        self.document.unique(addresses.filter(|(_, address)| address.port() != 0));
     }
 
     fn admin_door(&self) {
@@ -109,22 +111,22 @@ impl Check<'_> {
         if !listen.admin.ip().is_loopback() && !is_guarded {
             let expected = "a loopback address such as \"127.0.0.1:9180\"";
             let wrong = "found another without [tls] certificates and a [[token]]";
-            self.fault("listen.admin", expected, wrong);
+            self.document.tell("listen.admin", expected, wrong);
         }
     }
 
     fn tiers(&self) {
         let Config { node, cache, shield, .. } = self.config;
         if LATER_ROLES.contains(&node.role) {
-            self.fault("node.role", "", FOR_LATER);
+            self.document.tell("node.role", "", FOR_LATER);
         }
         if node.role == Role::Shield && shield.is_some() {
-            self.fault("shield", "", "a node with role = \"shield\" asks no shield");
+            self.document.tell("shield", "", "a node with role = \"shield\" asks no shield");
         }
         if cache.max_object > cache.memory && self.document.says("cache.max_object") {
             let expected = format!("at most cache.memory, {}", cache.memory);
             let wrong = format!("found {}", cache.max_object);
-            self.fault("cache.max_object", &expected, &wrong);
+            self.document.tell("cache.max_object", &expected, &wrong);
         }
     }
 
@@ -134,12 +136,14 @@ impl Check<'_> {
         for (index, origin) in origins.iter().enumerate() {
             let servers = format!("origin[{index}].servers");
             match (&origin.s3, origin.servers.is_empty()) {
-                (Some(_), false) => self.fault(&servers, "either servers or s3", "found both"),
+                (Some(_), false) => {
+                    self.document.tell(&servers, "either servers or s3", "found both")
+                }
                 (None, true) if !self.document.says(&format!("origin[{index}].s3")) => {
-                    self.fault(&servers, "servers or s3", "found neither");
+                    self.document.tell(&servers, "servers or s3", "found neither");
                 }
                 (None, false) if origin.servers.iter().all(|server| server.backup) => {
-                    self.fault(&servers, "a server that is no backup", "found none");
+                    self.document.tell(&servers, "a server that is no backup", "found none");
                 }
                 _ => {}
             }
@@ -149,17 +153,17 @@ impl Check<'_> {
     fn sites(&self) {
         let sites = &self.config.sites;
         if sites.is_empty() {
-            self.fault("site", "at least one [[site]]", "found none");
+            self.document.tell("site", "at least one [[site]]", "found none");
         }
         self.unique_names("site", sites.iter().map(|site| site.name.as_str()));
         for (index, site) in sites.iter().enumerate() {
             if site.hosts.is_empty() {
                 let hosts = format!("site[{index}].hosts");
-                self.fault(&hosts, "at least one host", "found none");
+                self.document.tell(&hosts, "at least one host", "found none");
             }
             self.routes(&format!("site[{index}]"), site);
         }
-        self.unique(sites.iter().enumerate().flat_map(|(index, site)| {
+        self.document.unique(sites.iter().enumerate().flat_map(|(index, site)| {
             let key = move |(host, pattern)| (format!("site[{index}].hosts[{host}]"), pattern);
             site.hosts.iter().enumerate().map(key)
         }));
@@ -181,7 +185,7 @@ impl Check<'_> {
         let numbered = |(number, route): (usize, &'_ Route)| {
             (format!("{site_key}.route[{number}].path"), route.path.clone())
         };
-        self.unique(routes.iter().enumerate().map(numbered));
+        self.document.unique(routes.iter().enumerate().map(numbered));
     }
 
     fn tokens(&self) {

@@ -73,7 +73,8 @@ choice! {
     }
 }
 
-const LEVEL: Form = Form {
+/// What a program may be told to tell of itself.
+pub(super) const LEVEL: Form = Form {
     expected: "a level such as \"info\" or \"info,headland::net=debug\"",
     holds: |level| level.parse::<Targets>().is_ok(),
     sample: None,

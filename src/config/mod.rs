@@ -1,4 +1,5 @@
-//! A node's configuration: plain data, read from TOML and checked, all faults in one report.
+//! A node's configuration, and that of a control plane: plain data, read from TOML and checked, all
+//! faults in one report.
 //!
 //! ```text
 //! text ──▶ reader ──▶ sections ──▶ check ──▶ Config, or Report with every fault
@@ -15,12 +16,14 @@ pub mod address;
 pub mod cache;
 mod check;
 pub mod control;
+pub mod control_plane;
 pub mod fault;
 mod files;
 mod key;
 mod later;
 pub mod limits;
 pub mod listen;
+mod load;
 pub mod logging;
 pub mod node;
 pub mod origin;
@@ -44,19 +47,18 @@ mod value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use toml::de::DeTable;
-
 use self::cache::Cache;
 use self::control::Control;
-use self::fault::{Fault, Place, Report};
+use self::fault::{Place, Report};
 use self::limits::Limits;
 use self::listen::Listen;
+use self::load::{load, read_file};
 use self::logging::Logging;
 use self::node::Node;
 use self::origin::Origin;
 use self::peer::Peer;
 use self::purge::Purge;
-use self::reader::{Document, Table};
+use self::reader::Table;
 use self::reference::{Key, Keys};
 use self::rule::Anything;
 use self::section::Section;
@@ -116,20 +118,7 @@ impl Source {
 impl Config {
     /// Reads a file. Paths in it start from its folder, variables come from the environment.
     pub fn read(path: &Path) -> Result<Self, Report> {
-        let name = path.display().to_string();
-        let report = |place, expected: &str, wrong| {
-            let (file, expected) = (name.clone(), expected.to_owned());
-            Report { faults: vec![Fault { file, place, expected, wrong, ..Fault::default() }] }
-        };
-        let bytes = std::fs::read(path)
-            .map_err(|error| report(Place::default(), "", format!("cannot be read: {error}")))?;
-        let text = String::from_utf8(bytes).map_err(|error| {
-            let sound = error.utf8_error().valid_up_to();
-            let sound = String::from_utf8_lossy(error.as_bytes().get(..sound).unwrap_or_default());
-            report(Place::end_of(&sound), "UTF-8", "found other bytes".to_owned())
-        })?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, &name, folder, &|variable| std::env::var(variable).ok())
+        read_file(path, Self::parse)
     }
 
     /// Reads a text. `name` stands for the file in faults, paths start from `folder`, and `env`
@@ -140,19 +129,9 @@ impl Config {
         folder: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Report> {
-        let (entries, errors) = DeTable::parse_recoverable(text);
-        let document = Document::new(text, name, folder, env, errors.is_empty());
-        for error in &errors {
-            document.misunderstood(error.span().map_or(0, |span| span.start), error.message());
-        }
-        let mut config = Self::read_table(document.top(entries.get_ref()));
-        if errors.is_empty() {
-            check::rules(&config, &document);
-        }
+        let (mut config, source) = load(text, name, folder, env, Self::read_table, check::rules)?;
         config.settle();
-        let (faults, places) = document.finish();
-        config.source = Source { file: name.to_owned(), places };
-        if faults.is_empty() { Ok(config) } else { Err(Report::sorted(faults)) }
+        Ok(Self { source, ..config })
     }
 
     /// Every key that a config may have.

@@ -1,0 +1,94 @@
+//! Control configs as users write them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::*;
+
+fn parse(text: &str) -> Result<ControlPlane, Report> {
+    ControlPlane::parse(text, "control.toml", Path::new("/etc/headland"), &|_| None)
+}
+
+fn faults(text: &str) -> Vec<String> {
+    let report = parse(text).err().unwrap_or_default().to_string();
+    report.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_path_is_all_that_it_takes() {
+    let config = parse("[purge_log]\npath = \"log\"").unwrap();
+    assert_eq!(config.listen.api.to_string(), "127.0.0.1:9190");
+    assert_eq!(config.fleet.lease, Duration::from_secs(10));
+    assert_eq!(config.purge_log.backend, Backend::Embedded);
+    assert_eq!(config.purge_log.path, PathBuf::from("/etc/headland/log"));
+}
+
+#[test]
+fn every_fault_is_told_at_once() {
+    let text = "\
+[listen]
+api = \"0.0.0.0:9190\"
+[fleet]
+lease = \"1ms\"
+leese = \"10s\"
+[purge_log]
+backend = \"nats\"
+[[token]]
+name = \"deploy\"
+role = \"purge\"
+hash = \"blake3:0000000000000000000000000000000000000000000000000000000000000000\"
+[[token]]
+name = \"deploy\"
+role = \"owner\"
+hash = \"blake3:0000000000000000000000000000000000000000000000000000000000000000\"
+[cache]
+";
+    let expected = [
+        "control.toml:2:1: listen.api: expected a loopback address such as \"127.0.0.1:9190\", \
+         found another without [tls] certificates and a [[token]]",
+        "control.toml:4:9: fleet.lease: expected 100ms to 1h, found \"1ms\"",
+        "control.toml:5:1: fleet.leese: unknown key; did you mean \"lease\"?",
+        "control.toml:6:1: purge_log.path: expected a path such as \"cert.pem\", found none",
+        "control.toml:7:1: purge_log.backend: not supported yet by this version",
+        "control.toml:13:1: token[1].name: expected another value, found \"deploy\" again, as in \
+         line 9",
+        "control.toml:14:8: token[1].role: expected \"view\" or \"purge\" or \"node\" or \"admin\", \
+         found \"owner\"",
+        "control.toml:16:2: cache: unknown key",
+        "8 faults",
+    ];
+    assert_eq!(faults(text), expected);
+    assert_eq!(faults("").len(), 2, "{:?}", faults(""));
+}
+
+#[test]
+fn beyond_loopback_it_takes_tls_and_tokens() {
+    let guarded = "\
+[listen]
+api = \"0.0.0.0:9190\"
+[tls]
+certificates = [{ cert = \"cert.pem\", key = \"key.pem\" }]
+[purge_log]
+path = \"log\"
+[[token]]
+name = \"edges\"
+role = \"node\"
+hash = \"blake3:0000000000000000000000000000000000000000000000000000000000000000\"
+";
+    assert!(parse(guarded).is_ok(), "{:?}", faults(guarded));
+}
+
+#[test]
+fn the_example_is_accepted_and_shows_every_key() {
+    let text = include_str!("../../../config/control.toml");
+    assert_eq!(faults(text), Vec::<String>::new());
+    let lines: Vec<_> = text.lines().map(|line| line.trim_start_matches(['#', ' '])).collect();
+    for key in ControlPlane::keys() {
+        let name = key.path.rsplit('.').next().unwrap();
+        let starts = [format!("{name} ="), format!("[{name}]"), format!("[[{name}]]")];
+        let inline = format!("{name} = ");
+        let shown = |line: &&str| starts.iter().any(|start| line.starts_with(start));
+        let is_shown = lines.iter().any(shown) || text.contains(&inline);
+        assert!(is_shown, "{}", key.path);
+    }
+}
