@@ -8,7 +8,7 @@ use super::*;
 use crate::config::Config;
 use crate::config::secret::{Secret, TokenHash};
 use crate::config::token::TokenRole;
-use crate::message::{Fields, Protocol, Scheme};
+use crate::message::{Body, Fields, Protocol, Scheme};
 use crate::proxy::{Parts, ProxyConfig, Routing, Served};
 use crate::purge::{EventLoops, Journal, PurgerParts};
 use crate::site::SiteTable;

@@ -1,6 +1,24 @@
 //! The control plane: the ordered log of purges, the fleet that follows it, and the door to both.
 //!
-//! May use `object`, `net`, `config` and `telemetry`.
+//! May use `door`, `object`, `net`, `config` and `telemetry`.
+//!
+//! ```text
+//!  people, scripts ── POST /v1/purges ──► log ──► GET /v1/log ───► nodes
+//!                                          │                         │
+//!                     receipts ◄── fleet ◄─┴── POST /v1/nodes/{name} ┘
+//! ```
+//!
+//! A purge is appended to the log, which makes it durable; every node follows the log by a stream
+//! that stays open, and tells by its heartbeat how far it has applied and journaled it. A receipt is
+//! complete when every node that was registered at the append has, or is fenced.
 
+pub mod audit;
+mod clock;
+pub mod door;
 pub mod fleet;
 pub mod log;
+mod plane;
+mod registrar;
+
+pub use plane::{Grant, OpenError, Plane, PlaneParts};
+pub use registrar::NotGranted;

@@ -7,6 +7,7 @@
 //! Uses nothing of ours.
 
 mod collect;
+mod control;
 mod labels;
 mod names;
 mod shard;
@@ -26,6 +27,7 @@ use prometheus::{
     TextEncoder,
 };
 
+pub use self::control::ControlMetrics;
 pub use self::labels::{Protocol, Source, Tier};
 
 use self::collect::HotMetrics;
@@ -355,9 +357,13 @@ impl Metrics {
 
     /// All metrics in the Prometheus text format.
     pub fn render(&self) -> String {
-        let encoded = TextEncoder::new().encode_to_string(&self.registry.gather());
-        encoded.unwrap_or_else(|error| format!("# {error}\n"))
+        render(&self.registry)
     }
+}
+
+fn render(registry: &Registry) -> String {
+    let encoded = TextEncoder::new().encode_to_string(&registry.gather());
+    encoded.unwrap_or_else(|error| format!("# {error}\n"))
 }
 
 /// Names, labels and buckets are constants, so a fault in one is our own mistake and shows at the

@@ -1,5 +1,5 @@
-//! The fleet: who is registered, whose lease lives, and which purges every node reflects. Pure: `now`
-//! is handed in, of a clock that never goes back and counts suspension.
+//! The fleet: who is registered, whose lease lives, and which purges every node reflects. Pure:
+//! `now` is handed in, of a clock that never goes back and counts suspension.
 //!
 //! ```text
 //!            admit                 (made durable)            beat
@@ -163,9 +163,9 @@ impl Fleet {
         fleet
     }
 
-    /// The last purge that has a receipt.
-    pub fn seen(&self) -> u64 {
-        self.seen
+    /// The log, and its last purge that has a receipt.
+    pub fn seen(&self) -> (LogId, u64) {
+        (self.log, self.seen)
     }
 
     /// Receipts that became complete, ever.
@@ -227,10 +227,14 @@ impl Fleet {
         self.nodes.insert(name, node);
     }
 
-    /// Takes the word of a registered node and grants it a lease from `now` on, which carries `head`.
-    /// False if it is not registered any more.
+    /// Takes the word of a registered node and grants it a lease from `now` on, which carries
+    /// `head`. False if it is not registered any more.
+    ///
+    /// # Panics
+    /// If the head is behind a purge that has a receipt, which may count the node as fenced.
     pub fn beat(&mut self, name: &str, beat: Heartbeat, head: Position, now: Duration) -> bool {
         self.follow(head.log);
+        assert!(head.number >= self.seen, "a grant carries every purge that has a receipt");
         let Some(node) = self.nodes.get_mut(name) else { return false };
         if node.registration.incarnation != beat.incarnation {
             return false;
@@ -247,14 +251,30 @@ impl Fleet {
         node.lease_until = now + self.bounds.lease + self.bounds.margin();
         node.told = Some((beat, now));
         let (id, fenced_to) = (node.id, node.fenced_to);
-        self.settle(id, before, applied, |receipt| State::Applied(now.saturating_sub(receipt.at)));
+        self.settle(id, before, applied, |receipt| State::Applied(receipt.took(now)));
         self.settle(id, fenced_before, fenced_to, |_| State::Fenced);
         true
+    }
+
+    /// Goes on behind `head`, of which and before which nothing is known.
+    pub fn begin(&mut self, head: Position) {
+        self.follow(head.log);
+        self.receipts.clear();
+        self.seen = head.number;
     }
 
     /// Takes in an entry of the log, the one behind the last: every node that is registered now
     /// owes its acknowledgement.
     pub fn appended(&mut self, log: LogId, entry: Arc<Logged>, now: Duration) {
+        self.owed(log, entry, now, Some(now));
+    }
+
+    /// The same of an entry from before this process began: of how long it takes nothing is known.
+    pub fn recall(&mut self, log: LogId, entry: Arc<Logged>, now: Duration) {
+        self.owed(log, entry, now, None);
+    }
+
+    fn owed(&mut self, log: LogId, entry: Arc<Logged>, now: Duration, since: Option<Duration>) {
         self.follow(log);
         let roster = self.roster();
         let (last, mut states) = (entry.last(), vec![State::Pending; self.nodes.len()]);
@@ -263,13 +283,13 @@ impl Fleet {
                 continue;
             };
             if node.applied >= last {
-                *state = State::Applied(Duration::ZERO);
+                *state = State::Applied(since.map(|_| Duration::ZERO));
             } else if node.fenced_to >= last || node.is_fenced(now) {
                 *state = State::Fenced;
             }
         }
         self.seen = last;
-        let receipt = Receipt::new(log, entry, now, roster, states);
+        let receipt = Receipt::new(log, entry, since, roster, states);
         self.completed += u64::from(receipt.is_complete());
         if self.receipts.len() >= self.bounds.receipts {
             self.receipts.pop_front();

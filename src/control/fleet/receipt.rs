@@ -33,8 +33,9 @@ impl Roster {
 pub enum State {
     /// It has not been heard of.
     Pending,
-    /// It has applied and journaled it, so long after the entry was durable.
-    Applied(Duration),
+    /// It has applied and journaled it, so long after the entry was durable; `None` where that was
+    /// before this process began.
+    Applied(Option<Duration>),
     /// It serves nothing unjudged that it stored before.
     Fenced,
     /// It was struck off.
@@ -71,8 +72,8 @@ pub struct Receipt {
     pub log: LogId,
     /// What was asked, by whom and when.
     pub entry: Arc<Logged>,
-    /// When it was durable.
-    pub(super) at: Duration,
+    /// When it was durable, if that is known.
+    since: Option<Duration>,
     roster: Arc<Roster>,
     states: Vec<State>,
     pending: usize,
@@ -83,12 +84,12 @@ impl Receipt {
     pub(super) fn new(
         log: LogId,
         entry: Arc<Logged>,
-        at: Duration,
+        since: Option<Duration>,
         roster: Arc<Roster>,
         states: Vec<State>,
     ) -> Self {
         let pending = states.iter().filter(|state| **state == State::Pending).count();
-        Self { log, entry, at, roster, states, pending, removed: Vec::new() }
+        Self { log, entry, since, roster, states, pending, removed: Vec::new() }
     }
 
     /// Whether every node has applied it, is fenced, or was struck off.
@@ -102,6 +103,11 @@ impl Receipt {
             let removed = self.removed.iter().find(|(removed, _)| removed == id);
             Row { name, state: *state, removed_by: removed.map(|(_, by)| &**by) }
         })
+    }
+
+    /// How long it is since the entry was durable.
+    pub(super) fn took(&self, now: Duration) -> Option<Duration> {
+        Some(now.saturating_sub(self.since?))
     }
 
     /// Marks a node, unless it is marked better; true if that completes the receipt.

@@ -66,7 +66,8 @@ impl Stage {
         let receipt = self.fleet.receipt(number).unwrap();
         let rows = receipt.rows().map(|row| {
             let ms = match row.state {
-                State::Applied(took) => format!(" {}", took.as_millis()),
+                State::Applied(Some(took)) => format!(" {}", took.as_millis()),
+                State::Applied(None) => " before".to_owned(),
                 _ => row.removed_by.map(|by| format!(" by {by}")).unwrap_or_default(),
             };
             format!("{} {}{ms}", row.name, row.state.as_str())
@@ -272,6 +273,29 @@ fn a_restart_holds_every_lease_live_for_a_whole_one() {
     stage.beat("b", 1010, serving(2, 1)).unwrap();
     stage.fleet.advance(at(1000 + LAPSE));
     assert_eq!(stage.receipt(1), complete("a fenced, b applied 9000"));
+}
+
+#[test]
+fn receipts_of_before_a_restart_wait_for_who_is_registered() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    stage.append(1, 1);
+    let entry = stage.fleet.receipt(1).unwrap().entry.clone();
+    let mut stage = stage.restarted(1000);
+    stage.fleet.begin(head(0));
+    stage.fleet.recall(LOG, entry, at(1000));
+    assert_eq!(stage.receipt(1), pending("a pending"));
+    stage.beat("a", 1001, node(1, 1)).unwrap();
+    assert_eq!(stage.receipt(1), complete("a applied before"));
+}
+
+#[test]
+#[should_panic(expected = "carries every purge that has a receipt")]
+fn a_grant_does_not_fall_behind_the_receipts() {
+    let mut stage = Stage::new();
+    stage.append(1, 0);
+    stage.head = 0;
+    let _granted = stage.beat("a", 1, node(1, 0));
 }
 
 #[test]

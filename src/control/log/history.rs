@@ -102,6 +102,11 @@ impl History {
         (first == after).then(|| entries.collect())
     }
 
+    /// The last `max` entries that are kept.
+    pub(super) fn recent(&self, max: usize) -> Vec<Arc<Logged>> {
+        self.entries.range(self.entries.len().saturating_sub(max)..).cloned().collect()
+    }
+
     pub(super) fn hash_at(&self, number: u64) -> Option<EntryHash> {
         if let Ok(at) = self.trail.binary_search_by_key(&number, |(end, _)| *end) {
             return self.trail.get(at).map(|(_, hash)| *hash);

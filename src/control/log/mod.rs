@@ -63,6 +63,12 @@ pub trait PurgeLog: Send + Sync {
     /// The home's.
     fn read(&self, after: u64, max: usize) -> Later<'_, Result<Entries, LogError>>;
 
+    /// The last `max` entries, as far as they are kept, the newest last.
+    ///
+    /// # Errors
+    /// The home's.
+    fn recent(&self, max: usize) -> Later<'_, Result<Vec<Arc<Logged>>, LogError>>;
+
     /// The hash of the entry that ends with purge `number`, as far back as it is known.
     ///
     /// # Errors

@@ -74,6 +74,8 @@ pub(super) async fn a_log_is_numbered_in_a_row_and_chained(home: &dyn Home) {
     assert_eq!(head(&*log), two.position(start.log));
     assert_eq!(read(&*log, 0).await, Some(vec![(1, 2), (3, 3)]));
     assert_eq!(start.then(&one).unwrap().then(&two), Some(head(&*log)));
+    assert_eq!(log.recent(1).await, Ok(vec![two.clone()]));
+    assert_eq!(log.recent(9).await, Ok(vec![one.clone(), two]));
     assert_eq!(log.hash_at(2).await, Ok(Some(one.hash())));
     assert_eq!(log.hash_at(1).await, Ok(None), "no entry ends there");
 }

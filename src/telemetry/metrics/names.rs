@@ -151,3 +151,45 @@ pub(super) const CLIENT_RESETS: Declared = Declared {
     help: "Responses that the client broke off",
     labels: &[],
 };
+
+pub(super) const CONTROL_NODES: Declared = Declared {
+    name: "headland_control_nodes",
+    help: "Nodes registered, by how they stand",
+    labels: &["standing"],
+};
+
+pub(super) const CONTROL_FEEDS: Declared = Declared {
+    name: "headland_control_feeds",
+    help: "Streams of the purge log that are open",
+    labels: &[],
+};
+
+pub(super) const CONTROL_HEARTBEATS: Declared = Declared {
+    name: "headland_control_heartbeats_total",
+    help: "Heartbeats, by whether a lease was granted",
+    labels: &["outcome"],
+};
+
+pub(super) const CONTROL_PURGES: Declared = Declared {
+    name: "headland_control_purges_total",
+    help: "Purges asked for, by whether they were appended to the log",
+    labels: &["outcome"],
+};
+
+pub(super) const CONTROL_PURGE_HEAD: Declared = Declared {
+    name: "headland_control_purge_head",
+    help: "Number of the last purge of the log",
+    labels: &[],
+};
+
+pub(super) const CONTROL_RECEIPTS_PENDING: Declared = Declared {
+    name: "headland_control_receipts_pending",
+    help: "Receipts that wait for some node",
+    labels: &[],
+};
+
+pub(super) const CONTROL_APPEND_SECONDS: Declared = Declared {
+    name: "headland_control_append_seconds",
+    help: "Time until a purge is durable in the log",
+    labels: &[],
+};

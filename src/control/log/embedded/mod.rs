@@ -115,6 +115,10 @@ impl PurgeLog for EmbeddedLog {
         Box::pin(ready(Ok(self.0.history.lock().read(after, max))))
     }
 
+    fn recent(&self, max: usize) -> Later<'_, Result<Vec<Arc<Logged>>, LogError>> {
+        Box::pin(ready(Ok(self.0.history.lock().recent(max))))
+    }
+
     fn hash_at(&self, number: u64) -> Later<'_, Result<Option<EntryHash>, LogError>> {
         Box::pin(ready(Ok(self.0.history.lock().hash_at(number))))
     }

@@ -1,0 +1,162 @@
+//! `GET /v1/log`: the log as a stream that stays open, one JSON object a line.
+//!
+//! ```text
+//!  {"hash":"…","head":9,"log":"…","resume":"entries"}     how the node goes on, and the head
+//!  {"command":{…},"number":3}                             after "snapshot": a line a purge, so
+//!  …                                                      many as "rules" says, up to the head
+//!  {"at":…,"by":"…","commands":[…],"first":10,…}          then every entry
+//!                                                         an empty line when all is quiet
+//! ```
+//!
+//! It ends when the log becomes another one, when the node is so slow that what it reads is not kept
+//! any more, and when the control plane stops: the node asks again, and is told how it goes on.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use crate::control::log::{LogError, PurgeLog, Resume, resume};
+use crate::message::{BodyError, BodyStream, Piece};
+use crate::net::DrainWatch;
+use crate::object::{LogId, Position, PurgeCommand};
+use crate::telemetry::metrics::ControlMetrics;
+
+/// How long it is quiet before an empty line shows that the connection lives.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// Entries that are read at a time.
+const ENTRIES: usize = 64;
+
+/// Bytes of a snapshot that are written at a time.
+const PIECE: usize = 64 << 10;
+
+/// What a node reads.
+pub(super) struct Feed {
+    ready: VecDeque<Bytes>,
+    next: Option<Pin<Box<dyn Future<Output = Option<(VecDeque<Bytes>, Reader)>> + Send>>>,
+}
+
+/// Where it is.
+struct Reader {
+    log: Arc<dyn PurgeLog>,
+    identity: LogId,
+    /// Of the snapshot, what is still to be told.
+    rules: std::vec::IntoIter<(u64, PurgeCommand)>,
+    /// The last purge that was told.
+    after: u64,
+    head: watch::Receiver<Position>,
+    drain: DrainWatch,
+    _open: Open,
+}
+
+/// Counted while it lives.
+struct Open(Arc<ControlMetrics>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.feeds().dec();
+    }
+}
+
+impl Feed {
+    /// The log for a node that shows `position`, or none.
+    ///
+    /// # Errors
+    /// The log's.
+    pub(super) async fn open(
+        log: Arc<dyn PurgeLog>,
+        position: Option<Position>,
+        drain: DrainWatch,
+        metrics: Arc<ControlMetrics>,
+    ) -> Result<Self, LogError> {
+        let head = log.head();
+        let (how, at, after, rules) = match resume(&*log, position).await? {
+            Resume::Entries => {
+                let at = *head.borrow();
+                ("entries", at, position.map_or(at.number, |from| from.number), Vec::new())
+            }
+            Resume::Snapshot(snapshot) => {
+                ("snapshot", snapshot.at, snapshot.at.number, snapshot.commands)
+            }
+            Resume::Foreign(at) => ("foreign", at, at.number, Vec::new()),
+        };
+        let mut first = json!({
+            "log": at.log.to_string(),
+            "head": at.number,
+            "hash": at.hash.to_string(),
+            "resume": how,
+        });
+        if how == "snapshot" {
+            first["rules"] = rules.len().into();
+        }
+        let (identity, rules) = (at.log, rules.into_iter());
+        metrics.feeds().inc();
+        let reader = Reader { log, identity, rules, after, head, drain, _open: Open(metrics) };
+        Ok(Self { ready: [line(&first.to_string())].into(), next: Some(Box::pin(reader.next())) })
+    }
+}
+
+impl BodyStream for Feed {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        loop {
+            if let Some(bytes) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Piece::Data(bytes))));
+            }
+            let Some(next) = &mut self.next else { return Poll::Ready(None) };
+            self.next = match ready!(next.as_mut().poll(cx)) {
+                Some((lines, reader)) => {
+                    self.ready = lines;
+                    Some(Box::pin(reader.next()))
+                }
+                None => None,
+            };
+        }
+    }
+}
+
+impl Reader {
+    /// The next lines; `None` at the end.
+    async fn next(mut self) -> Option<(VecDeque<Bytes>, Self)> {
+        let rules = self.next_rules();
+        if !rules.is_empty() {
+            return Some(([rules].into(), self));
+        }
+        loop {
+            if self.head.borrow_and_update().log != self.identity || self.drain.is_draining() {
+                return None;
+            }
+            let entries = self.log.read(self.after, ENTRIES).await.ok()??;
+            if let Some(last) = entries.last() {
+                self.after = last.last();
+                return Some((entries.iter().map(|entry| entry.line().clone()).collect(), self));
+            }
+            tokio::select! {
+                moved = self.head.changed() => moved.ok()?,
+                () = self.drain.draining() => return None,
+                () = sleep(QUIET) => return Some(([Bytes::from_static(b"\n")].into(), self)),
+            }
+        }
+    }
+
+    fn next_rules(&mut self) -> Bytes {
+        let mut lines = String::new();
+        while lines.len() < PIECE {
+            let Some((number, command)) = self.rules.next() else { break };
+            let rule = json!({ "number": number, "command": command.to_json() });
+            lines.push_str(&rule.to_string());
+            lines.push('\n');
+        }
+        lines.into()
+    }
+}
+
+fn line(json: &str) -> Bytes {
+    format!("{json}\n").into()
+}

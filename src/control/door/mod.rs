@@ -1,0 +1,278 @@
+//! The door of the control plane: purges and their receipts, nodes and their heartbeats, the log.
+//!
+//! It is a handler like that of a node, so the same engines serve it.
+//!
+//! ```text
+//!  route ── host of a write ── token, role ── rate ── type of a write ── endpoint ── envelope
+//!     404, 405         403         401, 403    429             415        4xx, 503
+//!                        └── audited ──┘                                 └ writes are audited
+//! ```
+
+mod feed;
+mod nodes;
+mod purges;
+mod rate;
+mod route;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::StatusCode;
+
+use self::feed::Feed;
+use self::rate::RateLimit;
+use self::route::{Endpoint, Unrouted, View};
+use super::audit::{Audit, Event};
+use super::{Plane, clock};
+use crate::config::token::Token;
+use crate::door::{Access, Caller, Life, Need, Problem, answer, body, query, reply};
+use crate::door::{target_of, trace_of};
+use crate::message::{
+    Answer, Body, Ended, Extra, Fault, FieldBlock, Peer, Reply, Request, Response, push_field,
+};
+use crate::net::{DrainWatch, Handler};
+use crate::object::Position;
+use crate::telemetry::metrics::ControlMetrics;
+
+/// What the door tells of, and asks.
+pub struct DoorParts {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Where the door listens: on loopback, and without tokens, it is open.
+    pub address: SocketAddr,
+    /// How far the control plane is in its life.
+    pub life: Arc<Life>,
+    /// The log and the fleet.
+    pub plane: Arc<Plane>,
+    /// Who did what.
+    pub audit: Arc<Audit>,
+    /// What is counted.
+    pub metrics: Arc<ControlMetrics>,
+    /// Ends the streams of the log.
+    pub drain: DrainWatch,
+    /// Requests a second from the holder of one token, nodes apart.
+    pub requests_per_second: usize,
+    /// A clock that never goes back.
+    pub clock: fn() -> Duration,
+}
+
+/// The handler behind the control plane's listener. Clones share it.
+#[derive(Clone)]
+pub struct ControlDoor(Arc<Door>);
+
+struct Door {
+    parts: DoorParts,
+    access: ArcSwap<Access>,
+    rate: RateLimit,
+}
+
+/// Who asks, from where and as part of what, for the audit.
+#[derive(Clone, Debug)]
+struct Asking {
+    caller: Caller,
+    what: String,
+    peer: Peer,
+    trace: Option<u128>,
+}
+
+impl ControlDoor {
+    /// A door for the holders of `tokens`.
+    pub fn new(parts: DoorParts, tokens: Vec<Token>) -> Self {
+        let access = ArcSwap::from_pointee(Access::new(tokens, parts.address));
+        let rate = RateLimit::new(parts.requests_per_second);
+        Self(Arc::new(Door { parts, access, rate }))
+    }
+
+    /// Takes the tokens of a new config.
+    pub fn reload(&self, tokens: Vec<Token>) {
+        self.0.access.store(Arc::new(Access::new(tokens, self.0.parts.address)));
+    }
+}
+
+impl Handler for ControlDoor {
+    type Exchange = ();
+
+    fn serve(&self, request: Request) -> Answer<()> {
+        let (door, trace) = (&self.0, trace_of(&request));
+        let (path, query) = target_of(&request);
+        let (endpoint, caller) = match door.admit(&request, path, trace) {
+            Ok(admitted) => admitted,
+            Err(problem) => return Answer::Now(reply(Err(problem), &request.method, trace)),
+        };
+        let act = match endpoint {
+            Endpoint::Read(view) => {
+                let result = door.read(view, query, &caller);
+                return Answer::Now(reply(result, &request.method, trace));
+            }
+            Endpoint::Log => Act::Follow,
+            Endpoint::Purge => Act::Purge,
+            Endpoint::Beat(name) => Act::Beat(name.to_owned()),
+            Endpoint::Remove(name) => Act::Remove(name.to_owned()),
+        };
+        let what = format!("{} {path}", request.method);
+        let (door, query) = (door.clone(), query.to_owned());
+        let Request { method, peer, body, .. } = request;
+        let asking = Asking { caller, what, peer, trace };
+        Answer::Later(Box::pin(async move {
+            let result = match act {
+                Act::Purge => door.purge(&query, body, &asking).await,
+                Act::Beat(name) => door.beat(&name, body, &asking).await,
+                Act::Remove(name) => door.remove(&name, &asking),
+                Act::Follow => door.follow(&query).await,
+            };
+            reply(result, &method, trace)
+        }))
+    }
+
+    fn refuse(&self, _: &Peer, fault: Fault) -> Reply<()> {
+        reply(Err(fault.into()), &http::Method::GET, None)
+    }
+
+    fn ended(&self, (): (), _: Ended) {}
+}
+
+impl Door {
+    /// The endpoint, if the caller may use it in this way.
+    fn admit<'a>(
+        &self,
+        request: &Request,
+        path: &'a str,
+        trace: Option<u128>,
+    ) -> Result<(Endpoint<'a>, Caller), Problem> {
+        let endpoint =
+            Endpoint::find(&request.method, path).map_err(|unrouted| match unrouted {
+                Unrouted::Path => Problem::no_endpoint(path),
+                Unrouted::Method(allow) => Problem::no_method(&request.method, allow),
+            })?;
+        let access = self.access.load();
+        let admit = || {
+            if endpoint.is_write() {
+                access.check_host(&request.host)?;
+            }
+            access.admit(endpoint.need(), request.fields.get("authorization"))
+        };
+        let caller = admit().inspect_err(|problem| {
+            // Whoever is refused without end does not push out what others did.
+            if self.rate.take("", (self.parts.clock)()) {
+                let caller = Caller { name: String::new(), sites: Vec::new() };
+                let what = format!("{} {path}", request.method);
+                let asking = Asking { caller, what, peer: request.peer, trace };
+                self.note(&asking, problem.status, problem.detail.clone());
+            }
+        })?;
+        let is_limited = !matches!(endpoint.need(), Need::Nothing | Need::Follow);
+        if is_limited && !self.rate.take(&caller.name, (self.parts.clock)()) {
+            let detail = format!("rate: expected fewer requests from {:?}", caller.name);
+            // RFC 6585 section 4.
+            let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail);
+            return Err(problem.with("retry-after", "1"));
+        }
+        if matches!(endpoint, Endpoint::Purge | Endpoint::Beat(_)) {
+            body::check_type(request.fields.get("content-type"))?;
+        }
+        Ok((endpoint, caller))
+    }
+
+    fn read(&self, view: View, query: &str, caller: &Caller) -> Result<Response, Problem> {
+        match view {
+            View::Health => Ok(self.health()),
+            View::Ready => self.ready(),
+            View::Metrics => Ok(self.metrics()),
+            View::Status => query::none(query).map(|()| self.status()),
+            View::Purges => self.purges(query, caller),
+            View::Receipt(number) => query::none(query).and_then(|()| self.receipt(number, caller)),
+            View::Nodes => self.nodes(query),
+            View::Audit => self.audit(query),
+        }
+    }
+
+    /// The log, from where the node is.
+    async fn follow(&self, query: &str) -> Result<Response, Problem> {
+        let position = position(query)?;
+        let DoorParts { plane, drain, metrics, .. } = &self.parts;
+        let feed = Feed::open(plane.log().clone(), position, drain.clone(), metrics.clone()).await;
+        let feed = feed.map_err(|error| {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("log: {error}"))
+        })?;
+        let mut lines = Vec::new();
+        push_field(&mut lines, "content-type", b"application/x-ndjson");
+        push_field(&mut lines, "cache-control", b"no-store");
+        Ok(Response {
+            status: StatusCode::OK,
+            content_length: None,
+            block: FieldBlock::from_lines(lines.into()),
+            extra: Extra::new(),
+            body: Body::Stream(Box::new(feed)),
+        })
+    }
+
+    /// The newest events of the audit.
+    fn audit(&self, query: &str) -> Result<Response, Problem> {
+        let page = query::page(query)?;
+        let (events, more) = self.parts.audit.page(page.before, page.limit);
+        let next = events.last().filter(|_| more).map(|(number, _)| number.to_string());
+        let data =
+            events.iter().map(|(number, event)| status::show_event(*number, event)).collect();
+        let meta = serde_json::json!({ "limit": page.limit, "next": next });
+        Ok(answer::envelope(StatusCode::OK, data, meta))
+    }
+
+    fn note(&self, asking: &Asking, status: StatusCode, detail: String) {
+        self.parts.audit.note(Event {
+            at: clock::unix_ms(),
+            by: asking.caller.name.clone(),
+            address: asking.peer.address.ip(),
+            what: asking.what.clone(),
+            status: status.as_u16(),
+            detail,
+            trace: asking.trace,
+        });
+    }
+}
+
+/// What takes its time.
+enum Act {
+    Purge,
+    /// Of the node of this name.
+    Beat(String),
+    Remove(String),
+    Follow,
+}
+
+/// `log`, `after` and `hash`: all or none.
+fn position(query: &str) -> Result<Option<Position>, Problem> {
+    let (mut log, mut number, mut hash) = (None, None, None);
+    for (name, value) in query::pairs(query) {
+        let expected = match name {
+            "log" => {
+                log = value.parse().ok();
+                log.is_none().then_some("32 hexadecimal digits")
+            }
+            "after" => {
+                number = value.parse().ok();
+                number.is_none().then_some("the number of a purge")
+            }
+            "hash" => {
+                hash = value.parse().ok();
+                hash.is_none().then_some("64 hexadecimal digits")
+            }
+            _ => return Err(query::unknown(name, "log, after or hash")),
+        };
+        if let Some(expected) = expected {
+            return Err(query::invalid(name, expected, value));
+        }
+    }
+    match (log, number, hash) {
+        (None, None, None) => Ok(None),
+        (Some(log), Some(number), Some(hash)) => Ok(Some(Position { log, number, hash })),
+        _ => {
+            let detail = "log, after, hash: expected all of them or none";
+            Err(Problem::new(StatusCode::BAD_REQUEST, detail))
+        }
+    }
+}

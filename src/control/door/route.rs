@@ -1,0 +1,127 @@
+//! The table of endpoints: method and path to what is asked, and what one needs to ask it.
+
+use http::Method;
+
+use crate::door::Need;
+
+/// What is asked of the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint<'a> {
+    Read(View),
+    /// The stream of the log.
+    Log,
+    Purge,
+    /// A heartbeat of the node of this name.
+    Beat(&'a str),
+    /// Strikes the node of this name off.
+    Remove(&'a str),
+}
+
+/// What can be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum View {
+    Health,
+    Ready,
+    Metrics,
+    Status,
+    Purges,
+    Receipt(u64),
+    Nodes,
+    Audit,
+}
+
+/// A request for which there is no endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unrouted {
+    Path,
+    /// With the methods that there are.
+    Method(&'static str),
+}
+
+impl<'a> Endpoint<'a> {
+    /// The endpoint of `method` and `path`. HEAD is answered wherever GET is, but of the log.
+    pub(super) fn find(method: &Method, path: &'a str) -> Result<Self, Unrouted> {
+        if let Some(name) = path.strip_prefix("/v1/nodes/").filter(|name| is_name(name)) {
+            return match *method {
+                Method::POST => Ok(Self::Beat(name)),
+                Method::DELETE => Ok(Self::Remove(name)),
+                _ => Err(Unrouted::Method("POST, DELETE")),
+            };
+        }
+        let view = match path {
+            "/v1/log" if *method == Method::GET => return Ok(Self::Log),
+            "/v1/log" => return Err(Unrouted::Method("GET")),
+            "/v1/purges" if *method == Method::POST => return Ok(Self::Purge),
+            "/healthz" => View::Health,
+            "/readyz" => View::Ready,
+            "/metrics" => View::Metrics,
+            "/v1/status" => View::Status,
+            "/v1/purges" => View::Purges,
+            "/v1/nodes" => View::Nodes,
+            "/v1/audit" => View::Audit,
+            _ => {
+                let number = path.strip_prefix("/v1/purges/").and_then(|it| it.parse().ok());
+                View::Receipt(number.ok_or(Unrouted::Path)?)
+            }
+        };
+        match (method, view) {
+            (&Method::GET | &Method::HEAD, view) => Ok(Self::Read(view)),
+            (_, View::Purges) => Err(Unrouted::Method("GET, HEAD, POST")),
+            _ => Err(Unrouted::Method("GET, HEAD")),
+        }
+    }
+
+    pub(super) fn need(self) -> Need {
+        match self {
+            Self::Read(View::Health | View::Ready) => Need::Nothing,
+            Self::Read(View::Audit) | Self::Remove(_) => Need::Administer,
+            Self::Read(_) => Need::View,
+            Self::Log | Self::Beat(_) => Need::Follow,
+            Self::Purge => Need::Purge,
+        }
+    }
+
+    /// Whether it changes something.
+    pub(super) fn is_write(self) -> bool {
+        matches!(self, Self::Purge | Self::Beat(_) | Self::Remove(_))
+    }
+}
+
+/// A name as the config of a node takes it.
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    (1..=64).contains(&name.len()) && name.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints() {
+        let cases = [
+            ("GET", "/healthz", Ok(Endpoint::Read(View::Health))),
+            ("HEAD", "/readyz", Ok(Endpoint::Read(View::Ready))),
+            ("POST", "/healthz", Err(Unrouted::Method("GET, HEAD"))),
+            ("GET", "/v1/purges", Ok(Endpoint::Read(View::Purges))),
+            ("POST", "/v1/purges", Ok(Endpoint::Purge)),
+            ("PUT", "/v1/purges", Err(Unrouted::Method("GET, HEAD, POST"))),
+            ("GET", "/v1/purges/7", Ok(Endpoint::Read(View::Receipt(7)))),
+            ("GET", "/v1/purges/x", Err(Unrouted::Path)),
+            ("GET", "/v1/nodes", Ok(Endpoint::Read(View::Nodes))),
+            ("POST", "/v1/nodes/fra-1", Ok(Endpoint::Beat("fra-1"))),
+            ("DELETE", "/v1/nodes/fra-1", Ok(Endpoint::Remove("fra-1"))),
+            ("GET", "/v1/nodes/fra-1", Err(Unrouted::Method("POST, DELETE"))),
+            ("POST", "/v1/nodes/fra/1", Err(Unrouted::Path)),
+            ("POST", "/v1/nodes/", Err(Unrouted::Path)),
+            ("GET", "/v1/log", Ok(Endpoint::Log)),
+            ("HEAD", "/v1/log", Err(Unrouted::Method("GET"))),
+            ("GET", "/v1/audit", Ok(Endpoint::Read(View::Audit))),
+            ("GET", "/", Err(Unrouted::Path)),
+        ];
+        for (method, path, expected) in cases {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(Endpoint::find(&method, path), expected, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The log and the fleet together: purges that are appended and acknowledged, heartbeats that are
+//! granted, receipts that are waited for.
+//!
+//! ```text
+//!  purge ─────► log: durable ──► head ──► every entry becomes a receipt, in order ─► completed
+//!  heartbeat ─► admit ─┬─ known ───────────────────────────────► beat: grant ────────┘
+//!                      └─ new ─► Registrar: durable ─► registered ─┘      time ─► fenced ─┘
+//! ```
+//!
+//! Invariant: the head that a grant carries is looked up while the fleet is locked, and so never
+//! behind a receipt that counted the node as fenced.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::fleet::registrations::{self, RegistrationsError};
+use super::fleet::{Admission, Fleet, FleetBounds, Heartbeat, Refusal};
+use super::log::{Asked, LogError, Logged, PurgeLog};
+use super::registrar::{NotGranted, Registrar};
+use crate::net::DrainWatch;
+use crate::object::Position;
+
+/// Entries that become receipts at a time.
+const AT_ONCE: usize = 256;
+
+/// What a plane is made of.
+pub struct PlaneParts {
+    /// The log.
+    pub log: Arc<dyn PurgeLog>,
+    /// Where registrations are kept.
+    pub folder: PathBuf,
+    /// How much the fleet may be.
+    pub bounds: FleetBounds,
+    /// A clock that never goes back and counts suspension.
+    pub clock: fn() -> Duration,
+}
+
+/// The log and the fleet.
+pub struct Plane {
+    log: Arc<dyn PurgeLog>,
+    bounds: FleetBounds,
+    clock: fn() -> Duration,
+    fleet: Arc<Mutex<Fleet>>,
+    registrar: Arc<Registrar>,
+    /// Receipts that became complete, ever.
+    completed: watch::Sender<u64>,
+    /// Held by whoever makes receipts of entries.
+    receipts: tokio::sync::Mutex<()>,
+}
+
+/// A lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// How long, from when the node asked.
+    pub lease: Duration,
+    /// What the node must reflect before it takes what it has stored for clean.
+    pub head: Position,
+}
+
+impl Plane {
+    /// Takes up the log and the registrations. The leases of all who are registered are held live
+    /// from now on for one lease.
+    ///
+    /// # Errors
+    /// The registrations cannot be read, or the log cannot.
+    pub async fn open(parts: PlaneParts) -> Result<Arc<Self>, OpenError> {
+        let PlaneParts { log, folder, bounds, clock } = parts;
+        let known = registrations::read(&folder)?;
+        let head = *log.head().borrow();
+        let mut fleet = Fleet::new(bounds, head, known, clock());
+        let recent = log.recent(bounds.receipts).await?;
+        if let Some(first) = recent.first() {
+            let (number, hash) = (first.first - 1, first.previous);
+            fleet.begin(Position { log: head.log, number, hash });
+        }
+        recent.into_iter().for_each(|entry| fleet.recall(head.log, entry, clock()));
+        let fleet = Arc::new(Mutex::new(fleet));
+        Ok(Arc::new(Self {
+            log,
+            bounds,
+            clock,
+            registrar: Registrar::new(folder, fleet.clone()),
+            fleet,
+            completed: watch::Sender::new(0),
+            receipts: tokio::sync::Mutex::new(()),
+        }))
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Arc<dyn PurgeLog> {
+        &self.log
+    }
+
+    /// How far the log goes.
+    pub fn head(&self) -> Position {
+        *self.log.head().borrow()
+    }
+
+    /// Looks at the fleet as it is now.
+    pub fn look<T>(&self, look: impl FnOnce(&Fleet, Duration) -> T) -> T {
+        look(&self.fleet.lock(), (self.clock)())
+    }
+
+    /// Carries on until the drain begins: makes receipts of what others append, and lets leases run
+    /// out.
+    pub async fn run(self: Arc<Self>, mut drain: DrainWatch) {
+        let tick = (self.bounds.lease / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        let mut head = self.log.head();
+        loop {
+            tokio::select! {
+                moved = head.changed() => {
+                    if moved.is_err() {
+                        return;
+                    }
+                    if let Err(error) = self.catch_up().await {
+                        tracing::error!("the purge log cannot be read: {error}");
+                        sleep(tick).await;
+                        head.mark_changed();
+                    }
+                }
+                () = sleep(tick) => self.advance(),
+                () = drain.draining() => return,
+            }
+        }
+    }
+
+    /// Appends purges. What is returned is durable and has a receipt.
+    ///
+    /// Cancel safe: what was taken is appended whoever waits.
+    ///
+    /// # Errors
+    /// The log's.
+    pub async fn purge(&self, asked: Asked) -> Result<Arc<Logged>, LogError> {
+        let entry = self.log.append(asked).await?;
+        self.catch_up().await?;
+        Ok(entry)
+    }
+
+    /// Waits up to `patience` until the receipt of the purge `number` is complete.
+    ///
+    /// Cancel safe.
+    pub async fn wait(&self, number: u64, patience: Duration) {
+        let mut completed = self.completed.subscribe();
+        let complete = async {
+            // An error would mean that this plane is gone.
+            while !self.is_complete(number) && completed.changed().await.is_ok() {}
+        };
+        // Too late is told by the receipt: it is pending.
+        let _late = timeout(patience, complete).await.is_err();
+    }
+
+    /// Takes a heartbeat, and grants a lease.
+    ///
+    /// Cancel safe: a node whose registration was begun is registered whoever waits.
+    ///
+    /// # Errors
+    /// Why there is no lease.
+    pub async fn heartbeat(&self, name: &str, beat: Heartbeat) -> Result<Grant, NotGranted> {
+        let admitted = self.fleet.lock().admit(name, &beat, (self.clock)());
+        if let Admission::New(node) = admitted.map_err(NotGranted::Refused)? {
+            self.registrar.register(node, self.bounds.lease).await?;
+        }
+        let head = {
+            let mut fleet = self.fleet.lock();
+            let head = self.head();
+            if !fleet.beat(name, beat, head, (self.clock)()) {
+                return Err(NotGranted::Refused(Refusal::Taken(Duration::ZERO)));
+            }
+            self.tell(&fleet);
+            head
+        };
+        Ok(Grant { lease: self.bounds.lease, head })
+    }
+
+    /// Strikes a node off by somebody's word; false if there is none of that name.
+    pub fn remove(&self, name: &str, by: &str) -> bool {
+        let mut fleet = self.fleet.lock();
+        let removed = fleet.remove(name, by);
+        self.tell(&fleet);
+        removed
+    }
+
+    fn is_complete(&self, number: u64) -> bool {
+        self.fleet.lock().receipt(number).is_some_and(|receipt| receipt.is_complete())
+    }
+
+    fn advance(&self) {
+        let mut fleet = self.fleet.lock();
+        fleet.advance((self.clock)());
+        self.tell(&fleet);
+    }
+
+    /// Makes receipts of all entries that have none.
+    async fn catch_up(&self) -> Result<(), LogError> {
+        let _alone = self.receipts.lock().await;
+        loop {
+            let head = self.head();
+            let (log, seen) = self.fleet.lock().seen();
+            if log == head.log && seen >= head.number {
+                return Ok(());
+            }
+            let after = if log == head.log { seen } else { 0 };
+            let entries = self.log.read(after, AT_ONCE).await?;
+            let mut fleet = self.fleet.lock();
+            match entries {
+                Some(entries) => entries
+                    .into_iter()
+                    .for_each(|entry| fleet.appended(head.log, entry, (self.clock)())),
+                // What is not kept any more has no receipt any more.
+                None => fleet.begin(head),
+            }
+            self.tell(&fleet);
+        }
+    }
+
+    fn tell(&self, fleet: &Fleet) {
+        self.completed.send_if_modified(|completed| {
+            std::mem::replace(completed, fleet.completed()) != fleet.completed()
+        });
+    }
+}
+
+/// Why a plane cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The registrations cannot be read.
+    #[error(transparent)]
+    Registrations(#[from] RegistrationsError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}

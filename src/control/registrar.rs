@@ -1,0 +1,124 @@
+//! Makes registrations durable before they count: all that have gathered in one write.
+//!
+//! ```text
+//!  register ──► waiting ──► one file of all nodes, synced ──► Fleet::register ──► told
+//!                                └── failed: refused, and the fleet is as it was
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use super::fleet::{Fleet, Refusal, Registration, registrations};
+
+/// Why a heartbeat is not granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotGranted {
+    /// The node may not be registered.
+    Refused(Refusal),
+    /// The registration cannot be made durable.
+    Failed(String),
+}
+
+/// Writes the registrations of a fleet.
+pub(super) struct Registrar {
+    folder: PathBuf,
+    fleet: Arc<Mutex<Fleet>>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<(Registration, oneshot::Sender<Result<(), String>>)>,
+    /// What is being written.
+    writing: Vec<Registration>,
+    /// Whether somebody writes what waits.
+    is_recorded: bool,
+}
+
+impl Registrar {
+    pub(super) fn new(folder: PathBuf, fleet: Arc<Mutex<Fleet>>) -> Arc<Self> {
+        Arc::new(Self { folder, fleet, queue: Mutex::default() })
+    }
+
+    /// Registers a node that was admitted. Of two processes with one name that come at once the
+    /// second is refused for `lease`.
+    pub(super) async fn register(
+        self: &Arc<Self>,
+        node: Registration,
+        lease: Duration,
+    ) -> Result<(), NotGranted> {
+        let answer = {
+            let mut queue = self.queue.lock();
+            if queue.others().any(|other| is_rival(other, &node)) {
+                return Err(NotGranted::Refused(Refusal::Taken(lease)));
+            }
+            let (told, answer) = oneshot::channel();
+            queue.waiting.push((node, told));
+            if !std::mem::replace(&mut queue.is_recorded, true) {
+                tokio::spawn(self.clone().record());
+            }
+            answer
+        };
+        // The answer fails to come only where the runtime ends.
+        let answer = answer.await.unwrap_or_else(|_| Err("the control plane stops".to_owned()));
+        answer.map_err(NotGranted::Failed)
+    }
+
+    async fn record(self: Arc<Self>) {
+        while let Some((nodes, told)) = self.take_waiting() {
+            let all = self.with(&nodes);
+            let folder = self.folder.clone();
+            let written = spawn_blocking(move || registrations::write(&folder, &all)).await;
+            let written = match written {
+                Ok(written) => written.map_err(|error| error.to_string()),
+                Err(error) => Err(format!("the registrations' thread failed: {error}")),
+            };
+            match &written {
+                Ok(()) => {
+                    let mut fleet = self.fleet.lock();
+                    nodes.into_iter().for_each(|node| fleet.register(node));
+                }
+                Err(error) => tracing::error!("nodes are not registered: {error}"),
+            }
+            self.queue.lock().writing.clear();
+            for told in told {
+                let _left = told.send(written.clone()).is_err();
+            }
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "said once, where it is made")]
+    fn take_waiting(
+        &self,
+    ) -> Option<(Vec<Registration>, Vec<oneshot::Sender<Result<(), String>>>)> {
+        let mut queue = self.queue.lock();
+        let (nodes, told): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut queue.waiting).into_iter().unzip();
+        queue.writing.clone_from(&nodes);
+        queue.is_recorded = !nodes.is_empty();
+        queue.is_recorded.then_some((nodes, told))
+    }
+
+    /// All that are registered, the new ones in the place of those of their name.
+    fn with(&self, nodes: &[Registration]) -> Vec<Registration> {
+        let mut all = self.fleet.lock().registrations();
+        all.retain(|known| nodes.iter().all(|node| node.name != known.name));
+        all.extend_from_slice(nodes);
+        all
+    }
+}
+
+impl Queue {
+    fn others(&self) -> impl Iterator<Item = &Registration> {
+        self.waiting.iter().map(|(node, _)| node).chain(&self.writing)
+    }
+}
+
+fn is_rival(other: &Registration, node: &Registration) -> bool {
+    other.name == node.name && other.incarnation != node.incarnation
+}
