@@ -55,6 +55,7 @@ fn help_is_given_for_every_command() {
     let commands = [
         "demo",
         "run",
+        "control",
         "check",
         "cache",
         "cache verify",

@@ -1,7 +1,7 @@
 //! The private door of a node: probes, metrics, status, purges.
 //!
-//! May use `door`, `proxy`, `purge`, `site`, `store`, `upstream`, `object`, `semantics`, `net`, `config`
-//! and `telemetry`. It is a handler like the public one, so the same engines serve it.
+//! May use `door`, `proxy`, `purge`, `site`, `store`, `upstream`, `object`, `semantics`, `net`,
+//! `config` and `telemetry`. It is a handler like the public one, so the same engines serve it.
 //!
 //! ```text
 //!  route ── host of a write ── token, role ── type of a write ── endpoint ── envelope

@@ -35,6 +35,7 @@ Examples:
   headland demo
   headland check --config edge.toml
   headland run --config edge.toml
+  headland control --config control.toml
   headland purge url https://static.example.com/app.js --wait
   headland status --node http://127.0.0.1:9180
   headland top --node http://127.0.0.1:9180
@@ -65,6 +66,13 @@ Examples:
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Run the control plane, until SIGTERM; SIGHUP reads tokens and certificates again
+    #[command(after_help = "Example:\n  headland control --config control.toml")]
+    Control {
+        /// The config of the control plane
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     Check(check::Args),
     Cache(cache::Args),
     Purge(purge::Args),
@@ -79,6 +87,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo { once, json } => demo::run(once, json),
         Command::Run { config } => crate::node::run(&config),
+        Command::Control { config } => crate::control::run(&config),
         Command::Check(args) => check::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Purge(args) => purge::run(&args),

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A purge is appended to the log, which makes it durable; every node follows the log by a stream
-//! that stays open, and tells by its heartbeat how far it has applied and journaled it. A receipt is
-//! complete when every node that was registered at the append has, or is fenced.
+//! that stays open, and tells by its heartbeat how far it has applied and journaled it. A receipt
+//! is complete when every node that was registered at the append has, or is fenced.
 
 pub mod audit;
 mod clock;
@@ -19,6 +19,10 @@ pub mod fleet;
 pub mod log;
 mod plane;
 mod registrar;
+mod run;
+mod serve;
 
 pub use plane::{Grant, OpenError, Plane, PlaneParts};
 pub use registrar::NotGranted;
+pub use run::run;
+pub use serve::{Control, StartError};

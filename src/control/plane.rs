@@ -84,7 +84,7 @@ impl Plane {
             log,
             bounds,
             clock,
-            registrar: Registrar::new(folder, fleet.clone()),
+            registrar: Registrar::new(folder, fleet.clone(), clock),
             fleet,
             completed: watch::Sender::new(0),
             receipts: tokio::sync::Mutex::new(()),
@@ -137,8 +137,11 @@ impl Plane {
     /// The log's.
     pub async fn purge(&self, asked: Asked) -> Result<Arc<Logged>, LogError> {
         let entry = self.log.append(asked).await?;
-        self.catch_up().await?;
-        Ok(entry)
+        match self.catch_up().await {
+            Ok(()) => Ok(entry),
+            // It is durable, and who asks again does no harm.
+            Err(_) => Err(LogError::Late),
+        }
     }
 
     /// Waits up to `patience` until the receipt of the purge `number` is complete.
@@ -178,11 +181,22 @@ impl Plane {
     }
 
     /// Strikes a node off by somebody's word; false if there is none of that name.
-    pub fn remove(&self, name: &str, by: &str) -> bool {
-        let mut fleet = self.fleet.lock();
-        let removed = fleet.remove(name, by);
-        self.tell(&fleet);
-        removed
+    ///
+    /// Cancel safe: what was begun is carried out whoever waits.
+    ///
+    /// # Errors
+    /// It is struck off, but that cannot be made durable.
+    pub async fn remove(&self, name: &str, by: &str) -> Result<bool, NotGranted> {
+        let removed = {
+            let mut fleet = self.fleet.lock();
+            let removed = fleet.remove(name, by);
+            self.tell(&fleet);
+            removed
+        };
+        if removed {
+            self.registrar.removed().await?;
+        }
+        Ok(removed)
     }
 
     fn is_complete(&self, number: u64) -> bool {

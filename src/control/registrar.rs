@@ -28,12 +28,17 @@ pub enum NotGranted {
 pub(super) struct Registrar {
     folder: PathBuf,
     fleet: Arc<Mutex<Fleet>>,
+    clock: fn() -> Duration,
     queue: Mutex<Queue>,
 }
 
+type Told = oneshot::Sender<Result<(), String>>;
+type Answer = oneshot::Receiver<Result<(), String>>;
+
 #[derive(Default)]
 struct Queue {
-    waiting: Vec<(Registration, oneshot::Sender<Result<(), String>>)>,
+    /// A node to register, or none where one was struck off; and who waits for that.
+    waiting: Vec<(Option<Registration>, Told)>,
     /// What is being written.
     writing: Vec<Registration>,
     /// Whether somebody writes what waits.
@@ -41,8 +46,12 @@ struct Queue {
 }
 
 impl Registrar {
-    pub(super) fn new(folder: PathBuf, fleet: Arc<Mutex<Fleet>>) -> Arc<Self> {
-        Arc::new(Self { folder, fleet, queue: Mutex::default() })
+    pub(super) fn new(
+        folder: PathBuf,
+        fleet: Arc<Mutex<Fleet>>,
+        clock: fn() -> Duration,
+    ) -> Arc<Self> {
+        Arc::new(Self { folder, fleet, clock, queue: Mutex::default() })
     }
 
     /// Registers a node that was admitted. Of two processes with one name that come at once the
@@ -57,16 +66,24 @@ impl Registrar {
             if queue.others().any(|other| is_rival(other, &node)) {
                 return Err(NotGranted::Refused(Refusal::Taken(lease)));
             }
-            let (told, answer) = oneshot::channel();
-            queue.waiting.push((node, told));
-            if !std::mem::replace(&mut queue.is_recorded, true) {
-                tokio::spawn(self.clone().record());
-            }
-            answer
+            self.push(&mut queue, Some(node))
         };
-        // The answer fails to come only where the runtime ends.
-        let answer = answer.await.unwrap_or_else(|_| Err("the control plane stops".to_owned()));
-        answer.map_err(NotGranted::Failed)
+        told(answer).await
+    }
+
+    /// Makes durable that a node was struck off.
+    pub(super) async fn removed(self: &Arc<Self>) -> Result<(), NotGranted> {
+        let answer = self.push(&mut self.queue.lock(), None);
+        told(answer).await
+    }
+
+    fn push(self: &Arc<Self>, queue: &mut Queue, node: Option<Registration>) -> Answer {
+        let (told, answer) = oneshot::channel();
+        queue.waiting.push((node, told));
+        if !std::mem::replace(&mut queue.is_recorded, true) {
+            tokio::spawn(self.clone().record());
+        }
+        answer
     }
 
     async fn record(self: Arc<Self>) {
@@ -81,7 +98,8 @@ impl Registrar {
             match &written {
                 Ok(()) => {
                     let mut fleet = self.fleet.lock();
-                    nodes.into_iter().for_each(|node| fleet.register(node));
+                    let now = (self.clock)();
+                    nodes.into_iter().for_each(|node| fleet.register(node, now));
                 }
                 Err(error) => tracing::error!("nodes are not registered: {error}"),
             }
@@ -92,15 +110,13 @@ impl Registrar {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "said once, where it is made")]
-    fn take_waiting(
-        &self,
-    ) -> Option<(Vec<Registration>, Vec<oneshot::Sender<Result<(), String>>>)> {
+    fn take_waiting(&self) -> Option<(Vec<Registration>, Vec<Told>)> {
         let mut queue = self.queue.lock();
         let (nodes, told): (Vec<_>, Vec<_>) =
             std::mem::take(&mut queue.waiting).into_iter().unzip();
+        let nodes: Vec<_> = nodes.into_iter().flatten().collect();
         queue.writing.clone_from(&nodes);
-        queue.is_recorded = !nodes.is_empty();
+        queue.is_recorded = !told.is_empty();
         queue.is_recorded.then_some((nodes, told))
     }
 
@@ -115,8 +131,14 @@ impl Registrar {
 
 impl Queue {
     fn others(&self) -> impl Iterator<Item = &Registration> {
-        self.waiting.iter().map(|(node, _)| node).chain(&self.writing)
+        self.waiting.iter().filter_map(|(node, _)| node.as_ref()).chain(&self.writing)
     }
+}
+
+async fn told(answer: Answer) -> Result<(), NotGranted> {
+    // The answer fails to come only where the runtime ends.
+    let answer = answer.await.unwrap_or_else(|_| Err("the control plane stops".to_owned()));
+    answer.map_err(NotGranted::Failed)
 }
 
 fn is_rival(other: &Registration, node: &Registration) -> bool {

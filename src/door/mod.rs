@@ -1,5 +1,5 @@
 //! What the private doors share, that of a node and that of the control plane: who may ask, how
-//! bodies and parameters are read, and what is answered.
+//! bodies and parameters are read, what is answered; and what their processes are told by signals.
 //!
 //! May use `object`, `semantics`, `message` and `config`.
 
@@ -8,12 +8,14 @@ pub mod answer;
 pub mod body;
 mod life;
 pub mod query;
+mod signals;
 
 use http::Method;
 
 pub use access::{Access, Caller, Need};
 pub use answer::Problem;
 pub use life::{Life, State};
+pub use signals::{Signals, Told};
 
 use crate::message::{Body, Reply, Request, Response};
 use crate::semantics::trace::TraceParent;

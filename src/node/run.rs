@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use super::{Node, StartError};
 use crate::config::Config;
+use crate::door::{Signals, Told};
 use crate::telemetry::{TraceFormat, start_tracing};
 
 /// Exit code of a bad config.
@@ -65,36 +64,5 @@ fn reload(node: &Node, path: &Path) {
             tracing::warn!(sections, "reloaded; these sections take effect after a restart");
         }
         Err(error) => tracing::error!(%error, "nothing was reloaded"),
-    }
-}
-
-/// What a signal asks for.
-#[derive(PartialEq, Eq)]
-enum Told {
-    Reload,
-    Stop,
-}
-
-struct Signals {
-    hangup: Signal,
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Told {
-        tokio::select! {
-            _ = self.hangup.recv() => Told::Reload,
-            _ = self.interrupt.recv() => Told::Stop,
-            _ = self.terminate.recv() => Told::Stop,
-        }
     }
 }

@@ -46,14 +46,14 @@ hash = \"blake3:0000000000000000000000000000000000000000000000000000000000000000
     let expected = [
         "control.toml:2:1: listen.api: expected a loopback address such as \"127.0.0.1:9190\", \
          found another without [tls] certificates and a [[token]]",
-        "control.toml:4:9: fleet.lease: expected 100ms to 1h, found \"1ms\"",
+        "control.toml:4:9: fleet.lease: expected \"100ms\" to \"1h\", found \"1ms\"",
         "control.toml:5:1: fleet.leese: unknown key; did you mean \"lease\"?",
         "control.toml:6:1: purge_log.path: expected a path such as \"cert.pem\", found none",
         "control.toml:7:1: purge_log.backend: not supported yet by this version",
         "control.toml:13:1: token[1].name: expected another value, found \"deploy\" again, as in \
          line 9",
-        "control.toml:14:8: token[1].role: expected \"view\" or \"purge\" or \"node\" or \"admin\", \
-         found \"owner\"",
+        "control.toml:14:8: token[1].role: expected \"view\" or \"purge\" or \"node\" or \
+         \"admin\", found \"owner\"",
         "control.toml:16:2: cache: unknown key",
         "8 faults",
     ];
@@ -81,7 +81,7 @@ hash = \"blake3:0000000000000000000000000000000000000000000000000000000000000000
 #[test]
 fn the_example_is_accepted_and_shows_every_key() {
     let text = include_str!("../../../config/control.toml");
-    assert_eq!(faults(text), Vec::<String>::new());
+    assert!(parse(text).is_ok(), "{:?}", faults(text));
     let lines: Vec<_> = text.lines().map(|line| line.trim_start_matches(['#', ' '])).collect();
     for key in ControlPlane::keys() {
         let name = key.path.rsplit('.').next().unwrap();

@@ -1,15 +1,16 @@
 //! `GET /v1/log`: the log as a stream that stays open, one JSON object a line.
 //!
 //! ```text
-//!  {"hash":"…","head":9,"log":"…","resume":"entries"}     how the node goes on, and the head
-//!  {"command":{…},"number":3}                             after "snapshot": a line a purge, so
-//!  …                                                      many as "rules" says, up to the head
-//!  {"at":…,"by":"…","commands":[…],"first":10,…}          then every entry
-//!                                                         an empty line when all is quiet
+//!  {"head":9,"head_hash":"…","log":"…","resume":"entries"}   how the node goes on, and the head
+//!  {"command":{…},"number":3}                                after "snapshot": a line a purge,
+//!  {"head":9,"head_hash":"…","log":"…"}                      and the position behind them
+//!  {"at":…,"by":"…","commands":[…],"first":10,…}             then every entry
+//!                                                            an empty line when all is quiet
 //! ```
 //!
-//! It ends when the log becomes another one, when the node is so slow that what it reads is not kept
-//! any more, and when the control plane stops: the node asks again, and is told how it goes on.
+//! It ends when the log becomes another one, when the node is so slow that what it reads is not
+//! kept any more, and when the control plane stops: the node asks again, and is told how it goes
+//! on.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -18,7 +19,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -40,8 +41,11 @@ const PIECE: usize = 64 << 10;
 /// What a node reads.
 pub(super) struct Feed {
     ready: VecDeque<Bytes>,
-    next: Option<Pin<Box<dyn Future<Output = Option<(VecDeque<Bytes>, Reader)>> + Send>>>,
+    next: Option<Step>,
 }
+
+/// The next lines and where it is then; `None` at the end.
+type Step = Pin<Box<dyn Future<Output = Option<(VecDeque<Bytes>, Reader)>> + Send>>;
 
 /// Where it is.
 struct Reader {
@@ -49,6 +53,8 @@ struct Reader {
     identity: LogId,
     /// Of the snapshot, what is still to be told.
     rules: std::vec::IntoIter<(u64, PurgeCommand)>,
+    /// The position behind the snapshot, if that is still to be told.
+    behind: Option<Position>,
     /// The last purge that was told.
     after: u64,
     head: watch::Receiver<Position>,
@@ -87,18 +93,13 @@ impl Feed {
             }
             Resume::Foreign(at) => ("foreign", at, at.number, Vec::new()),
         };
-        let mut first = json!({
-            "log": at.log.to_string(),
-            "head": at.number,
-            "hash": at.hash.to_string(),
-            "resume": how,
-        });
-        if how == "snapshot" {
-            first["rules"] = rules.len().into();
-        }
+        let mut first = show(at);
+        first["resume"] = how.into();
+        let behind = (how == "snapshot").then_some(at);
         let (identity, rules) = (at.log, rules.into_iter());
         metrics.feeds().inc();
-        let reader = Reader { log, identity, rules, after, head, drain, _open: Open(metrics) };
+        let _open = Open(metrics);
+        let reader = Reader { log, identity, rules, behind, after, head, drain, _open };
         Ok(Self { ready: [line(&first.to_string())].into(), next: Some(Box::pin(reader.next())) })
     }
 }
@@ -128,6 +129,9 @@ impl Reader {
         if !rules.is_empty() {
             return Some(([rules].into(), self));
         }
+        if let Some(behind) = self.behind.take() {
+            return Some(([line(&show(behind).to_string())].into(), self));
+        }
         loop {
             if self.head.borrow_and_update().log != self.identity || self.drain.is_draining() {
                 return None;
@@ -155,6 +159,10 @@ impl Reader {
         }
         lines.into()
     }
+}
+
+fn show(Position { log, number, hash }: Position) -> Value {
+    json!({ "log": log.to_string(), "head": number, "head_hash": hash.to_string() })
 }
 
 fn line(json: &str) -> Bytes {

@@ -122,7 +122,7 @@ impl Handler for ControlDoor {
             let result = match act {
                 Act::Purge => door.purge(&query, body, &asking).await,
                 Act::Beat(name) => door.beat(&name, body, &asking).await,
-                Act::Remove(name) => door.remove(&name, &asking),
+                Act::Remove(name) => door.remove(&name, &asking).await,
                 Act::Follow => door.follow(&query).await,
             };
             reply(result, &method, trace)

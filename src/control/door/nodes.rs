@@ -49,8 +49,14 @@ impl Door {
     }
 
     /// Strikes a node off.
-    pub(super) fn remove(&self, name: &str, asking: &Asking) -> Result<Response, Problem> {
-        if !self.parts.plane.remove(name, &asking.caller.name) {
+    pub(super) async fn remove(&self, name: &str, asking: &Asking) -> Result<Response, Problem> {
+        let removed = self.parts.plane.remove(name, &asking.caller.name).await;
+        let removed = removed.map_err(|why| {
+            let problem = not_granted(name, why);
+            self.note(asking, problem.status, problem.detail.clone());
+            problem
+        })?;
+        if !removed {
             let detail = format!("No node of the name {name:?} is registered.");
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
         }
@@ -114,7 +120,7 @@ fn not_granted(name: &str, why: NotGranted) -> Problem {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
         NotGranted::Failed(how) => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("node: not registered: {how}"))
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("node: {how}"))
         }
     }
 }

@@ -14,9 +14,6 @@ use crate::message::{Body, Response};
 use crate::object::{PurgeCommand, PurgeKind};
 use crate::telemetry::access_log::rfc3339;
 
-/// Bytes of what a purge names. A node takes no longer URL by default.
-const VALUE_MAX: usize = 8 << 10;
-
 /// Rows of nodes in one answer; beyond them those that are pending come first, and `nodes_left_out`
 /// says how many do not.
 const ROWS_MAX: usize = 10_000;
@@ -120,10 +117,6 @@ impl Door {
 
 /// Limits a purge to the caller's sites: where there is one, it is filled in.
 fn limit(command: &mut PurgeCommand, caller: &Caller, index: Option<usize>) -> Result<(), Problem> {
-    if command.value.len() > VALUE_MAX {
-        let detail = format!("value: expected at most {VALUE_MAX} bytes");
-        return Err(problem(StatusCode::BAD_REQUEST, index, &detail));
-    }
     if let (None, [site]) = (&command.site, &*caller.sites) {
         command.site = Some(site.clone());
     }

@@ -2,25 +2,25 @@
 //! `now` is handed in, of a clock that never goes back and counts suspension.
 //!
 //! ```text
-//!            admit                 (made durable)            beat
-//!  heartbeat ─┬─► known ────────────────────────────────────► acknowledged up to its position,
-//!             ├─► new ──► register ─────────────────────────► granted a lease that carries the head
+//!            admit                 (made durable)           beat
+//!  heartbeat ─┬─► known ───────────────────────────────────► acknowledged up to its position,
+//!             ├─► new ──► register ────────────────────────► granted a lease that carries the head
 //!             └─► refused: another process of that name holds a live lease
 //!
-//!  append ──► Receipt, a row for every node registered now ──► applied | fenced | removed: complete
+//!  append ──► Receipt, a row for every node registered now ─► applied | fenced | removed: complete
 //! ```
 //!
 //! A node is *fenced* while it takes all it has stored for possibly purged. By itself it becomes so
-//! when its lease has run out, unless it is one that serves on (`on_control_loss = "serve"`); and it
-//! stays so until it has applied everything up to the head that its next grant carries.
+//! when its lease has run out, unless it is one that serves on (`on_control_loss = "serve"`); and
+//! it stays so until it has applied everything up to the head that its next grant carries.
 //!
 //! Invariants:
 //! - a lease ends here later than at the node: it is counted from the answer and not from the
 //!   question, and a margin is added for clocks that run apart;
-//! - a node that serves on never counts as fenced by the time that passes: it leaves by its own word
-//!   or by an operator's, which the receipts record;
-//! - of two processes with one name the second is refused while the lease of the first lives, unless
-//!   it shows that it succeeds the first, whose folder it holds;
+//! - a node that serves on never counts as fenced by the time that passes: it leaves by its own
+//!   word or by an operator's, which the receipts record;
+//! - of two processes with one name the second is refused while the lease of the first lives,
+//!   unless it shows that it succeeds the first, whose folder it holds;
 //! - what a node acknowledged of another log counts as nothing.
 
 mod beat;
@@ -155,7 +155,7 @@ impl Fleet {
         };
         for registration in known {
             let name = registration.name.clone();
-            fleet.register(registration);
+            fleet.register(registration, now);
             if let Some(node) = fleet.nodes.get_mut(&name) {
                 node.lease_until = now + bounds.lease + bounds.margin();
             }
@@ -210,10 +210,10 @@ impl Fleet {
     }
 
     /// Registers a node that was admitted, once that is durable. It has no lease yet.
-    pub fn register(&mut self, registration: Registration) {
+    pub fn register(&mut self, registration: Registration, now: Duration) {
         if let Some(node) = self.nodes.get_mut(&registration.name) {
             if node.registration.incarnation != registration.incarnation {
-                (node.lease_until, node.applied, node.told) = (Duration::ZERO, 0, None);
+                (node.lease_until, node.applied, node.told) = (now, 0, None);
             }
             node.registration = registration;
             return;
@@ -222,7 +222,7 @@ impl Fleet {
         let id = self.next_id;
         self.next_id += 1;
         let name = registration.name.clone();
-        let lease_until = Duration::ZERO;
+        let lease_until = now;
         let node = Node { id, registration, lease_until, applied: 0, fenced_to: 0, told: None };
         self.nodes.insert(name, node);
     }

@@ -6,9 +6,9 @@
 //!  …
 //! ```
 //!
-//! The whole file is written beside, synced, and put in the place of the one before. One that is not
-//! as it was written stops the start: nodes that serve on, of which nobody would know, could serve
-//! what a completed purge covers.
+//! The whole file is written beside, synced, and put in the place of the one before. One that is
+//! not as it was written stops the start: nodes that serve on, of which nobody would know, could
+//! serve what a completed purge covers.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -39,8 +39,8 @@ pub enum RegistrationsError {
     },
     /// The file is not as it was written.
     #[error(
-        "the registrations {} are damaged; take them from a backup, or remove the file once no node \
-         runs that serves on without the control plane", .0.display()
+        "the registrations {} are damaged; take them from a backup, or remove the file once no \
+         node runs that serves on without the control plane", .0.display()
     )]
     Damaged(PathBuf),
 }

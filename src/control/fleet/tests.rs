@@ -44,7 +44,7 @@ impl Stage {
     /// A heartbeat as the door takes it: admitted, registered if need be, granted.
     fn beat(&mut self, name: &str, second: u64, beat: Heartbeat) -> Result<(), Refusal> {
         if let Admission::New(node) = self.fleet.admit(name, &beat, at(second))? {
-            self.fleet.register(node);
+            self.fleet.register(node, at(second));
         }
         assert!(self.fleet.beat(name, beat, head(self.head), at(second)));
         Ok(())

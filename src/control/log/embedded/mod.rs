@@ -72,7 +72,7 @@ struct Queue {
 #[derive(Debug)]
 struct Waiting {
     asked: Asked,
-    told: oneshot::Sender<Result<Arc<Logged>, LogError>>,
+    told: Told,
 }
 
 impl EmbeddedLog {
@@ -128,6 +128,7 @@ impl PurgeLog for EmbeddedLog {
     }
 }
 
+type Told = oneshot::Sender<Result<Arc<Logged>, LogError>>;
 type Answer = oneshot::Receiver<Result<Arc<Logged>, LogError>>;
 
 impl Shared {
@@ -181,10 +182,7 @@ impl Shared {
     }
 
     /// The entries that what was asked becomes behind the head, and who is to be told of each.
-    fn number(
-        &self,
-        waiting: Vec<Waiting>,
-    ) -> (Vec<Arc<Logged>>, Vec<oneshot::Sender<Result<Arc<Logged>, LogError>>>) {
+    fn number(&self, waiting: Vec<Waiting>) -> (Vec<Arc<Logged>>, Vec<Told>) {
         let mut head = self.history.lock().head();
         let number = |Waiting { asked: Asked { by, at, commands }, told }| {
             let (first, previous) = (head.number + 1, head.hash);

@@ -24,8 +24,17 @@ impl Folder {
         self.0.path().join("purges.log")
     }
 
-    fn log(&self) -> EmbeddedLog {
-        EmbeddedLog::open(self.0.path(), BOUNDS).unwrap()
+    /// Opens the log. The task that appended last to an earlier one may still be about to let go
+    /// of the folder.
+    async fn log(&self) -> EmbeddedLog {
+        loop {
+            match EmbeddedLog::open(self.0.path(), BOUNDS) {
+                Err(error) if error.to_string().contains("another control plane") => {
+                    tokio::task::yield_now().await;
+                }
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     fn error(&self) -> String {
@@ -35,7 +44,7 @@ impl Folder {
 
 impl Home for Folder {
     fn open(&self) -> Later<'_, Arc<dyn PurgeLog>> {
-        Box::pin(ready(Arc::new(self.log()) as Arc<dyn PurgeLog>))
+        Box::pin(async { Arc::new(self.log().await) as Arc<dyn PurgeLog> })
     }
 
     fn lose(&self) {
@@ -53,7 +62,7 @@ fn asked(tag: &str) -> Asked {
 /// A folder with a log of one-purge entries, and the log's head.
 async fn filled(count: u64) -> (Folder, Position) {
     let folder = Folder::new();
-    let log = folder.log();
+    let log = folder.log().await;
     for number in 1..=count {
         log.append(asked(&number.to_string())).await.unwrap();
     }
@@ -94,10 +103,10 @@ async fn a_file_cut_at_any_byte_loses_what_was_cut_alone() {
     }
     // The next entry comes in the place of the one that was cut.
     std::fs::write(folder.file(), &whole[..whole.len() - 1]).unwrap();
-    let log = folder.log();
+    let log = folder.log().await;
     assert_eq!(log.append(asked("x")).await.unwrap().first, 3);
     drop(log);
-    assert_eq!(folder.log().head().borrow().log, head.log);
+    assert_eq!(folder.log().await.head().borrow().log, head.log);
 }
 
 #[tokio::test]
@@ -115,7 +124,7 @@ async fn no_bit_flips_unseen() {
     let last = hit.len() - 1;
     hit[last] ^= 1;
     std::fs::write(folder.file(), &hit).unwrap();
-    let log = folder.log();
+    let log = folder.log().await;
     let begun = *log.head().borrow();
     assert_ne!(begun.log, head.log, "a log of a new identity");
     assert_eq!(begun.number, 0);
@@ -160,7 +169,9 @@ async fn damage_is_told_apart() {
 
 proptest! {
     #[test]
-    fn whatever_is_in_a_file_reading_it_ends(bytes in proptest::collection::vec(any::<u8>(), 0..99)) {
+    fn whatever_is_in_a_file_reading_it_ends(
+        bytes in proptest::collection::vec(any::<u8>(), 0..99),
+    ) {
         prop_assert!(Contents::read(&bytes).is_err());
         let mut writer = Writer::begin(LogId(3));
         writer.snapshot(&[], std::iter::empty(), Position::start(LogId(3)));
@@ -175,7 +186,7 @@ proptest! {
 #[tokio::test]
 async fn a_disk_that_fails_refuses_and_loses_nothing() {
     let (folder, head) = filled(1).await;
-    let log = folder.log();
+    let log = folder.log().await;
     let writable = log.0.file.lock().break_writes();
     // The second finds what the first may have written, and cannot cut it off.
     let expected = [
@@ -196,7 +207,7 @@ async fn a_disk_that_fails_refuses_and_loses_nothing() {
     assert_eq!(log.append(asked("b")).await.unwrap().first, 2);
     let after = *log.head().borrow();
     drop(log);
-    let log = folder.log();
+    let log = folder.log().await;
     assert_eq!(*log.head().borrow(), after);
     assert_eq!(log.read(0, 9).await.unwrap().unwrap().len(), 2);
 }
@@ -204,7 +215,7 @@ async fn a_disk_that_fails_refuses_and_loses_nothing() {
 #[tokio::test]
 async fn a_full_disk_refuses_with_what_the_system_says() {
     let (folder, head) = filled(1).await;
-    let log = folder.log();
+    let log = folder.log().await;
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let file = log.0.file.lock().write_to(full);
     let error = log.append(asked("a")).await.unwrap_err().to_string();
@@ -218,7 +229,7 @@ async fn a_full_disk_refuses_with_what_the_system_says() {
 #[tokio::test]
 async fn a_long_file_is_compacted_and_forgets_nothing_that_matters() {
     let (folder, _) = filled(0).await;
-    let log = folder.log();
+    let log = folder.log().await;
     log.0.file.lock().compact_beyond(4096);
     let mut longest = 0;
     for number in 1..=200 {
@@ -230,7 +241,7 @@ async fn a_long_file_is_compacted_and_forgets_nothing_that_matters() {
     let before = (*log.head().borrow(), log.snapshot().await.unwrap());
     assert_eq!(log.append(asked("last")).await.unwrap().first, 201);
     drop(log);
-    let log = folder.log();
+    let log = folder.log().await;
     assert!(longest < 20_000, "{longest}");
     assert_eq!(log.hash_at(200).await.unwrap(), Some(before.0.hash));
     assert!(log.hash_at(1).await.unwrap().is_some(), "hashes are kept longer");
@@ -243,12 +254,12 @@ async fn a_long_file_is_compacted_and_forgets_nothing_that_matters() {
 #[tokio::test]
 async fn a_folder_is_of_one_process() {
     let folder = Folder::new();
-    let log = folder.log();
+    let log = folder.log().await;
     let path = folder.0.path().display();
     let expected = "cannot be opened: another control plane uses its folder";
     assert_eq!(folder.error(), format!("the purge log {path} {expected}"));
     drop(log);
-    folder.log();
+    folder.log().await;
     std::fs::remove_file(folder.file()).unwrap();
     std::fs::create_dir(folder.file()).unwrap();
     assert!(folder.error().ends_with("cannot be read: Is a directory (os error 21)"));

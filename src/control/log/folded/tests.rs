@@ -11,7 +11,9 @@ fn command(json: Value) -> PurgeCommand {
 
 fn tag(tag: &str, site: Option<&str>, soft: bool) -> PurgeCommand {
     let mut json = json!({ "kind": "tag", "value": tag, "soft": soft });
-    site.map(|site| json["site"] = site.into());
+    if let Some(site) = site {
+        json["site"] = site.into();
+    }
     command(json)
 }
 
