@@ -298,10 +298,12 @@ async fn a_purge_has_a_receipt() {
 
 #[tokio::test]
 async fn a_dry_run_tells_and_purges_nothing() {
+    fn hit(kind: &str, value: &str) -> Value {
+        json!({ "kind": kind, "value": value, "objects": 0, "bytes": 0, "estimate": false })
+    }
     let door = door(Vec::new());
     let tag = json!({ "kind": "tag", "value": "p42" });
     let told = purge(&door, "/v1/purges?dry_run=true", tag.clone()).await;
-    let hit = |kind: &str, value: &str| json!({ "kind": kind, "value": value, "objects": 0, "bytes": 0, "estimate": false });
     assert_eq!(told.status, 200);
     assert_eq!(told.json(), json!({ "data": hit("tag", "p42"), "meta": {} }));
     let list = json!([tag, url("blog.example")]);

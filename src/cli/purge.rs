@@ -209,7 +209,9 @@ pending   7  https://a.example/x
 
     #[test]
     fn hits_are_described() {
-        let hit = |objects: u64, estimate: bool| json!({ "value": "p42", "objects": objects, "bytes": 900, "estimate": estimate });
+        fn hit(objects: u64, estimate: bool) -> Value {
+            json!({ "value": "p42", "objects": objects, "bytes": 900, "estimate": estimate })
+        }
         let expected = "3 objects, 900 bytes  p42\nabout 70 objects, 900 bytes  p42\n";
         assert_eq!(describe_hits(&[hit(3, false), hit(70, true)]), expected);
     }
