@@ -55,7 +55,7 @@ fn what_is_no_entry_is_refused() {
     assert_eq!(more, Err(EntryFault::Unknown("more".to_owned())));
     assert!(matches!(without("[{", "[{\"x\":1,"), Err(EntryFault::Command(_))));
     assert!(matches!(Entry::from_json(b"[]"), Err(EntryFault::Json(_))));
-    assert!(matches!(Entry::from_json(whole[..20].as_bytes()), Err(EntryFault::Json(_))));
+    assert!(matches!(Entry::from_json(&whole.as_bytes()[..20]), Err(EntryFault::Json(_))));
 }
 
 #[test]
