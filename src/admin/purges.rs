@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Door;
 use crate::door::{Caller, Problem, answer, body, query};
 use crate::message::{Body, Response};
-use crate::object::PurgeKind;
+use crate::object::{PurgeCommand, PurgeKind};
 use crate::purge::{Asked, PurgeFault, Receipt, Refused};
 use crate::store::Tally;
 use crate::telemetry::access_log::rfc3339;

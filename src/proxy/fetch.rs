@@ -290,6 +290,7 @@ impl Journey {
             // What was under way when a hard purge came may be what was purged, for the one who
             // asked for it as well.
             PurgeState::Hard => false,
+            // Behind a fence each request asks for itself.
             PurgeState::Soft | PurgeState::Possibly => !collapsed,
         }
     }
@@ -320,7 +321,7 @@ impl Journey {
     /// The response from what is stored, after upstream said that it holds; `None` if a purge has
     /// come since it was asked.
     fn validated(&self, stored: &Stored, collapsed: bool, reason: Reason) -> Option<Sent> {
-        if self.purged(&stored.head) != PurgeState::Clean {
+        if !self.may_take(&stored.head, None, collapsed) {
             return None;
         }
         let status = CacheStatus {

@@ -16,6 +16,7 @@ mod disk;
 mod disk_damage;
 mod disk_faults;
 mod drain;
+mod fleet;
 mod freshness;
 mod hit_miss;
 mod limits;

@@ -332,9 +332,10 @@ impl Seen {
         self.field("cache-status")
     }
 
-    /// A fresh hit.
+    /// A fresh hit of the node, which is the only tier.
     pub(crate) fn is_hit(&self) -> bool {
-        self.cache_status().starts_with("edge; hit")
+        let status = self.cache_status();
+        status.split_once("; ").is_some_and(|(_, told)| told.starts_with("hit"))
     }
 }
 

@@ -9,6 +9,7 @@
 //! are bounded by [`within`], so that what never happens fails and does not hang.
 
 pub(crate) mod client;
+pub(crate) mod control;
 pub(crate) mod disk;
 pub(crate) mod door;
 pub(crate) mod faults;

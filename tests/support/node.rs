@@ -18,6 +18,8 @@ pub(crate) const TRIES: usize = 5;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     origins: Vec<SocketAddr>,
+    name: Option<String>,
+    control: String,
     cache: String,
     limits: String,
     logging: String,
@@ -36,6 +38,16 @@ impl Setup {
     /// A node in front of `origin`.
     pub(crate) fn new(origin: &Origin) -> Self {
         Self { origins: vec![origin.address], ..Self::default() }
+    }
+
+    /// Its name.
+    pub(crate) fn name(self, name: &str) -> Self {
+        Self { name: Some(name.to_owned()), ..self }
+    }
+
+    /// Lines for `[control]`, without which it stands alone.
+    pub(crate) fn control(self, lines: &str) -> Self {
+        Self { control: format!("[control]\n{lines}"), ..self }
     }
 
     /// Lines for `[cache]`, where memory is ample unless they say otherwise.
@@ -94,12 +106,14 @@ impl Setup {
             true => self.cache.clone(),
             false => format!("memory = \"256MiB\"\n{}", self.cache),
         };
-        let Self { limits, origin, site, .. } = self;
+        let Self { limits, origin, site, control, .. } = self;
+        let name = self.name.as_deref().unwrap_or("edge");
         format!(
             r#"
 [node]
-name = "edge"
+name = "{name}"
 workers = 2
+{control}
 [listen]
 http = ["127.0.0.1:0"]
 https = ["127.0.0.1:0"]

@@ -26,7 +26,11 @@ impl Door {
         content: Body,
         asking: &Asking,
     ) -> Result<Response, Problem> {
-        let patience = query::patience(query, Duration::ZERO)?;
+        let query::Asking { patience, is_dry_run } = query::asking(query, Duration::ZERO)?;
+        if is_dry_run {
+            let detail = "dry_run: expected at a node, which knows what it has stored";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+        }
         let content = body::read(content, body::PURGES_MAX).await?;
         let (mut commands, is_list) = body::purges(&content).map_err(|(index, fault)| {
             problem(StatusCode::BAD_REQUEST, index, &fault.to_string())

@@ -229,3 +229,17 @@ async fn what_became_private_is_no_longer_there() {
     assert_eq!(world.get("/a").at(5).got().await.body, "private");
     assert_eq!(world.get("/a").at(5).got().await.status, 503);
 }
+
+#[tokio::test]
+async fn behind_a_fence_each_request_asks_for_itself() {
+    let world = world("", &["cache-control: max-age=600", "etag: \"v\""], NOT_MODIFIED).await;
+    world.get("/a").got().await;
+    world.proxy.store().rules().fence(true);
+    for asked in 2..5 {
+        let got = world.get("/a").got().await;
+        assert_eq!((&*got.body, got.served), ("body 0", "revalidated"));
+        assert_eq!(world.origin.count(), asked);
+    }
+    world.proxy.store().rules().fence(false);
+    assert_eq!(world.get("/a").got().await.served, "hit");
+}

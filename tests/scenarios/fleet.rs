@@ -1,0 +1,135 @@
+//! Nodes that follow a control plane: purges reach every one of them, whatever is killed meanwhile.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, Protocol};
+use crate::support::control::ControlProcess;
+use crate::support::door::Door;
+use crate::support::process::Home;
+use crate::support::{Ask, Origin, Reply, TestNode, eventually, within};
+
+const DISK: &str = "memory = \"1MiB\"\ndisk = { path = \"cache\", size = \"64MiB\" }";
+
+fn tag(tag: &str) -> Value {
+    json!({ "kind": "tag", "value": tag })
+}
+
+/// An origin whose page is of a version, with a tag.
+fn says(origin: &Origin, version: u64) {
+    origin.now("/page", Reply::fresh(format!("version {version}")).field("surrogate-key", "p42"));
+}
+
+async fn page(client: &Client) -> (String, bool) {
+    let seen = client.get("/page").await;
+    (seen.text().to_owned(), seen.is_hit())
+}
+
+async fn is_trusted(node: &TestNode) {
+    let door = Door::of(node).await;
+    let trusted = async || {
+        let status: Value = serde_json::from_slice(&door.get("/v1/status").await.body).unwrap();
+        status["data"]["fenced"] == false
+    };
+    eventually("a lease", trusted).await;
+}
+
+/// How many nodes a receipt says have a state.
+fn count(receipt: &Value, state: &str) -> usize {
+    let nodes = receipt["data"]["nodes"].as_array().unwrap();
+    nodes.iter().filter(|node| node["state"] == state).count()
+}
+
+#[tokio::test]
+async fn a_purge_reaches_every_node_before_its_receipt() {
+    let origin = Origin::start().await;
+    let control = ControlProcess::start().await;
+    let nodes = ["fra-1", "nyc-1"].map(|name| control.node(name, "serve", &origin).start());
+    let door = control.door().await;
+    let mut clients = Vec::new();
+    for node in &nodes {
+        is_trusted(node).await;
+        clients.push(Client::of(node, Protocol::H2).await);
+    }
+    for version in 0..10 {
+        says(&origin, version);
+        let receipt = door.purge(tag("p42")).await;
+        assert_eq!(count(&receipt, "applied"), 2, "{receipt}");
+        assert!(receipt["data"]["nodes"].as_array().unwrap().iter().all(|n| n["ms"].is_number()));
+        for client in &clients {
+            assert_eq!(page(client).await, (format!("version {version}"), false));
+            assert_eq!(page(client).await, (format!("version {version}"), true));
+        }
+    }
+    let own = Door::of(&nodes[0]).await;
+    assert!(!own.tries_to_purge(tag("p42")).await, "purges come from the control plane");
+    let status: Value = serde_json::from_slice(&own.get("/v1/status").await.body).unwrap();
+    assert_eq!(status["data"]["purge"]["position"], 10);
+}
+
+#[tokio::test]
+async fn a_node_that_was_away_comes_back_clean() {
+    let origin = Origin::start().await;
+    let control = ControlProcess::start().await;
+    let home = Home::new(&control.node("fra-1", "revalidate", &origin).cache(DISK));
+    let node = home.start().await;
+    let client = Client::to(node.place(), Protocol::H1).await.unwrap();
+    says(&origin, 1);
+    let stored = async || page(&client).await.1;
+    eventually("a hit", stored).await;
+    let door = Door::at(node.address("admin"), node.place()).await;
+    let on_disk = async || {
+        let status: Value = serde_json::from_slice(&door.get("/v1/status").await.body).unwrap();
+        status["data"]["tiers"][1]["objects"].as_u64().is_some_and(|objects| objects > 0)
+    };
+    eventually("the page on disk", on_disk).await;
+    node.signal("KILL");
+    assert!(!node.ended().await.success());
+    says(&origin, 2);
+    // Without a lease it trusts nothing: so the purge need not wait for it.
+    let receipt = control.door().await.purge(tag("p42")).await;
+    assert_eq!(count(&receipt, "fenced"), 1, "{receipt}");
+    let node = home.start().await;
+    let client = Client::to(node.place(), Protocol::H1).await.unwrap();
+    assert_eq!(page(&client).await.0, "version 2");
+}
+
+#[tokio::test]
+async fn a_control_plane_that_is_killed_loses_nothing_and_nodes_serve_on() {
+    let origin = Origin::start().await;
+    let mut control = ControlProcess::start().await;
+    let node = control.node("fra-1", "serve", &origin).start();
+    is_trusted(&node).await;
+    let client = Client::of(&node, Protocol::H1).await;
+    says(&origin, 1);
+    let receipt = control.door().await.purge(tag("p42")).await;
+    let log = receipt["data"]["sequence"]["log"].clone();
+    page(&client).await;
+    control.kill();
+    assert_eq!(page(&client).await, ("version 1".to_owned(), true));
+    let control = control.restart().await;
+    says(&origin, 2);
+    let receipt = control.door().await.purge(tag("p42")).await;
+    assert_eq!(receipt["data"]["sequence"], json!({ "log": log, "number": 2 }));
+    assert_eq!(page(&client).await.0, "version 2");
+}
+
+#[tokio::test]
+async fn a_node_that_must_ask_does_so_while_the_control_plane_is_away() {
+    let origin = Origin::start().await;
+    let mut control = ControlProcess::start().await;
+    let node = control.node("fra-1", "revalidate", &origin).start();
+    is_trusted(&node).await;
+    let client = Client::of(&node, Protocol::H1).await;
+    origin.now("/page", Reply::fresh("hello").field("etag", "\"1\""));
+    page(&client).await;
+    assert!(page(&client).await.1);
+    control.kill();
+    origin.now("/page", Reply::new(304).field("cache-control", "max-age=3600"));
+    let asks = async || {
+        let seen = within("a response", client.ask(Ask::get("/page"))).await.unwrap();
+        assert_eq!(seen.text(), "hello");
+        !seen.is_hit()
+    };
+    eventually("validation", asks).await;
+    assert_eq!(origin.last().field("if-none-match"), "\"1\"");
+}

@@ -1,0 +1,98 @@
+//! A control plane in a process of its own, on a port that it keeps over restarts.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::client::Place;
+use super::door::Door;
+use super::{Origin, Setup, within};
+
+/// How long a node may trust what it has stored after it was heard.
+const LEASE: &str = "300ms";
+
+/// A control plane and its folder; dropping it kills it.
+pub(crate) struct ControlProcess {
+    folder: Arc<TempDir>,
+    child: Child,
+    address: SocketAddr,
+}
+
+impl ControlProcess {
+    /// Starts it with an empty log.
+    pub(crate) async fn start() -> Self {
+        let folder = Arc::new(super::node::folder_with_certificate());
+        std::fs::write(folder.path().join("node.token"), "unused on loopback").unwrap();
+        Self::on(folder, ([127, 0, 0, 1], 0).into()).await
+    }
+
+    /// Kills it and starts it again, where it was.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.kill();
+        Self::on(self.folder.clone(), self.address).await
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    async fn on(folder: Arc<TempDir>, address: SocketAddr) -> Self {
+        let config = format!(
+            "[listen]\napi = \"{address}\"\n[fleet]\nlease = \"{LEASE}\"\n\
+             [purge_log]\npath = \"log\"\n[limits]\nrequests_per_second = 100000\n"
+        );
+        std::fs::write(folder.path().join("control.toml"), config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headland"));
+        command.args(["control", "--config"]).arg(folder.path().join("control.toml"));
+        let starting = tokio::task::spawn_blocking(move || {
+            let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+            let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+            let address = lines.find_map(|line| {
+                let line = line.unwrap();
+                line.split_once("serving")?.1.rsplit_once('=')?.1.parse().ok()
+            });
+            // Whoever writes more must find a reader.
+            std::thread::spawn(move || lines.for_each(drop));
+            (child, address.unwrap())
+        });
+        let (child, address) = within("a control plane", starting).await.unwrap();
+        Self { folder, child, address }
+    }
+
+    /// Lines for `[control]` of a node.
+    pub(crate) fn lines(&self, on_loss: &str) -> String {
+        let token = self.folder.path().join("node.token");
+        let (address, token) = (self.address, token.display());
+        format!(
+            "url = \"http://{address}\"\ntoken_file = \"{token}\"\non_control_loss = \"{on_loss}\""
+        )
+    }
+
+    /// A node of this name that follows it.
+    pub(crate) fn node(&self, name: &str, on_loss: &str, origin: &Origin) -> Setup {
+        Setup::new(origin).name(name).control(&self.lines(on_loss))
+    }
+
+    /// Its door.
+    pub(crate) async fn door(&self) -> Door {
+        Door::at(self.address, self.place()).await
+    }
+
+    fn place(&self) -> Arc<Place> {
+        let ca_file = self.folder.path().join("ca.pem");
+        Arc::new(Place::new(self.address, self.address, &ca_file))
+    }
+}
+
+impl Drop for ControlProcess {
+    fn drop(&mut self) {
+        // Fails only if it has ended.
+        let _ended = self.child.kill().is_err();
+        let _reaped = self.child.wait();
+    }
+}
