@@ -12,7 +12,7 @@
 //! As JSON an entry is one line, written in exactly one way, for its hash is that of the line:
 //!
 //! ```json
-//! {"at":1795000000000,"by":"deploy","commands":[{"kind":"tag","value":"p42"}],"first":7,"previous":…}
+//! {"at":1795000000000,"by":"ci","commands":[{"kind":"tag","value":"p4"}],"first":7,"previous":"…"}
 //! ```
 
 use std::fmt::{self, Write as _};
