@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::fleet::registrations::{self, RegistrationsError};
 use super::fleet::{Admission, Fleet, FleetBounds, Heartbeat, Refusal};
@@ -111,6 +111,8 @@ impl Plane {
     pub async fn run(self: Arc<Self>, mut drain: DrainWatch) {
         let tick = (self.bounds.lease / 8).clamp(Duration::from_millis(10), Duration::from_secs(1));
         let mut head = self.log.head();
+        let mut ticks = interval(tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 moved = head.changed() => {
@@ -123,7 +125,7 @@ impl Plane {
                         head.mark_changed();
                     }
                 }
-                () = sleep(tick) => self.advance(),
+                _tick = ticks.tick() => self.advance(),
                 () = drain.draining() => return,
             }
         }
@@ -163,7 +165,13 @@ impl Plane {
     ///
     /// # Errors
     /// Why there is no lease.
-    pub async fn heartbeat(&self, name: &str, beat: Heartbeat) -> Result<Grant, NotGranted> {
+    pub async fn heartbeat(&self, name: &str, mut beat: Heartbeat) -> Result<Grant, NotGranted> {
+        if let (Some((_, number)), Some(hash)) = (beat.position, beat.hash)
+            && self.log.hash_at(number).await.ok().flatten() != Some(hash)
+        {
+            // It has applied other purges under the same numbers.
+            beat.position = None;
+        }
         let admitted = self.fleet.lock().admit(name, &beat, (self.clock)());
         if let Admission::New(node) = admitted.map_err(NotGranted::Refused)? {
             self.registrar.register(node, self.bounds.lease).await?;

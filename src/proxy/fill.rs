@@ -109,8 +109,14 @@ impl Fill {
             }
         };
         let validated = self.stored.clone().filter(|stored| {
-            let purged = self.journey.facts_now(stored).purged;
-            validates && purged != PurgeState::Hard
+            let facts = self.journey.facts_now(stored);
+            validates
+                && match facts.purged {
+                    PurgeState::Hard => false,
+                    // A weak validator may hold for what was purged as well.
+                    PurgeState::Possibly => facts.strong_validator,
+                    PurgeState::Clean | PurgeState::Soft => true,
+                }
         });
         let mut request = self.journey.fetch_request(validated.as_ref().map(|stored| &stored.head));
         if let Some(slice) = slice {

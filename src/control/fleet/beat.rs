@@ -2,7 +2,8 @@
 //!
 //! ```json
 //! { "incarnation": "16 hex", "role": "edge", "region": "eu", "version": "0.1.0",
-//!   "on_control_loss": "serve", "fenced": false, "position": { "log": "32 hex", "number": 7 },
+//!   "on_control_loss": "serve", "fenced": false,
+//!   "position": { "log": "32 hex", "number": 7, "hash": "64 hex" },
 //!   "applied_ms": 12, "status": {}, "succeeds": "16 hex" }
 //! ```
 //!
@@ -11,7 +12,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::object::LogId;
+use crate::object::{EntryHash, LogId};
 
 /// Bytes of what a node says of itself for people to see.
 const STATUS_MAX: usize = 8 << 10;
@@ -37,6 +38,8 @@ pub struct Heartbeat {
     pub is_fenced: bool,
     /// How far it has applied and journaled which log.
     pub position: Option<(LogId, u64)>,
+    /// The hash of the entry there: a log that was put back has the same numbers.
+    pub hash: Option<EntryHash>,
     /// How long the last purge took it, in milliseconds.
     pub applied_ms: Option<f64>,
     /// Figures for people, as JSON.
@@ -83,6 +86,7 @@ impl Heartbeat {
             serves_on,
             is_fenced: is_fenced.ok_or(fault("fenced", "true or false"))?,
             position: read.position()?,
+            hash: read.hash(),
             applied_ms: fields.get("applied_ms").and_then(Value::as_f64),
             status,
         })
@@ -113,6 +117,10 @@ impl Fields<'_> {
         });
         let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
         number.map(Some).ok_or(fault)
+    }
+
+    fn hash(&self) -> Option<EntryHash> {
+        self.get("position")?.get("hash")?.as_str()?.parse().ok()
     }
 
     fn position(&self) -> Result<Option<(LogId, u64)>, BeatFault> {

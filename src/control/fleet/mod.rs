@@ -17,8 +17,8 @@
 //! Invariants:
 //! - a lease ends here later than at the node: it is counted from the answer and not from the
 //!   question, and a margin is added for clocks that run apart;
-//! - a node that serves on never counts as fenced by the time that passes: it leaves by its own
-//!   word or by an operator's, which the receipts record;
+//! - a node that serves on never counts as fenced: it leaves by an operator's word, which the
+//!   receipts record;
 //! - of two processes with one name the second is refused while the lease of the first lives,
 //!   unless it shows that it succeeds the first, whose folder it holds;
 //! - what a node acknowledged of another log counts as nothing.
@@ -240,8 +240,9 @@ impl Fleet {
             return false;
         }
         let fenced_before = node.fenced_to;
-        // What is fenced now stays so until it has applied all that the grant carries.
-        if beat.is_fenced || node.is_fenced(now) {
+        // What is fenced now stays so until it has applied all that the grant carries. Its own word
+        // counts for nothing: what was granted before may lift the fence while it is under way.
+        if node.is_fenced(now) {
             node.fenced_to = head.number;
         }
         let position =

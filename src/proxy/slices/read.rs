@@ -18,6 +18,7 @@ use bytes::Bytes;
 
 use super::{Awaited, Opening, Slice, Slicer};
 use crate::message::{Body, BodyError, BodyErrorKind, BodyStream, FilePart, Piece};
+use crate::object::PurgeState;
 use crate::proxy::context::Trouble;
 use crate::proxy::deliver::Part;
 use crate::semantics::range::ByteRange;
@@ -76,10 +77,14 @@ impl SliceReader {
     }
 
     /// Waits until there is something to read, so that trouble with the first slice is told by a
-    /// response of its own.
+    /// response of its own. What was purged while that was waited for has changed.
     pub(super) async fn begin(mut self: Box<Self>) -> Result<Body, Trouble> {
         std::future::poll_fn(|cx| self.poll_open(cx)).await?;
-        Ok(Body::Stream(self))
+        let Slicer { journey, head, .. } = &*self.slicer;
+        match journey.proxy.store.rules().judge(head) {
+            PurgeState::Hard => Err(Trouble::Changed),
+            PurgeState::Clean | PurgeState::Soft | PurgeState::Possibly => Ok(Body::Stream(self)),
+        }
     }
 
     /// What is left of the content that is to be sent next.

@@ -125,3 +125,24 @@ async fn a_slice_has_the_tags_of_its_whole() {
     assert_eq!(ask().got().await.body, "0123456789abcdef");
     assert!(world.origin.count() > asked);
 }
+
+#[tokio::test]
+async fn what_waits_for_a_slice_is_judged_again_when_it_comes() {
+    let world = World::new("", |head, number| {
+        let version = if number < 2 { "v" } else { "w" };
+        let range = head.lines().find_map(|line| line.strip_prefix("range: bytes="));
+        let (etag, range) = (format!("etag: \"{version}\""), range.unwrap());
+        let part = format!("content-range: bytes {range}/128");
+        let fields = ["cache-control: max-age=60", "surrogate-key: p42", &etag, &part];
+        let part = say("206 Partial Content", &fields, &version.repeat(16));
+        if number == 1 { vec![Step::Wait, part] } else { vec![part] }
+    })
+    .await;
+    let ask = |range| world.get("/film").with("range", range);
+    assert_eq!(ask("bytes=16-31").got().await.body, "v".repeat(16));
+    let waiting = ask("bytes=64-79").started().await;
+    world.origin.asked(2).await;
+    world.publish(tag("p42"));
+    world.origin.go_on(1);
+    assert_eq!(waiting.await.unwrap().body, "w".repeat(16));
+}

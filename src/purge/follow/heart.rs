@@ -1,5 +1,6 @@
 //! Heartbeats: each registers, acknowledges what is applied, and asks for a lease.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -11,6 +12,9 @@ use crate::object::Position;
 
 /// Between two heartbeats while the lease is not known.
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// Between two heartbeats that have nothing new to tell, at least.
+const PERIOD_MIN: Duration = Duration::from_millis(50);
 
 impl Follower {
     /// Beats. What is applied while one is under way rides on the next, at once.
@@ -29,7 +33,7 @@ impl Follower {
                     if std::mem::take(&mut failures) > 0 {
                         tracing::info!("the control plane answers again");
                     }
-                    period = lease / 3;
+                    period = (lease / 3).max(PERIOD_MIN);
                     period
                 }
                 Err(error) => {
@@ -95,10 +99,15 @@ impl Follower {
     ) -> Result<(), FollowError> {
         let purger = &self.parts.purger;
         purger.told_of(grant.head);
-        let is_same = told.is_some_and(|told| told.log == grant.log);
-        // Of another log nothing is applied, however far its numbers go.
+        // Of another history nothing is applied, however far its numbers go.
+        let is_same = told.is_some_and(|told| match told.number.cmp(&grant.head) {
+            Ordering::Less => told.log == grant.log,
+            Ordering::Equal => told.log == grant.log && told.hash == grant.hash,
+            Ordering::Greater => false,
+        });
         let head = if is_same { grant.head } else { u64::MAX };
         self.lease.lock().granted(sent, grant.lease, head);
+        self.settle();
         let _moving = self.moving.lock().await;
         self.note_serving().await
     }
@@ -116,7 +125,7 @@ impl Follower {
         let Some(position) = self.parts.purger.standing().position else { return Ok(()) };
         let serves = {
             let mut lease = self.lease.lock();
-            lease.stands_at(position.number);
+            lease.stands_at((self.parts.uptime)(), position.number);
             lease.serves()
         };
         if *self.noted.lock() != serves {

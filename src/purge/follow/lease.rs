@@ -48,9 +48,10 @@ impl Lease {
         (self.until, self.serves) = (None, false);
     }
 
-    /// The node stands at `position` of a log, and has journaled that.
-    pub(super) fn stands_at(&mut self, position: u64) {
-        let is_caught_up = self.until.is_some() && position >= self.head;
+    /// The node stands at `position` of a log at `now`, and has journaled that.
+    pub(super) fn stands_at(&mut self, now: Uptime, position: u64) {
+        let lives = self.until.is_some_and(|until| now < until);
+        let is_caught_up = lives && position >= self.head;
         self.serves |= is_caught_up && self.on_loss == OnControlLoss::Serve;
     }
 
@@ -90,7 +91,7 @@ mod tests {
         let mut lease = Lease::new(OnControlLoss::Revalidate, false);
         assert!(lease.is_fenced(at(0), 9));
         lease.granted(at(5), LEASE, 7);
-        lease.stands_at(7);
+        lease.stands_at(at(6), 7);
         assert!(!lease.serves() && !lease.is_fenced(at(14), 7) && lease.is_fenced(at(15), 7));
         assert!(lease.is_fenced(at(6), 6), "the grant's head is not applied");
         lease.granted(at(9), LEASE, 7);
@@ -104,9 +105,10 @@ mod tests {
         let mut lease = Lease::new(OnControlLoss::Serve, false);
         assert!(lease.is_fenced(at(0), 7));
         lease.granted(at(0), LEASE, 7);
-        lease.stands_at(6);
+        lease.stands_at(at(1), 6);
+        lease.stands_at(at(10), 7);
         assert!(!lease.serves() && lease.is_fenced(at(1), 6));
-        lease.stands_at(7);
+        lease.stands_at(at(9), 7);
         assert!(lease.serves() && !lease.is_fenced(at(99), 7));
         assert_eq!(lease.ends(), None);
         lease.refused();

@@ -36,6 +36,9 @@ use crate::config::control::OnControlLoss;
 use crate::message::{Body, BodyError, Piece};
 use crate::net::client::{ClientError, IncomingResponse, OutgoingRequest, Pool};
 
+/// Between two looks at the clock that counts suspension.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Bytes of an answer, and of a line of the log: a thousand purges of URLs of 8 KiB.
 const ANSWER_MAX: usize = 16 << 20;
 
@@ -116,7 +119,8 @@ impl Follower {
                 Some(left) => {
                     tokio::select! {
                         () = changed => {}
-                        () = tokio::time::sleep(left), if !left.is_zero() => {}
+                        // The timer does not count suspension.
+                        () = tokio::time::sleep(left.min(LOOK)), if !left.is_zero() => {}
                     }
                 }
                 None => changed.await,

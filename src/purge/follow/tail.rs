@@ -79,6 +79,9 @@ impl Follower {
             Line::Snapshot => gathered.snapshot = Some(Vec::new()),
             Line::Matters(command) => gathered.snapshot.get_or_insert_default().push(command),
             Line::Behind(position) => {
+                if gathered.position.is_none_or(|at| at.log != position.log) {
+                    return self.lost().await;
+                }
                 let commands = gathered.snapshot.take().unwrap_or_default();
                 self.take_over(&commands, position).await?;
                 gathered.position = Some(position);
@@ -133,6 +136,7 @@ impl Follower {
     /// An entry that is not the next: what was followed is not the log any more. The next attempt
     /// shows a position that no log has.
     async fn lost(&self) -> Result<(), FollowError> {
+        let _moving = self.moving.lock().await;
         self.parts.purger.forget_position();
         Err(FollowError::Ended)
     }

@@ -55,6 +55,8 @@ pub(super) struct Grant {
     pub(super) lease: Duration,
     pub(super) head: u64,
     pub(super) log: LogId,
+    /// The hash of the entry at the head.
+    pub(super) hash: EntryHash,
 }
 
 impl Grant {
@@ -66,7 +68,9 @@ impl Grant {
         let lease = data["lease_ms"].as_u64().ok_or(Unreadable("data.lease_ms"))?;
         let head = data["head"].as_u64().ok_or(Unreadable("data.head"))?;
         let log = log_of(data).ok_or(Unreadable("data.log"))?;
-        Ok(granted.then_some(Self { lease: Duration::from_millis(lease), head, log }))
+        let hash = data["head_hash"].as_str().and_then(|hash| hash.parse().ok());
+        let hash = hash.ok_or(Unreadable("data.head_hash"))?;
+        Ok(granted.then_some(Self { lease: Duration::from_millis(lease), head, log, hash }))
     }
 }
 
