@@ -4,8 +4,8 @@
 //! Invariants: the position moves only once all of that is so; it moves by one task alone.
 
 use super::commit::on_thread;
-use super::{Followed, JournalError, PurgeFault, Purger};
-use crate::object::{Entry, Position, PurgeCommand, PurgeKind, PurgeRule};
+use super::{Followed, JournalError, Purger};
+use crate::object::{Position, PurgeCommand, PurgeKind, PurgeRule};
 
 /// Where a node stands in the log that it follows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,33 +20,34 @@ pub(super) struct Standing {
 type Resolved = (Option<PurgeRule>, PurgeKind);
 
 impl Purger {
-    /// Applies `entries`, which follow each other and bring the node to `position`.
+    /// Applies purges, which bring the node to `position`: those of entries that follow each other,
+    /// or those that stand for all up to there.
     ///
     /// # Errors
-    /// The journal's: nothing has moved, and the same entries may be applied again.
+    /// The journal's: what was applied of them holds, the position has not moved, and the same may
+    /// be applied again.
     pub(super) async fn apply(
         &self,
-        entries: &[Entry],
+        commands: &[&PurgeCommand],
         position: Position,
         serves: bool,
     ) -> Result<(), String> {
-        let commands: Vec<_> = entries.iter().flat_map(|entry| &entry.commands).collect();
-        self.apply_all(&commands, Followed { position, serves }).await?;
+        self.publish_followed(commands, Followed { position, serves }).await?;
         self.parts.barrier.pass().await;
         self.stand_at(position);
         Ok(())
     }
 
-    /// Applies purges, and those again that the sites resolve otherwise by then: what was stored
-    /// under the new ones meanwhile is not known to the old rules.
-    pub(super) async fn apply_all(
+    /// Journals and publishes purges, and once more what the sites resolve otherwise by then: what
+    /// was stored under the new ones meanwhile is not known to the old rules.
+    async fn publish_followed(
         &self,
         commands: &[&PurgeCommand],
         followed: Followed,
     ) -> Result<(), String> {
         loop {
             let resolved = self.resolve_all(commands);
-            let (rules, again) = (self.parts.store.rules(), resolved.clone());
+            let (rules, again) = (self.rules(), resolved.clone());
             let follow = move |journal: &mut super::Journal| journal.follow(&again, followed);
             let first = self.journal_or_else(follow, rules.head().number + 1).await?;
             for (number, (rule, kind)) in (first..).zip(&resolved) {
@@ -67,7 +68,7 @@ impl Purger {
     pub(super) async fn distrust(&self, position: Position, serves: bool) -> Result<(), String> {
         let followed = Followed { position, serves };
         let distrust = move |journal: &mut super::Journal| journal.distrust(followed);
-        let rules = self.parts.store.rules();
+        let rules = self.rules();
         let number = self.journal_or_else(distrust, rules.head().number + 1).await?;
         rules.distrust(number);
         self.parts.barrier.pass().await;
@@ -105,34 +106,12 @@ impl Purger {
         Ok(())
     }
 
-    /// Applies purges that stand for all up to `position`, as one.
-    ///
-    /// # Errors
-    /// The journal's: what was applied of them holds, and the position has not moved.
-    pub(super) async fn take_over(
-        &self,
-        commands: &[PurgeCommand],
-        position: Position,
-        serves: bool,
-    ) -> Result<(), String> {
-        let commands: Vec<_> = commands.iter().collect();
-        self.apply_all(&commands, Followed { position, serves }).await?;
-        self.parts.barrier.pass().await;
-        self.stand_at(position);
-        Ok(())
-    }
-
     fn stand_at(&self, position: Position) {
-        let number = self.parts.store.rules().head().number;
+        let number = self.rules().head().number;
         self.following.send_modify(|standing| {
             standing.position = Some(position);
             standing.head = standing.head.max(position.number);
         });
         self.applied.send_replace(number);
     }
-}
-
-/// A node that follows a log takes no purges of its own.
-pub(super) fn refuse(is_following: bool) -> Result<(), PurgeFault> {
-    if is_following { Err(PurgeFault::Follower) } else { Ok(()) }
 }

@@ -216,7 +216,9 @@ impl Purger {
         asked: Asked,
         patience: Duration,
     ) -> Result<Vec<Arc<Receipt>>, Refused> {
-        apply::refuse(self.is_following)?;
+        if self.is_following {
+            return Err(PurgeFault::Follower.into());
+        }
         let receipts = self.append(&commands, &asked, false).await?;
         let last = receipts.last().map_or(0, |receipt| receipt.sequence.number);
         let mut applied = self.applied.subscribe();

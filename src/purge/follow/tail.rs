@@ -64,7 +64,7 @@ impl Follower {
                 buffer.advance(end + 1);
                 self.take(line, &mut gathered).await?;
             }
-            self.apply(&mut gathered).await?;
+            self.apply_gathered(&mut gathered).await?;
         }
         Err(FollowError::Ended)
     }
@@ -82,8 +82,9 @@ impl Follower {
                 if gathered.position.is_none_or(|at| at.log != position.log) {
                     return self.lost().await;
                 }
+                // What is stored may be covered by any of the purges that still matter.
                 let commands = gathered.snapshot.take().unwrap_or_default();
-                self.take_over(&commands, position).await?;
+                self.apply(&commands.iter().collect::<Vec<_>>(), position).await?;
                 gathered.position = Some(position);
             }
             Line::Entry(entry) => match gathered.position.and_then(|at| at.then(&entry)) {
@@ -97,29 +98,27 @@ impl Follower {
         Ok(())
     }
 
-    /// Applies what has gathered.
-    async fn apply(&self, gathered: &mut Gathered) -> Result<(), FollowError> {
+    /// Applies the entries that have gathered.
+    async fn apply_gathered(&self, gathered: &mut Gathered) -> Result<(), FollowError> {
         let entries = std::mem::take(&mut gathered.entries);
-        if let (Some(position), false) = (gathered.position, entries.is_empty()) {
-            let _moving = self.moving.lock().await;
-            let serves = self.lease.lock().serves();
-            let applied = self.parts.purger.apply(&entries, position, serves).await;
-            applied.map_err(FollowError::Journal)?;
-            self.moved().await?;
+        match gathered.position.filter(|_| !entries.is_empty()) {
+            Some(position) => {
+                let commands: Vec<_> = entries.iter().flat_map(|entry| &entry.commands).collect();
+                self.apply(&commands, position).await
+            }
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Applies the purges that still matter: what is stored may be covered by any of them.
-    async fn take_over(
+    async fn apply(
         &self,
-        commands: &[PurgeCommand],
+        commands: &[&PurgeCommand],
         position: Position,
     ) -> Result<(), FollowError> {
         let _moving = self.moving.lock().await;
         let serves = self.lease.lock().serves();
-        let taken = self.parts.purger.take_over(commands, position, serves).await;
-        taken.map_err(FollowError::Journal)?;
+        let applied = self.parts.purger.apply(commands, position, serves).await;
+        applied.map_err(FollowError::Journal)?;
         self.moved().await
     }
 

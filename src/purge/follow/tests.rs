@@ -205,7 +205,7 @@ async fn a_node_goes_on_where_its_journal_stands() {
         purger.distrust(start, true).await.unwrap();
         let entry = Entry::from_json(lines[0].as_bytes()).unwrap();
         let position = start.then(&entry).unwrap();
-        purger.apply(&[entry], position, true).await.unwrap();
+        purger.apply(&[&entry.commands[0]], position, true).await.unwrap();
     }
     let (script, pool) = Script::start(vec![vec![resumes, lines[1].clone()]], grant(behind)).await;
     let (purger, followed) = follower_of(&folder);
