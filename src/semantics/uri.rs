@@ -33,6 +33,14 @@ pub fn normalize_path(path: &str) -> Cow<'_, str> {
     Cow::Owned(remove_dot_segments(&decoded))
 }
 
+/// The path of an origin-form target in normal form, and its query as sent.
+pub fn split_target(target: &str) -> (Cow<'_, str>, Option<&str>) {
+    match target.split_once('?') {
+        Some((path, query)) => (normalize_path(path), Some(query)),
+        None => (normalize_path(target), None),
+    }
+}
+
 /// Drops the parameters whose names match a pattern of `ignore`, and orders the others by name if
 /// `sort`; parameters of one name keep their order, for it may matter.
 pub fn normalize_query<'a>(query: &'a str, ignore: &[Pattern], sort: bool) -> Cow<'a, str> {

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::message::Fields;
 use crate::object::{CacheKey, SiteKey, TargetUri};
-use crate::semantics::uri::{Pattern, normalize_host, normalize_path, normalize_query};
+use crate::semantics::uri::{Pattern, normalize_host, normalize_query, split_target};
 
 /// What of a request makes its key.
 #[derive(Clone, Debug, Default)]
@@ -32,14 +32,6 @@ pub struct ResourceUrl<'a> {
     pub path: Cow<'a, str>,
     /// Query by the site's rules.
     pub query: Option<Cow<'a, str>>,
-}
-
-/// The path of an origin-form target in normal form, and its query as sent.
-pub(super) fn split_target(target: &str) -> (Cow<'_, str>, Option<&str>) {
-    match target.split_once('?') {
-        Some((path, query)) => (normalize_path(path), Some(query)),
-        None => (normalize_path(target), None),
-    }
 }
 
 impl KeyPolicy {

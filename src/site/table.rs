@@ -7,10 +7,10 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use parking_lot::Mutex;
 
-use super::key_policy::{KeyPolicy, ResourceUrl, split_target};
+use super::key_policy::{KeyPolicy, ResourceUrl};
 use crate::object::SiteKey;
 use crate::semantics::freshness::FreshnessPolicy;
-use crate::semantics::uri::Pattern;
+use crate::semantics::uri::{Pattern, split_target};
 
 /// Every site of a node.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::semantics::uri::{normalize_host, normalize_path};
+use crate::semantics::uri::{normalize_host, split_target};
 
 /// A URL to purge as the user named it: raw, to be resolved by each node's own sites.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,10 +46,7 @@ impl PurgeUrl {
 
     /// The path in normal form, and the query.
     pub fn split(&self) -> (Cow<'_, str>, Option<&str>) {
-        match self.target.split_once('?') {
-            Some((path, query)) => (normalize_path(path), Some(query)),
-            None => (normalize_path(&self.target), None),
-        }
+        split_target(&self.target)
     }
 }
 
