@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 
 pub use crate::door::{Life, State};
 
-use self::route::{Endpoint, Unrouted, View};
+use self::route::{Endpoint, View};
 use crate::config::token::Token;
 use crate::door::{Access, Caller, Problem, body, query, reply, target_of, trace_of};
 use crate::message::{Answer, Ended, Fault, Peer, Reply, Request, Response};
@@ -136,11 +136,8 @@ impl Handler for AdminDoor {
 impl Door {
     /// The endpoint, if the caller may use it in this way.
     fn admit(&self, request: &Request, path: &str) -> Result<(Endpoint, Caller), Problem> {
-        let endpoint =
-            Endpoint::find(&request.method, path).map_err(|unrouted| match unrouted {
-                Unrouted::Path => Problem::no_endpoint(path),
-                Unrouted::Method(allow) => Problem::no_method(&request.method, allow),
-            })?;
+        let endpoint = Endpoint::find(&request.method, path)
+            .map_err(|unrouted| unrouted.problem(&request.method, path))?;
         let settings = self.settings.load();
         if endpoint == Endpoint::Purge {
             settings.access.check_host(&request.host)?;

@@ -38,7 +38,7 @@ impl Door {
             let survey = self.parts.purger.survey(&commands, &asked).await.map_err(refused)?;
             let shown = commands.iter().zip(&survey.hits);
             let shown = shown.map(|(command, hit)| show_hit(command, *hit, survey.is_estimate));
-            let data = listed(shown.collect(), is_list);
+            let data = answer::listed(shown.collect(), is_list);
             return Ok(answer::envelope(StatusCode::OK, data, json!({})));
         }
         let receipts = self.parts.purger.purge(commands, asked, patience).await.map_err(refused)?;
@@ -52,7 +52,7 @@ impl Door {
         let shown: Vec<_> = receipts.iter().map(|receipt| self.show(receipt)).collect();
         let complete = receipts.iter().all(|receipt| receipt.applied().is_some());
         let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
-        Ok(answer::envelope(status, listed(shown, is_list), json!({})))
+        Ok(answer::envelope(status, answer::listed(shown, is_list), json!({})))
     }
 
     /// The recent purges of the caller's sites, the newest first.
@@ -109,13 +109,6 @@ fn show_hit(command: &PurgeCommand, hit: Tally, is_estimate: bool) -> Value {
         "bytes": hit.bytes,
         "estimate": is_estimate,
     })
-}
-
-fn listed(shown: Vec<Value>, is_list: bool) -> Value {
-    match is_list {
-        true => Value::Array(shown),
-        false => shown.into_iter().next().unwrap_or_default(),
-    }
 }
 
 fn is_soft(receipt: &Receipt) -> bool {

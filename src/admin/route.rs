@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::door::Need;
+use crate::door::{Need, Unrouted};
 
 /// What is asked of the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,14 +20,6 @@ pub(super) enum View {
     Status,
     Purges,
     Receipt(u64),
-}
-
-/// A request for which there is no endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unrouted {
-    Path,
-    /// With the methods that there are.
-    Method(&'static str),
 }
 
 impl Endpoint {

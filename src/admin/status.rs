@@ -20,7 +20,7 @@ use http::StatusCode;
 use prometheus::IntCounter;
 use serde_json::{Value, json};
 
-use super::{Door, State};
+use super::Door;
 use crate::door::{Problem, answer};
 use crate::message::Response;
 use crate::store::TierFigures;
@@ -28,17 +28,12 @@ use crate::telemetry::metrics::Tier;
 
 impl Door {
     pub(super) fn health(&self) -> Response {
-        answer::envelope(StatusCode::OK, json!({ "state": self.state() }), json!({}))
+        answer::health(self.parts.life.state())
     }
 
     pub(super) fn ready(&self) -> Result<Response, Problem> {
-        match self.parts.life.state() {
-            State::Serving => Ok(self.health()),
-            State::Starting | State::Draining => {
-                let detail = format!("The node is {} and takes no traffic.", self.state());
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
-            }
-        }
+        let detail = |state: &str| format!("The node is {state} and takes no traffic.");
+        answer::ready(self.parts.life.state(), detail)
     }
 
     /// The metrics; those that only a look at the store tells are taken now.

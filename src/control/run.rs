@@ -5,33 +5,14 @@ use std::process::ExitCode;
 
 use super::serve::{Control, StartError};
 use crate::config::control_plane::ControlPlane;
-use crate::door::{Signals, Told};
+use crate::door::{Signals, Told, in_foreground};
 use crate::telemetry::{TraceFormat, start_tracing};
-
-/// Exit code of a bad config.
-const BAD_CONFIG: u8 = 2;
 
 /// Runs a control plane until SIGTERM or SIGINT, then drains. SIGHUP reads tokens and certificates
 /// again.
 pub fn run(path: &Path) -> ExitCode {
-    let config = match ControlPlane::read(path) {
-        Ok(config) => config,
-        Err(report) => {
-            eprintln!("{report}");
-            return ExitCode::from(BAD_CONFIG);
-        }
-    };
-    if let Err(error) = start_tracing(&config.logging.level, TraceFormat::Text) {
-        eprintln!("headland: {error}");
-        return ExitCode::from(BAD_CONFIG);
-    }
-    match serve(config, path) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("headland: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let trace = |config: &ControlPlane| start_tracing(&config.logging.level, TraceFormat::Text);
+    in_foreground(ControlPlane::read(path), trace, |config| serve(config, path))
 }
 
 fn serve(config: ControlPlane, path: &Path) -> Result<(), StartError> {

@@ -3,6 +3,7 @@
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::life::State;
 use crate::message::{Body, Extra, Fault, FieldBlock, Response, push_field};
 
 /// A request that is not carried out (RFC 9457).
@@ -19,18 +20,6 @@ impl Problem {
     /// A problem whose detail names what is wrong and what was expected.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into(), field: None }
-    }
-
-    /// There is no such path.
-    pub fn no_endpoint(path: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("There is no endpoint {path:?}."))
-    }
-
-    /// There is the path, but with these methods.
-    pub fn no_method(method: &Method, allow: &'static str) -> Self {
-        let detail = format!("method: expected {allow}, found {method}");
-        // RFC 9110 section 15.5.6.
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, detail).with("allow", allow)
     }
 
     /// With one more response field.
@@ -57,6 +46,31 @@ impl Problem {
     }
 }
 
+/// A request for which there is no endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unrouted {
+    /// There is no such path.
+    Path,
+    /// There is the path, but with these methods.
+    Method(&'static str),
+}
+
+impl Unrouted {
+    /// The problem of a request for `path`.
+    pub fn problem(self, method: &Method, path: &str) -> Problem {
+        match self {
+            Self::Path => {
+                Problem::new(StatusCode::NOT_FOUND, format!("There is no endpoint {path:?}."))
+            }
+            Self::Method(allow) => {
+                let detail = format!("method: expected {allow}, found {method}");
+                // RFC 9110 section 15.5.6.
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).with("allow", allow)
+            }
+        }
+    }
+}
+
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
         Self::new(fault.status, fault.detail)
@@ -66,6 +80,32 @@ impl From<Fault> for Problem {
 /// `{ "data": …, "meta": … }`.
 pub fn envelope(status: StatusCode, data: Value, meta: Value) -> Response {
     response(status, "application/json", text(&json!({ "data": data, "meta": meta })))
+}
+
+/// How far the process is in its life.
+pub fn health(state: State) -> Response {
+    envelope(StatusCode::OK, json!({ "state": state.as_str() }), json!({}))
+}
+
+/// The same while it serves; else the problem with what `detail` says of the state.
+///
+/// # Errors
+/// It does not serve.
+pub fn ready(state: State, detail: impl FnOnce(&str) -> String) -> Result<Response, Problem> {
+    match state {
+        State::Serving => Ok(health(state)),
+        State::Starting | State::Draining => {
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail(state.as_str())))
+        }
+    }
+}
+
+/// A list for a list, and the one for one.
+pub fn listed(shown: Vec<Value>, is_list: bool) -> Value {
+    match is_list {
+        true => Value::Array(shown),
+        false => shown.into_iter().next().unwrap_or_default(),
+    }
 }
 
 /// The metrics in the Prometheus text format.

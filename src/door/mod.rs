@@ -1,11 +1,13 @@
 //! What the private doors share, that of a node and that of the control plane: who may ask, how
-//! bodies and parameters are read, what is answered; and what their processes are told by signals.
+//! bodies and parameters are read, what is answered; how their processes run in the foreground, and
+//! what those are told by signals.
 //!
 //! May use `object`, `semantics`, `message` and `config`.
 
 pub mod access;
 pub mod answer;
 pub mod body;
+mod foreground;
 mod life;
 pub mod query;
 mod signals;
@@ -13,7 +15,8 @@ mod signals;
 use http::Method;
 
 pub use access::{Access, Caller, Need};
-pub use answer::Problem;
+pub use answer::{Problem, Unrouted};
+pub use foreground::in_foreground;
 pub use life::{Life, State};
 pub use signals::{Signals, Told};
 

@@ -5,32 +5,13 @@ use std::process::ExitCode;
 
 use super::{Node, StartError};
 use crate::config::Config;
-use crate::door::{Signals, Told};
+use crate::door::{Signals, Told, in_foreground};
 use crate::telemetry::{TraceFormat, start_tracing};
-
-/// Exit code of a bad config.
-const BAD_CONFIG: u8 = 2;
 
 /// Runs a node until SIGTERM or SIGINT, then drains. SIGHUP reads config and certificates again.
 pub fn run(path: &Path) -> ExitCode {
-    let config = match Config::read(path) {
-        Ok(config) => config,
-        Err(report) => {
-            eprint!("{report}");
-            return ExitCode::from(BAD_CONFIG);
-        }
-    };
-    if let Err(error) = start_tracing(&config.logging.level, TraceFormat::Text) {
-        eprintln!("headland: {error}");
-        return ExitCode::from(BAD_CONFIG);
-    }
-    match serve(config, path) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("headland: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let trace = |config: &Config| start_tracing(&config.logging.level, TraceFormat::Text);
+    in_foreground(Config::read(path), trace, |config| serve(config, path))
 }
 
 fn serve(config: Config, path: &Path) -> Result<(), StartError> {

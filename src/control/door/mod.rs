@@ -26,7 +26,7 @@ use http::StatusCode;
 
 use self::feed::Feed;
 use self::rate::RateLimit;
-use self::route::{Endpoint, Unrouted, View};
+use self::route::{Endpoint, View};
 use super::audit::{Audit, Event};
 use super::{Plane, clock};
 use crate::config::token::Token;
@@ -144,11 +144,8 @@ impl Door {
         path: &'a str,
         trace: Option<u128>,
     ) -> Result<(Endpoint<'a>, Caller), Problem> {
-        let endpoint =
-            Endpoint::find(&request.method, path).map_err(|unrouted| match unrouted {
-                Unrouted::Path => Problem::no_endpoint(path),
-                Unrouted::Method(allow) => Problem::no_method(&request.method, allow),
-            })?;
+        let endpoint = Endpoint::find(&request.method, path)
+            .map_err(|unrouted| unrouted.problem(&request.method, path))?;
         let access = self.access.load();
         let admit = || {
             if endpoint.is_write() {

@@ -71,11 +71,7 @@ impl Door {
             _ => format!("purges {} to {}", entry.first, entry.last()),
         };
         self.note(asking, status, format!("{told}: {numbers}"));
-        let data = match is_list {
-            true => Value::Array(shown),
-            false => shown.into_iter().next().unwrap_or_default(),
-        };
-        Ok(answer::envelope(status, data, json!({})))
+        Ok(answer::envelope(status, answer::listed(shown, is_list), json!({})))
     }
 
     /// The recent purges of the caller's sites, the newest first.

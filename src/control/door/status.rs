@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Door;
 use crate::control::audit::Event;
 use crate::control::fleet::Standing;
-use crate::door::{Problem, State, answer};
+use crate::door::{Problem, answer};
 use crate::message::Response;
 use crate::telemetry::access_log::rfc3339;
 
@@ -14,17 +14,12 @@ const STANDINGS: [Standing; 4] = [Standing::Live, Standing::Held, Standing::Fenc
 
 impl Door {
     pub(super) fn health(&self) -> Response {
-        answer::envelope(StatusCode::OK, json!({ "state": self.state() }), json!({}))
+        answer::health(self.parts.life.state())
     }
 
     pub(super) fn ready(&self) -> Result<Response, Problem> {
-        match self.parts.life.state() {
-            State::Serving => Ok(self.health()),
-            State::Starting | State::Draining => {
-                let detail = format!("The control plane is {}.", self.state());
-                Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail))
-            }
-        }
+        let detail = |state: &str| format!("The control plane is {state}.");
+        answer::ready(self.parts.life.state(), detail)
     }
 
     /// The metrics; those that only a look tells are taken now.
