@@ -23,9 +23,9 @@ mod vary_index;
 pub use head::ObjectHead;
 pub use key::{CacheKey, KeyHasher, UrlKey};
 pub use purge::{
-    BATCH_MAX, CommandFault, Coverage, Entry, EntryFault, EntryHash, LogId, NotHex, Position,
-    PurgeCommand, PurgeKind, PurgeRule, PurgeTarget, PurgeUrl, PurgeUrlError, Purged, Sequence,
-    SiteKey, Subject, TagKey, TargetUri, UrlWildcard,
+    BATCH_MAX, CommandFault, Coverage, Entry, EntryFault, EntryHash, LogId, LogNumbers,
+    LogSequence, NotHex, Position, PurgeCommand, PurgeKind, PurgeRule, PurgeTarget, PurgeUrl,
+    PurgeUrlError, Purged, Sequence, SiteKey, Subject, TagKey, TargetUri, UrlWildcard,
 };
 pub use slices::Slices;
 pub use source::BodySource;

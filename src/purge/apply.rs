@@ -3,9 +3,11 @@
 //!
 //! Invariants: the position moves only once all of that is so; it moves by one task alone.
 
+use std::sync::Arc;
+
 use super::commit::on_thread;
 use super::{Followed, JournalError, Purger};
-use crate::object::{Position, PurgeCommand, PurgeKind, PurgeRule};
+use crate::object::{LogNumbers, LogSequence, Position, PurgeCommand, PurgeKind, PurgeRule};
 
 /// Where a node stands in the log that it follows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +52,8 @@ impl Purger {
             let (rules, again) = (self.rules(), resolved.clone());
             let follow = move |journal: &mut super::Journal| journal.follow(&again, followed);
             let first = self.journal_or_else(follow, rules.head().number + 1).await?;
+            // Ahead of the rules: until the last of them holds, nothing is said to reflect them.
+            self.number(followed.position, first + resolved.len() as u64 - 1);
             for (number, (rule, kind)) in (first..).zip(&resolved) {
                 rules.publish(rule.as_ref(), *kind, number);
             }
@@ -70,10 +74,22 @@ impl Purger {
         let distrust = move |journal: &mut super::Journal| journal.distrust(followed);
         let rules = self.rules();
         let number = self.journal_or_else(distrust, rules.head().number + 1).await?;
+        self.number(position, number);
         rules.distrust(number);
         self.parts.barrier.pass().await;
         self.stand_at(position);
         self.compact_if_long().await
+    }
+
+    /// The log's `position` has the number `here` on this node.
+    pub(super) fn number(&self, position: Position, here: u64) {
+        let since = LogSequence { log: position.log, number: position.number };
+        let runs_on = |numbers: Arc<LogNumbers>| {
+            numbers.since.log == since.log && numbers.stamp(here) == since
+        };
+        if !self.rules().numbers().is_some_and(runs_on) {
+            self.rules().set_numbers(LogNumbers { since, here });
+        }
     }
 
     /// What covers nothing here has a number all the same.

@@ -53,7 +53,7 @@ use self::ledger::{Batch, Ledger, Receipts};
 use self::repeat::REPEATS_MAX;
 use self::sweep::{Sweep, Sweeper};
 use crate::config::purge::Purge as PurgeConfig;
-use crate::object::{PurgeCommand, PurgeRule};
+use crate::object::{LogId, Position, PurgeCommand, PurgeRule};
 use crate::store::{Rules, Store};
 use crate::telemetry::metrics::Metrics;
 
@@ -138,7 +138,7 @@ impl Purger {
             assert_eq!(journal.head(), head, "the journal's rules are restored first");
         }
         let identity = journal.as_ref().map_or_else(|| fastrand::u128(..), Journal::identity);
-        Arc::new(Self {
+        let purger = Arc::new(Self {
             log: format!("{identity:032x}"),
             journal: journal.map(|journal| Arc::new(Mutex::new(journal))),
             ledger: Mutex::new(Ledger::new(parts.recent_max)),
@@ -152,7 +152,14 @@ impl Purger {
             repeats: Arc::new(Semaphore::new(REPEATS_MAX)),
             survey: Arc::new(Semaphore::new(1)),
             parts,
-        })
+        });
+        match purger.parts.follows {
+            // Its own log is the row of its numbers.
+            None => purger.number(Position::start(LogId(identity)), 0),
+            Some(Some(followed)) => purger.number(followed.position, head),
+            Some(None) => {}
+        }
+        purger
     }
 
     /// Identity of the log that is applied here: the node's own, or the one it follows.

@@ -10,6 +10,7 @@
 mod command;
 mod entry;
 mod fault;
+mod numbers;
 mod rule;
 mod site;
 mod subject;
@@ -20,6 +21,7 @@ mod url;
 pub use command::{PurgeCommand, PurgeTarget};
 pub use entry::{Entry, EntryFault, EntryHash, LogId, NotHex, Position};
 pub use fault::CommandFault;
+pub use numbers::{LogNumbers, LogSequence};
 pub use rule::{Coverage, PurgeRule, UrlWildcard};
 pub use site::SiteKey;
 pub use subject::Subject;

@@ -25,14 +25,17 @@ mod prefixes;
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwapOption;
 use parking_lot::RwLock;
+use tokio::sync::Notify;
 
 use self::group::Group;
 use crate::object::{
-    Coverage, ObjectHead, PurgeKind, PurgeRule, PurgeState, Purged, Sequence, SiteKey, TagKey,
-    TargetUri,
+    Coverage, LogNumbers, ObjectHead, PurgeKind, PurgeRule, PurgeState, Purged, Sequence, SiteKey,
+    TagKey, TargetUri,
 };
 
 /// Set in the head while nothing stored is to be trusted: no number reaches it.
@@ -44,6 +47,9 @@ pub struct Rules {
     head: AtomicU64,
     table: RwLock<Table>,
     bounds: RuleBounds,
+    numbers: ArcSwapOption<LogNumbers>,
+    /// The head has risen, or is numbered otherwise.
+    moved: Notify,
 }
 
 /// How many rules are kept apart.
@@ -67,7 +73,13 @@ pub type NumberedRule = (PurgeRule, Purged);
 impl Rules {
     /// No rules, and room for as many.
     pub fn new(bounds: RuleBounds) -> Self {
-        Self { head: AtomicU64::new(0), table: RwLock::default(), bounds }
+        Self {
+            head: AtomicU64::new(0),
+            table: RwLock::default(),
+            bounds,
+            numbers: ArcSwapOption::empty(),
+            moved: Notify::new(),
+        }
     }
 
     /// The position in the log that is applied here. A fetch that begins now reflects it.
@@ -96,6 +108,31 @@ impl Rules {
         // Whoever writes holds the table's lock.
         let fenced = self.head.load(Ordering::Relaxed) & FENCED;
         self.head.store(number | fenced, Ordering::Release);
+        self.moved.notify_waiters();
+    }
+
+    /// How the numbers here lie in the log that is applied; `None` before one is known.
+    pub fn numbers(&self) -> Option<Arc<LogNumbers>> {
+        self.numbers.load_full()
+    }
+
+    /// The log that is applied from here on. What is at hand by then was published before.
+    pub fn set_numbers(&self, numbers: LogNumbers) {
+        self.numbers.store(Some(Arc::new(numbers)));
+        self.moved.notify_waiters();
+    }
+
+    /// Waits until what is published here makes `is_met` true.
+    ///
+    /// Cancel safe.
+    pub async fn until(&self, is_met: impl Fn(&Self) -> bool) {
+        loop {
+            let moved = self.moved.notified();
+            if is_met(self) {
+                return;
+            }
+            moved.await;
+        }
     }
 
     /// Whether everything stored counts as perhaps purged, until it is said otherwise.
