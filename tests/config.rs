@@ -9,6 +9,7 @@ use headland::config::Config;
 use headland::config::fault::Report;
 use headland::config::logging::AccessLog;
 use headland::config::reference::{Key, Sample};
+use headland::config::shield::Fallback;
 use headland::config::site::Site;
 use headland::config::units::ByteSize;
 use proptest::prelude::*;
@@ -142,7 +143,7 @@ fn the_documented_interface_is_understood_and_only_what_comes_later_is_refused()
         assert_eq!(fault.wrong, "not supported yet by this version", "{fault}");
         refused.push(fault.key.as_str());
     }
-    let later = "listen.probes listen.proxy_protocol shield peer origin[1].s3 purge.linger";
+    let later = "listen.probes listen.proxy_protocol origin[1].s3 purge.linger";
     assert_eq!(refused.join(" "), later);
 }
 
@@ -252,6 +253,29 @@ fn a_route_has_what_it_says_and_else_what_its_site_says() {
 }
 
 #[test]
+fn a_shield_is_a_url_or_a_table() {
+    let config = sound_with(
+        r#"
+        [peer]
+        secret_file = "peer.secret"
+        [shield]
+        nodes = ["https://a:8443", { url = "http://[::1]:8080", region = "eu", weight = 3 }]
+        "#,
+    );
+    let shield = config.shield.unwrap();
+    let nodes: Vec<_> = shield
+        .nodes
+        .iter()
+        .map(|node| (node.url.to_string(), node.region.as_str(), node.weight))
+        .collect();
+    let expected =
+        [("https://a:8443".to_owned(), "", 1), ("http://[::1]:8080".to_owned(), "eu", 3)];
+    assert_eq!(nodes, expected);
+    assert_eq!((shield.fallback, shield.hedge), (Fallback::Origin, Duration::ZERO));
+    assert_eq!(config.peer.unwrap().secret_file, PathBuf::from("/etc/headland/peer.secret"));
+}
+
+#[test]
 fn files_are_opened_only_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     let pem = |label| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
@@ -269,6 +293,20 @@ fn files_are_opened_only_when_asked() {
     let wrong = ["cert", "key"].map(|key| (11, format!("tls.certificates[0].{key}")));
     assert_eq!(check("key.pem", "cert.pem"), wrong);
     assert_eq!(check("absent.pem", "absent.pem"), wrong);
+
+    std::fs::write(folder.path().join("short.secret"), " too short, 15b \n").unwrap();
+    std::fs::write(folder.path().join("peer.secret"), "just long enough\n").unwrap();
+    let peer = |secret: &str, ca: &str| {
+        let text = format!("{SOUND}[peer]\nsecret_file = \"{secret}\"\nca_file = \"{ca}\"\n");
+        let config = Config::parse(&text, "edge.toml", folder.path(), &|_| None).unwrap();
+        config.check_files().to_string()
+    };
+    assert_eq!(peer("peer.secret", "cert.pem"), "0 faults");
+    let report = peer("short.secret", "key.pem");
+    let secret = "edge.toml:11:1: peer.secret_file: expected a text of at least 16 bytes, found ";
+    assert!(report.starts_with(secret), "{report}");
+    assert!(report.contains("short.secret: 14 bytes\n"), "{report}");
+    assert!(report.contains("12:1: peer.ca_file: expected a PEM certificate, "), "{report}");
 
     let text = format!(
         "{SOUND}[cache]\ndisk = {{ path = \"cert.pem\", size = \"1GiB\" }}\n\

@@ -111,11 +111,10 @@ impl Door {
         told
     }
 
-    /// The servers of every origin, in the order of their names.
+    /// The servers of every origin and the shields, in the order of their names.
     fn upstreams(&self) -> Vec<Value> {
         let routing = self.parts.proxy.routing();
-        let mut servers: Vec<_> =
-            routing.upstreams.iter().flat_map(|origin| origin.status()).collect();
+        let mut servers: Vec<_> = routing.upstreams.status().collect();
         servers.sort_by(|a, b| (&a.name, &a.server).cmp(&(&b.name, &b.server)));
         let shown = servers.into_iter().map(|server| {
             json!({ "name": server.name, "server": server.server, "healthy": server.healthy })

@@ -7,7 +7,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use serde_json::json;
 
 use super::say;
-use crate::config::secret::{Secret, TokenHash};
+use crate::config::secret::{Secret, TokenHash, base64url};
 
 /// Make tokens for the admin door
 #[derive(Debug, clap::Args)]
@@ -98,36 +98,9 @@ fn name(text: &str) -> Result<String, String> {
     }
 }
 
-/// RFC 4648 section 5, without padding.
-fn base64url(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |at| u32::from(chunk.get(at).copied().unwrap_or_default());
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        // One digit more than there are bytes: each digit holds six bits.
-        for digit in 0..=chunk.len() {
-            let index = bits >> (18 - 6 * digit) & 63;
-            text.push(char::from(DIGITS[index as usize]));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64url_is_that_of_the_rfc() {
-        // RFC 4648 section 10.
-        let cases = [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
-        for (bytes, text) in cases {
-            assert_eq!(base64url(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64url(&[0xfb, 0xff]), "-_8");
-        assert_eq!(base64url(&[0; 32]).len(), 43);
-    }
 
     #[test]
     fn a_stanza_is_a_part_of_a_config() {

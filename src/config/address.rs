@@ -124,6 +124,15 @@ impl Endpoint {
         Some(Self { scheme, host, port })
     }
 
+    /// Whether what is sent there never leaves this machine.
+    pub fn is_loopback(&self) -> bool {
+        match self.host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            // RFC 6761 section 6.3.
+            Err(_) => self.host == "localhost",
+        }
+    }
+
     /// Host and port as they stand in a `Host` field: the scheme's own port is left out.
     pub fn authority(&self) -> String {
         let host = match self.host.parse::<Ipv6Addr>() {
@@ -234,6 +243,22 @@ mod tests {
             assert_eq!(shown.as_deref(), endpoint, "{text}");
         }
         assert_eq!(Endpoint::parse("https://[::1]").unwrap().host, "::1");
+    }
+
+    #[test]
+    fn what_stays_on_this_machine() {
+        let cases = [
+            ("http://127.0.0.1", true),
+            ("http://127.8.0.1:80", true),
+            ("http://[::1]:80", true),
+            ("http://localhost:80", true),
+            ("http://10.0.0.5", false),
+            ("http://[2001:db8::1]", false),
+            ("http://localhost.example.com", false),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(Endpoint::parse(text).unwrap().is_loopback(), expected, "{text}");
+        }
     }
 
     #[test]

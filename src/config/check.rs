@@ -7,13 +7,12 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use super::Config;
-use super::later::FOR_LATER;
+use super::address::Scheme;
 use super::node::Role;
 use super::reader::{Document, did_you_mean, nearest};
+use super::shield::Shield;
 use super::site::{Route, Site};
-
-/// Roles that are read but not served by this version.
-const LATER_ROLES: [Role; 1] = [Role::Shield];
+use super::units::show_duration;
 
 /// Tells each broken rule between keys.
 pub(super) fn rules(config: &Config, document: &Document<'_>) {
@@ -21,6 +20,7 @@ pub(super) fn rules(config: &Config, document: &Document<'_>) {
     check.listeners();
     check.admin_door();
     check.tiers();
+    check.cache();
     check.origins();
     check.sites();
     check.tokens();
@@ -116,13 +116,47 @@ impl Check<'_> {
     }
 
     fn tiers(&self) {
-        let Config { node, cache, shield, .. } = self.config;
-        if LATER_ROLES.contains(&node.role) {
-            self.document.tell("node.role", "", FOR_LATER);
-        }
+        let Config { node, shield, peer, .. } = self.config;
         if node.role == Role::Shield && shield.is_some() {
             self.document.tell("shield", "", "a node with role = \"shield\" asks no shield");
         }
+        // A table that is there, but is none, has been told.
+        let knows_peers = peer.is_some() || self.document.is_faulty("peer");
+        if node.role == Role::Shield && !knows_peers {
+            let expected = "a [peer] by which a shield knows its edges";
+            self.document.tell("node.role", expected, "found none");
+        }
+        if let Some(shield) = shield {
+            if node.role == Role::Edge && !knows_peers {
+                let expected = "a [peer] with the secret of the shields";
+                self.document.tell("shield", expected, "found none");
+            }
+            self.shields(shield);
+        }
+    }
+
+    fn shields(&self, shield: &Shield) {
+        if shield.nodes.is_empty() {
+            self.document.tell("shield.nodes", "at least one shield", "found none");
+        }
+        let numbered = |(index, url)| (format!("shield.nodes[{index}]"), url);
+        let urls = || shield.nodes.iter().map(|node| &node.url).enumerate().map(numbered);
+        for (key, url) in urls() {
+            if url.scheme == Scheme::Http && !url.is_loopback() {
+                let expected = "https://, or an address of this machine alone";
+                self.document.tell(&key, expected, &format!("found \"{url}\""));
+            }
+        }
+        self.document.unique(urls());
+        if shield.pause > shield.pause_max {
+            let expected = format!("at most shield.pause_max, {}", show_duration(shield.pause_max));
+            let wrong = format!("found {}", show_duration(shield.pause));
+            self.document.tell("shield.pause", &expected, &wrong);
+        }
+    }
+
+    fn cache(&self) {
+        let cache = &self.config.cache;
         if cache.max_object > cache.memory && self.document.says("cache.max_object") {
             let expected = format!("at most cache.memory, {}", cache.memory);
             let wrong = format!("found {}", cache.max_object);

@@ -8,6 +8,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::Config;
 use super::fault::{Fault, Report};
 use super::logging::AccessLog;
+use super::peer::SecretFault;
 
 impl Config {
     /// Opens every file that this config names and reports those that cannot be used.
@@ -29,6 +30,13 @@ impl Config {
             let (cert, private) = (&certificate.cert, &certificate.key);
             check(&format!("{key}.cert"), "a PEM certificate", cert, read_certificates(cert));
             check(&format!("{key}.key"), "a PEM private key", private, read_key(private));
+        }
+        if let Some(peer) = &self.peer {
+            let secret = peer.secret().map(drop).map_err(|fault| fault.cause);
+            check("peer.secret_file", SecretFault::EXPECTED, &peer.secret_file, secret);
+            if let Some(ca) = &peer.ca_file {
+                check("peer.ca_file", "a PEM certificate", ca, read_certificates(ca));
+            }
         }
         if let AccessLog::File(path) = &self.logging.access {
             check("logging.access", "a file in a folder that exists", path, find_folder(path));

@@ -2,13 +2,11 @@
 
 /// Keys that are read and checked but not served by this version. Accepting one silently would
 /// promise what the node does not do. Whoever builds one of these takes its row away.
-pub(super) const LATER: [&str; 15] = [
+pub(super) const LATER: [&str; 13] = [
     "listen.probes",
     "listen.proxy_protocol",
     "origin.s3",
-    "peer",
     "purge.linger",
-    "shield",
     "site.compress",
     "site.cors",
     "site.ip_allow",

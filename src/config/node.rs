@@ -27,7 +27,8 @@ choice! {
     }
 }
 
-const REGION: Form = Form {
+/// A region, or empty for none.
+pub(super) const REGION: Form = Form {
     expected: "at most 64 letters, digits, \".\", \"_\" or \"-\"",
     holds: |region| region.is_empty() || (NAME.holds)(region),
     sample: None,

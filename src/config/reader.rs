@@ -279,6 +279,11 @@ impl<'a> Node<'a> {
         Some(elements.iter().enumerate().map(element).collect())
     }
 
+    /// Whether the value is a table.
+    pub(super) fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
     /// The value as a table, or a fault.
     pub(super) fn table(&self) -> Option<Table<'a>> {
         let DeValue::Table(entries) = self.value.get_ref() else {

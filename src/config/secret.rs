@@ -82,10 +82,26 @@ impl fmt::Debug for TokenHash {
 }
 
 /// Compares every byte whatever the earlier ones were; only the lengths are told by the time.
-fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     let differing = a.iter().zip(b).fold(0, |bits, (x, y)| bits | (x ^ y));
     // Keeps the optimiser from turning the fold into an early exit.
     a.len() == b.len() && std::hint::black_box(differing) == 0
+}
+
+/// Bytes as text that needs no quoting anywhere (RFC 4648 section 5, without padding).
+pub fn base64url(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at| u32::from(chunk.get(at).copied().unwrap_or_default());
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        // One digit more than there are bytes: each digit holds six bits.
+        for digit in 0..=chunk.len() {
+            let index = bits >> (18 - 6 * digit) & 63;
+            text.push(char::from(DIGITS[index as usize]));
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -116,5 +132,16 @@ mod tests {
         for wrong in ["", "blake3:", "blake3:12", "sha256:00", &written[7..]] {
             assert!(TokenHash::parse(wrong).is_none(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn base64url_is_that_of_the_rfc() {
+        // RFC 4648 section 10.
+        let cases = [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")];
+        for (bytes, text) in cases {
+            assert_eq!(base64url(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64url(&[0xfb, 0xff]), "-_8");
+        assert_eq!(base64url(&[0; 32]).len(), 43);
     }
 }

@@ -280,6 +280,72 @@ fn rules_between_listeners() {
 }
 
 #[test]
+fn rules_between_tiers() {
+    let peer = "[peer]\nsecret_file = \"peer.secret\"\n[shield]\n";
+    let nodes = |nodes: &str| format!("{peer}nodes = {nodes}");
+    check_each(&[
+        (
+            "[shield]\nnodes = [\"https://a\"]",
+            "10:2: shield: expected a [peer] with the secret of the shields, found none",
+        ),
+        (
+            "[node]\nrole = \"shield\"",
+            "11:1: node.role: expected a [peer] by which a shield knows its edges, found none",
+        ),
+        (
+            &format!("[node]\nrole = \"shield\"\n{}", nodes("[\"https://a\"]")),
+            "14:2: shield: a node with role = \"shield\" asks no shield",
+        ),
+        (
+            "[peer]\nca_file = \"ca.pem\"",
+            "10:1: peer.secret_file: expected a path such as \"cert.pem\", found none",
+        ),
+        (
+            peer.trim_end(),
+            "12:1: shield.nodes: expected an array, each element a URL without path such as \
+             \"http://10.0.0.5:8080\", or a table with its url, region and weight, found none",
+        ),
+        (&nodes("[]"), "13:1: shield.nodes: expected at least one shield, found none"),
+        (
+            &nodes("[\"https://a\", { url = \"https://A:443/\", weight = 2 }]"),
+            "13:23: shield.nodes[1]: expected another value, found \"https://a\" again, as in \
+             line 13",
+        ),
+        (
+            &nodes("[\"http://localhost:80\", \"http://10.0.0.5\"]"),
+            "13:33: shield.nodes[1]: expected https://, or an address of this machine alone, \
+             found \"http://10.0.0.5\"",
+        ),
+        (
+            &nodes("[{ url = \"https://a\", weight = 0 }]"),
+            "13:41: shield.nodes[0].weight: expected 1 to 1000, found 0",
+        ),
+        (
+            &nodes("[{ weight = 2 }]"),
+            "13:10: shield.nodes[0].url: expected a URL without path such as \
+             \"http://10.0.0.5:8080\", found none",
+        ),
+        (
+            &nodes("[{ url = \"https://a\", regoin = \"eu\" }]"),
+            "13:31: shield.nodes[0].regoin: unknown key; did you mean \"region\"?",
+        ),
+        (
+            &nodes("[5]"),
+            "13:10: shield.nodes[0]: expected a URL without path such as \
+             \"http://10.0.0.5:8080\", or a table with its url, region and weight, found 5",
+        ),
+        (
+            &nodes("[\"https://a\"]\nfallback = \"edge\""),
+            "14:12: shield.fallback: expected \"origin\" or \"none\", found \"edge\"",
+        ),
+        (
+            &nodes("[\"https://a\"]\npause = \"1m\""),
+            "14:1: shield.pause: expected at most shield.pause_max, 30s, found 1m",
+        ),
+    ]);
+}
+
+#[test]
 fn what_this_version_does_not_serve_is_refused() {
     check_each(&[
         ("redirects = []", "10:1: site[0].redirects: not supported yet by this version"),
@@ -287,11 +353,6 @@ fn what_this_version_does_not_serve_is_refused() {
             "[[site.route]]\npath = \"/\"\ncors = {}",
             "12:1: site[0].route[0].cors: not supported yet by this version",
         ),
-        (
-            "[shield]\nnodes = [\"https://shield-1.internal:8443\"]",
-            "10:2: shield: not supported yet by this version",
-        ),
-        ("[node]\nrole = \"shield\"", "11:1: node.role: not supported yet by this version"),
     ]);
     assert_eq!(
         faults(&format!("{SOUND}[cache]\ndisk = {{ size = 5 }}")),

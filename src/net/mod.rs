@@ -21,6 +21,7 @@ mod handler;
 mod huffman;
 mod limits;
 mod pace;
+pub mod peer;
 mod preface;
 mod prefix_integer;
 mod priority;

@@ -91,10 +91,10 @@ pub(super) fn unavailable(error: &UpstreamError) -> Response {
         (upstream::Fault::Ours, _) => {
             (StatusCode::SERVICE_UNAVAILABLE, "Too many requests wait for the origin.")
         }
-        (upstream::Fault::Origin, true) => {
+        (upstream::Fault::Origin | upstream::Fault::Shield, true) => {
             (StatusCode::GATEWAY_TIMEOUT, "The origin did not answer in time.")
         }
-        (upstream::Fault::Origin, false) => {
+        (upstream::Fault::Origin | upstream::Fault::Shield, false) => {
             (StatusCode::BAD_GATEWAY, "The origin could not be reached, or broke off.")
         }
     };

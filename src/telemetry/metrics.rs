@@ -31,7 +31,7 @@ pub use self::control::ControlMetrics;
 pub use self::labels::{Protocol, Source, Tier};
 
 use self::collect::HotMetrics;
-use self::labels::{status_label, status_slot};
+use self::labels::{outcome_label, status_slot};
 use self::names::Declared;
 use self::shard::Shards;
 
@@ -54,6 +54,7 @@ pub struct Metrics {
     hot: Arc<Hot>,
     slices: IntCounterVec,
     origin_requests: IntCounterVec,
+    shield_requests: IntCounterVec,
     store_objects: IntGaugeVec,
     store_bytes: IntGaugeVec,
     evictions: IntCounterVec,
@@ -149,6 +150,7 @@ impl Metrics {
         Self {
             slices: counters(&registry, names::SLICES),
             origin_requests: counters(&registry, names::ORIGIN_REQUESTS),
+            shield_requests: counters(&registry, names::SHIELD_REQUESTS),
             store_objects: gauges(&registry, names::STORE_OBJECTS),
             store_bytes: gauges(&registry, names::STORE_BYTES),
             evictions: counters(&registry, names::EVICTIONS),
@@ -251,8 +253,12 @@ impl Metrics {
 
     /// Counts an exchange with the configured `origin`; `None` if it ended without a status.
     pub fn origin_request(&self, origin: &str, status: Option<u16>) {
-        let status = status.map_or("error", |code| status_label(status_slot(code)));
-        self.origin_requests.with_label_values(&[origin, status]).inc();
+        self.origin_requests.with_label_values(&[origin, outcome_label(status)]).inc();
+    }
+
+    /// Counts an exchange with the configured `shield`; `None` if it ended without a status.
+    pub fn shield_request(&self, shield: &str, status: Option<u16>) {
+        self.shield_requests.with_label_values(&[shield, outcome_label(status)]).inc();
     }
 
     /// Counts a slice that was opened for a response.

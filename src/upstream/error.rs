@@ -3,11 +3,14 @@
 use crate::net::client::{ClientError, ClientErrorKind, RootsError};
 use crate::semantics::verdict::Failure;
 
+/// The name under which shields stand beside origins in status and errors.
+pub(super) const SHIELD: &str = "shield";
+
 /// No response from upstream.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{origin}: {detail}")]
 pub struct UpstreamError {
-    /// The origin's name.
+    /// The origin's name; `shield` for the shields.
     pub origin: String,
     /// Whose fault it is.
     pub fault: Fault,
@@ -39,6 +42,8 @@ pub enum Fault {
     ContentTooLarge,
     /// The origin's.
     Origin,
+    /// A shield's.
+    Shield,
     /// Ours: a limit of this node.
     Ours,
 }
@@ -52,6 +57,40 @@ impl UpstreamError {
             timeout: is_timeout(error.kind),
             reason,
             detail: error.to_string(),
+        }
+    }
+
+    /// The shield at `url` gave no response.
+    pub(super) fn of_shield(url: &str, error: &ClientError) -> Self {
+        let (fault, reason) = classify_shield(error.kind);
+        Self {
+            origin: SHIELD.to_owned(),
+            fault,
+            timeout: is_timeout(error.kind),
+            reason,
+            detail: format!("{url}: {error}"),
+        }
+    }
+
+    /// The shield at `url` gave a response that is not taken.
+    pub(super) fn refused_answer(url: &str) -> Self {
+        Self {
+            origin: SHIELD.to_owned(),
+            fault: Fault::Shield,
+            timeout: false,
+            reason: "shield-answer-refused",
+            detail: format!("{url}: its answer cannot be taken"),
+        }
+    }
+
+    /// There is no shield to ask.
+    pub(super) fn no_shield() -> Self {
+        Self {
+            origin: SHIELD.to_owned(),
+            fault: Fault::Shield,
+            timeout: false,
+            reason: "shield-without-server",
+            detail: "no shield is left to ask".to_owned(),
         }
     }
 
@@ -101,6 +140,26 @@ pub(super) fn classify(kind: ClientErrorKind) -> (Fault, &'static str) {
         Kind::ResponseTimeout => (Fault::Origin, "origin-timeout"),
         Kind::Tls => (Fault::Origin, "origin-tls-failed"),
     }
+}
+
+/// The same of a shield.
+fn classify_shield(kind: ClientErrorKind) -> (Fault, &'static str) {
+    use ClientErrorKind as Kind;
+    let reason = match kind {
+        Kind::Connect => "shield-unreachable",
+        Kind::ConnectTimeout => "shield-connect-timeout",
+        Kind::Dns => "shield-name-unresolved",
+        Kind::Malformed => "shield-malformed-response",
+        Kind::PoolExhausted => return (Fault::Ours, "shield-connections-exhausted"),
+        Kind::Protocol => "shield-protocol-refused",
+        Kind::Reset | Kind::StreamReset => "shield-reset",
+        Kind::ResponseTimeout => "shield-timeout",
+        Kind::Tls => "shield-tls-failed",
+        Kind::BodyFailed | Kind::BodyTimeout | Kind::BodyTooLarge | Kind::InvalidRequest => {
+            return classify(kind);
+        }
+    };
+    (Fault::Shield, reason)
 }
 
 fn is_timeout(kind: ClientErrorKind) -> bool {

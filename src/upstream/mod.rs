@@ -1,4 +1,4 @@
-//! Where responses come from: origins, each with its servers.
+//! Where responses come from: origins, each with its servers, and the shields before them.
 //!
 //! May use `net`, `object`, `semantics`, `config` and `telemetry`.
 //!
@@ -6,25 +6,34 @@
 //! first, or its method is idempotent and its content is at hand.
 
 mod balance;
+mod breaker;
 mod error;
 mod health;
 mod origin;
 mod rendezvous;
+mod repeat;
 pub mod shield;
+mod shields;
+mod status;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use error::{Fault, SetupError, UpstreamError};
-pub use origin::{Origin, OriginStatus};
+pub use origin::Origin;
+pub use shields::{ShieldSettings, Shields, ShieldsFailed};
+pub use status::ServerStatus;
 
 use crate::config::origin::Origin as OriginConfig;
 pub use crate::net::client::{IncomingResponse, OutgoingRequest};
 use crate::telemetry::metrics::Metrics;
 
-/// The origins of a node, by name.
+/// The origins of a node, by name, and its shields.
 #[derive(Debug, Default)]
-pub struct Upstreams(HashMap<String, Arc<Origin>>);
+pub struct Upstreams {
+    origins: HashMap<String, Arc<Origin>>,
+    shields: Option<Arc<Shields>>,
+}
 
 impl Upstreams {
     /// The origins of a config; those that did not change are taken from `previous`, with their
@@ -46,17 +55,51 @@ impl Upstreams {
             };
             Ok::<_, SetupError>((origin.name.clone(), built))
         };
-        Ok(Self(origins.iter().map(build).collect::<Result<_, _>>()?))
+        let origins = origins.iter().map(build).collect::<Result<_, _>>()?;
+        Ok(Self { origins, shields: None })
+    }
+
+    /// The same with the shields of `settings`, if any; where nothing changed they are taken from
+    /// `previous`, with their connections and breakers.
+    ///
+    /// # Errors
+    /// The trusted roots cannot be read, or a shield's name is none.
+    pub fn with_shields(
+        self,
+        settings: Option<ShieldSettings>,
+        loops: usize,
+        metrics: &Arc<Metrics>,
+        previous: Option<&Self>,
+    ) -> Result<Self, SetupError> {
+        let build = |settings: ShieldSettings| {
+            let same = previous.and_then(Self::shields);
+            match same.filter(|same| *same.settings() == settings) {
+                Some(same) => Ok(same.clone()),
+                None => Shields::new(settings, loops, metrics.clone()).map(Arc::new),
+            }
+        };
+        Ok(Self { shields: settings.map(build).transpose()?, ..self })
     }
 
     /// The origin of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Origin>> {
-        self.0.get(name)
+        self.origins.get(name)
     }
 
-    /// Begins the active checks of every origin that `previous` does not have already, on the
-    /// calling runtime.
+    /// The shields to ask before any origin; `None` on a node that asks none.
+    pub fn shields(&self) -> Option<&Arc<Shields>> {
+        self.shields.as_ref()
+    }
+
+    /// Takes over from `previous`: begins the active checks of every origin that it does not have
+    /// already, on the calling runtime, and shows the shields in the metrics.
     pub fn watch(&self, previous: Option<&Self>) {
+        if let Some(gone) = previous.and_then(Self::shields) {
+            gone.withdraw();
+        }
+        if let Some(shields) = &self.shields {
+            shields.announce();
+        }
         for origin in self.iter() {
             let same = previous.and_then(|previous| previous.get(origin.name()));
             if !same.is_some_and(|same| Arc::ptr_eq(same, origin)) {
@@ -65,8 +108,14 @@ impl Upstreams {
         }
     }
 
+    /// Every server of every origin, and every shield, in no order.
+    pub fn status(&self) -> impl Iterator<Item = ServerStatus> {
+        let origins = self.iter().flat_map(|origin| origin.status());
+        origins.chain(self.shields.iter().flat_map(|shields| shields.status()))
+    }
+
     /// Every origin, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Origin>> {
-        self.0.values()
+        self.origins.values()
     }
 }

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use http::HeaderValue;
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Method};
 use smallvec::SmallVec;
 
 use super::balance::{Candidate, Order, order};
 use super::error::{Fault, SetupError, UpstreamError, classify};
 use super::health;
+use super::repeat::keep;
+use super::status::ServerStatus;
 use crate::config::address::Scheme;
 use crate::config::origin::{Origin as OriginConfig, Server as ServerConfig};
-use crate::message::Body;
 use crate::net::client::{
-    ClientError, ClientErrorKind, IncomingResponse, OutgoingRequest, Pool, PoolConfig, Retry,
-    Server, tls_config,
+    ClientError, ClientErrorKind, IncomingResponse, OutgoingRequest, Pool, PoolConfig, Server,
+    tls_config,
 };
 use crate::telemetry::metrics::Metrics;
 
@@ -40,17 +41,6 @@ struct Member {
     reachable: AtomicBool,
     /// Whether the active checks find it well; true where there are none.
     healthy: AtomicBool,
-}
-
-/// A server of an origin, as `/v1/status` shows it.
-#[derive(Clone, Debug)]
-pub struct OriginStatus {
-    /// The origin's name.
-    pub name: String,
-    /// The server's URL.
-    pub server: String,
-    /// Whether the last attempt reached it, and the active checks find it well.
-    pub healthy: bool,
 }
 
 impl Origin {
@@ -126,26 +116,31 @@ impl Origin {
         loop {
             let Some(member) = attempts.next() else { return Err(self.no_server()) };
             let next = attempts.peek().copied();
-            let spare = next.and_then(|_| spare(&request));
-            let outcome = member.pool.send(request).await;
+            let (sent, kept) = match next {
+                Some(_) => {
+                    let (sent, kept) = keep(request);
+                    (sent, Some(kept))
+                }
+                None => (request, None),
+            };
+            let outcome = member.pool.send(sent).await;
             self.note(member, &outcome);
             let error = match outcome {
                 Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            match (next, spare) {
-                (Some(next), Some(spare)) if may_repeat(&spare, &error, member, next) => {
-                    tracing::debug!(server = member.url, %error, "another attempt");
-                    request = spare;
-                }
-                _ => return Err(UpstreamError::of(self.name(), &error)),
-            }
+            let kept = next.filter(|next| is_worth_asking(next, member, &error)).and(kept);
+            let Some(again) = kept.and_then(|kept| kept.after(&error)) else {
+                return Err(UpstreamError::of(self.name(), &error));
+            };
+            tracing::debug!(server = member.url, %error, "another attempt");
+            request = again;
         }
     }
 
     /// Its servers.
-    pub fn status(&self) -> impl Iterator<Item = OriginStatus> {
-        self.servers.iter().map(|member| OriginStatus {
+    pub fn status(&self) -> impl Iterator<Item = ServerStatus> {
+        self.servers.iter().map(|member| ServerStatus {
             name: self.config.name.clone(),
             server: member.url.clone(),
             healthy: member.is_well(),
@@ -182,7 +177,7 @@ impl Origin {
         let fault = outcome.as_ref().err().map(|error| classify(error.kind).0);
         let reachable = match fault {
             None => true,
-            Some(Fault::Origin) => false,
+            Some(Fault::Origin | Fault::Shield) => false,
             // It says nothing of the server.
             Some(Fault::Client | Fault::ContentTooLarge | Fault::Ours) => return,
         };
@@ -249,34 +244,7 @@ fn member(
     })
 }
 
-/// The same request for another attempt; `None` if its content is not at hand.
-fn spare(request: &OutgoingRequest) -> Option<OutgoingRequest> {
-    let body = match &request.body {
-        Body::Empty => Body::Empty,
-        Body::Full(bytes) => Body::Full(bytes.clone()),
-        Body::Stream(_) => return None,
-    };
-    Some(OutgoingRequest {
-        method: Method::clone(&request.method),
-        target: request.target.clone(),
-        headers: HeaderMap::clone(&request.headers),
-        body,
-        content_length: request.content_length,
-    })
-}
-
-/// RFC 9110 section 9.2.2: an idempotent request may be repeated; any may that was never sent. The
-/// same server is asked again only if it did not take the connection: that may pass at once.
-fn may_repeat(
-    request: &OutgoingRequest,
-    error: &ClientError,
-    failed: &Member,
-    next: &Member,
-) -> bool {
-    let unsent = error.retry() == Retry::Yes;
-    if std::ptr::eq(failed, next) {
-        return unsent && error.kind == ClientErrorKind::Connect;
-    }
-    let ours = matches!(classify(error.kind).0, Fault::Client | Fault::ContentTooLarge);
-    !ours && (unsent || request.method.is_idempotent())
+/// The same server is asked again only if it did not take the connection: that may pass at once.
+fn is_worth_asking(next: &Member, failed: &Member, error: &ClientError) -> bool {
+    !std::ptr::eq(next, failed) || error.kind == ClientErrorKind::Connect
 }

@@ -23,4 +23,4 @@ pub use config::{Http2Config, PoolConfig, Protocol};
 pub use error::{ClientError, ClientErrorKind, Retry};
 pub use pool::Pool;
 pub use request::{IncomingResponse, OutgoingRequest};
-pub use server::{RootsError, Server, tls_config};
+pub use server::{RootsError, Server, private_tls_config, tls_config};

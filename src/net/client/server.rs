@@ -86,21 +86,46 @@ pub enum RootsError {
 ///
 /// Reads files: call it at start and reload only, and share the result among servers.
 pub fn tls_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
+    let mut roots = system_roots();
+    if let Some(file) = ca_file {
+        add_roots(&mut roots, file)?;
+    }
+    trusting(roots)
+}
+
+/// Trust in the roots of `ca_file` alone; without one, in the system's. For servers that are sent
+/// secrets.
+///
+/// Reads files: call it at start and reload only, and share the result among servers.
+pub fn private_tls_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
+    let Some(file) = ca_file else { return trusting(system_roots()) };
+    let mut roots = RootCertStore::empty();
+    add_roots(&mut roots, file)?;
+    trusting(roots)
+}
+
+fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     // Single broken system certificates are usual and harm no other.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if let Some(file) = ca_file {
-        let fault = |cause: String| RootsError::File { file: file.to_owned(), cause };
-        let certificates = CertificateDer::pem_file_iter(file)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| fault(error.to_string()))?;
-        if certificates.is_empty() {
-            return Err(fault("no certificate found".to_owned()));
-        }
-        for certificate in certificates {
-            roots.add(certificate).map_err(|error| fault(error.to_string()))?;
-        }
+    roots
+}
+
+fn add_roots(roots: &mut RootCertStore, file: &Path) -> Result<(), RootsError> {
+    let fault = |cause: String| RootsError::File { file: file.to_owned(), cause };
+    let certificates = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fault(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(fault("no certificate found".to_owned()));
     }
+    for certificate in certificates {
+        roots.add(certificate).map_err(|error| fault(error.to_string()))?;
+    }
+    Ok(())
+}
+
+fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, RootsError> {
     if roots.is_empty() {
         return Err(RootsError::None);
     }

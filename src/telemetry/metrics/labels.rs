@@ -130,6 +130,11 @@ pub(super) fn status_slot(status: u16) -> usize {
     }
 }
 
+/// The label value of an exchange with upstream; `None` if it ended without a status.
+pub(super) fn outcome_label(status: Option<u16>) -> &'static str {
+    status.map_or("error", |code| status_label(status_slot(code)))
+}
+
 /// The label value of an index made by [`status_slot`].
 pub(super) fn status_label(slot: usize) -> &'static str {
     match STATUS_LABELS.get(slot) {

@@ -59,6 +59,12 @@ pub(super) const ORIGIN_REQUESTS: Declared = Declared {
     labels: &["origin", "status"],
 };
 
+pub(super) const SHIELD_REQUESTS: Declared = Declared {
+    name: "headland_shield_requests_total",
+    help: "Requests sent to a shield, by its status; `error` if none came",
+    labels: &["shield", "status"],
+};
+
 pub(super) const STORE_OBJECTS: Declared =
     Declared { name: "headland_store_objects", help: "Stored responses", labels: &["tier"] };
 

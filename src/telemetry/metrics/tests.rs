@@ -172,6 +172,8 @@ fn cold_metrics_show_what_they_were_told() {
     metrics.slice(Source::Flight);
     metrics.origin_request("app", Some(503));
     metrics.origin_request("app", None);
+    metrics.shield_request("https://a", Some(200));
+    metrics.shield_request("https://a", None);
     metrics.store_objects(Tier::Memory).set(7);
     metrics.store_bytes(Tier::Disk).add(4096);
     metrics.evictions(Tier::Memory).inc();
@@ -191,6 +193,8 @@ fn cold_metrics_show_what_they_were_told() {
         (r#"headland_slices_total{source="flight"}"#, 1.0),
         (r#"headland_origin_requests_total{origin="app",status="503"}"#, 1.0),
         (r#"headland_origin_requests_total{origin="app",status="error"}"#, 1.0),
+        (r#"headland_shield_requests_total{shield="https://a",status="200"}"#, 1.0),
+        (r#"headland_shield_requests_total{shield="https://a",status="error"}"#, 1.0),
         (r#"headland_store_objects{tier="memory"}"#, 7.0),
         (r#"headland_store_bytes{tier="disk"}"#, 4096.0),
         (r#"headland_evictions_total{tier="memory"}"#, 1.0),
