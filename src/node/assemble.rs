@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::control::ControlPlane;
 use super::observe::Observer;
+use super::routing::routing;
 use super::{Addresses, StartError, storage};
 use crate::admin::{AdminDoor, Life};
 use crate::config::Config;
@@ -21,12 +22,10 @@ use crate::net::{
     CertificateFiles, Certificates, ConnectionObserver, DrainWatch, Front, Gate, Limits, Quic,
     ServerTls, bind,
 };
-use crate::proxy::{Parts, Proxy, ProxyConfig, Routing, Served};
+use crate::proxy::{Parts, Proxy, ProxyConfig, Served};
 use crate::purge::{Followed, Journal};
-use crate::site::SiteTable;
 use crate::telemetry::access_log::{self, AccessConfig, AccessLog};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::Upstreams;
 
 /// How often the certificate files are looked at.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(5);
@@ -147,20 +146,6 @@ impl Assembled {
             tokio::spawn(tls.certificates().clone().watch(CERTIFICATE_PERIOD, drain));
         }
     }
-}
-
-/// Sites and origins of a config; origins that did not change are taken from `previous`.
-pub(super) fn routing(
-    config: &Config,
-    loops: usize,
-    metrics: &Arc<Metrics>,
-    previous: Option<&Routing>,
-) -> Result<Routing, crate::upstream::SetupError> {
-    let previous = previous.map(|routing| &routing.upstreams);
-    Ok(Routing {
-        sites: SiteTable::from_config(&config.sites, |name| metrics.register_site(name)),
-        upstreams: Upstreams::from_config(&config.origins, loops, metrics, previous)?,
-    })
 }
 
 pub(super) fn certificate_files(config: &Config) -> Vec<CertificateFiles> {

@@ -3,12 +3,12 @@
 use std::io;
 
 use super::control::ControlFault;
+use super::routing::RoutingFault;
 use crate::net::bind::BindError;
 use crate::net::{QuicConfigError, TlsFault};
 use crate::purge::JournalError;
 use crate::store;
 use crate::telemetry::access_log;
-use crate::upstream::SetupError;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +22,9 @@ pub enum StartError {
     /// A certificate cannot be used.
     #[error("certificates: {0}")]
     Certificates(#[from] TlsFault),
-    /// An origin cannot be set up.
-    #[error("origin: {0}")]
-    Origin(#[from] SetupError),
+    /// An origin or a shield cannot be set up.
+    #[error(transparent)]
+    Routing(#[from] RoutingFault),
     /// The cache folder cannot be used.
     #[error(transparent)]
     Cache(#[from] store::OpenError),

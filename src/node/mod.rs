@@ -17,6 +17,7 @@ mod error;
 mod event_loop;
 mod observe;
 mod reload;
+mod routing;
 mod run;
 mod storage;
 
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 pub use control::ControlFault;
 pub use error::StartError;
 pub use reload::{ReloadError, Reloaded};
+pub use routing::RoutingFault;
 pub use run::run;
 pub use storage::verify as verify_cache;
 

@@ -2,10 +2,10 @@
 
 use super::Node;
 use super::admin_door::version;
-use super::assemble::{certificate_files, routing};
+use super::assemble::certificate_files;
+use super::routing::{RoutingFault, routing};
 use crate::config::Config;
 use crate::net::TlsFault;
-use crate::upstream::SetupError;
 
 /// What a reload did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,13 +20,13 @@ pub enum ReloadError {
     /// A certificate cannot be used.
     #[error("certificates: {0}")]
     Certificates(#[from] TlsFault),
-    /// An origin cannot be set up.
-    #[error("origin: {0}")]
-    Origin(#[from] SetupError),
+    /// An origin or a shield cannot be set up.
+    #[error(transparent)]
+    Routing(#[from] RoutingFault),
 }
 
 impl Node {
-    /// Takes sites, origins and certificates of `config` for the requests that come from now on,
+    /// Takes sites, origins, shields and certificates of `config` for the requests that come from now on,
     /// and opens the access log anew. Blocks on files.
     ///
     /// # Errors

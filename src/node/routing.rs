@@ -1,0 +1,57 @@
+//! Sites, origins and shields of a config: what a reload swaps.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::config::peer::SecretFault;
+use crate::net::peer::PeerProof;
+use crate::proxy::Routing;
+use crate::site::SiteTable;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{SetupError, ShieldSettings, Upstreams};
+
+/// Why requests cannot be routed.
+#[derive(Debug, thiserror::Error)]
+pub enum RoutingFault {
+    /// An origin cannot be set up.
+    #[error("origin: {0}")]
+    Origin(#[source] SetupError),
+    /// A shield cannot be set up.
+    #[error("shield: {0}")]
+    Shield(#[source] SetupError),
+    /// The secret of the fleet cannot be had.
+    #[error("peer.secret_file: {0}")]
+    Secret(#[from] SecretFault),
+}
+
+/// Sites, origins and shields of a config; origins and shields that did not change are taken from
+/// `previous`. Reads the files that the config names for them.
+pub(super) fn routing(
+    config: &Config,
+    loops: usize,
+    metrics: &Arc<Metrics>,
+    previous: Option<&Routing>,
+) -> Result<Routing, RoutingFault> {
+    let previous = previous.map(|routing| &routing.upstreams);
+    let shields = shield_settings(config, peer_proof(config)?);
+    let upstreams = Upstreams::from_config(&config.origins, loops, metrics, previous)
+        .map_err(RoutingFault::Origin)?
+        .with_shields(shields, loops, metrics, previous)
+        .map_err(RoutingFault::Shield)?;
+    let sites = SiteTable::from_config(&config.sites, |name| metrics.register_site(name));
+    Ok(Routing { sites, upstreams })
+}
+
+/// The proof by which nodes of the fleet know each other.
+fn peer_proof(config: &Config) -> Result<Option<PeerProof>, SecretFault> {
+    config.peer.as_ref().map(|peer| Ok(PeerProof::new(&peer.secret()?))).transpose()
+}
+
+fn shield_settings(config: &Config, proof: Option<PeerProof>) -> Option<ShieldSettings> {
+    Some(ShieldSettings {
+        shield: config.shield.clone()?,
+        ca_file: config.peer.as_ref()?.ca_file.clone(),
+        proof: proof?,
+        region: config.node.region.clone(),
+    })
+}
