@@ -9,16 +9,21 @@ use crate::config::Config;
 use crate::config::secret::{Secret, TokenHash};
 use crate::config::token::TokenRole;
 use crate::message::{Body, Fields, Protocol, Scheme};
+use crate::net::peer::PeerProof;
 use crate::proxy::{Parts, ProxyConfig, Routing, Served};
 use crate::purge::{EventLoops, Journal, PurgerParts};
 use crate::site::SiteTable;
 use crate::store::{CacheDirectory, DiskConfig, RuleBounds, Rules, Store, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, AccessLog, Format, Target};
-use crate::upstream::Upstreams;
+use crate::upstream::{ShieldSettings, Upstreams};
 
 const CONFIG: &str = r#"
 [listen]
 http = ["127.0.0.1:0"]
+[peer]
+secret_file = "peer.secret"
+[shield]
+nodes = ["http://127.0.0.1:2"]
 [[origin]]
 name = "app"
 servers = [{ url = "http://127.0.0.1:1" }]
@@ -35,12 +40,23 @@ origin = "app"
 const RULES: RuleBounds = RuleBounds { rules: 64, wildcards: 64 };
 const LIMITS: StoreLimits = StoreLimits { memory: 1 << 20, variants: 4, rules: RULES };
 
+fn shield(config: &Config) -> ShieldSettings {
+    ShieldSettings {
+        shield: config.shield.clone().unwrap(),
+        ca_file: None,
+        proof: PeerProof::new(&Secret::new("the secret of a fleet")),
+        region: String::new(),
+    }
+}
+
 fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
     let config = Config::parse(CONFIG, "test.toml", "".as_ref(), &|_| None).unwrap();
     let log = AccessConfig { target: Target::Off, format: Format::Json, queue_bytes_max: 1 };
     let routing = Routing {
         sites: SiteTable::from_config(&config.sites, |name| metrics.register_site(name)),
-        upstreams: Upstreams::from_config(&config.origins, 1, metrics, None).unwrap(),
+        upstreams: Upstreams::from_config(&config.origins, 1, metrics, None)
+            .and_then(|upstreams| upstreams.with_shields(Some(shield(&config)), 1, metrics, None))
+            .unwrap(),
     };
     let parts = Parts {
         routing,
@@ -236,7 +252,10 @@ async fn the_status_has_its_shape() {
                 "hit_ratio": 0.0,
                 "evictions": 0,
             }],
-            "upstreams": [{ "name": "app", "server": "http://127.0.0.1:1", "healthy": true }],
+            "upstreams": [
+                { "name": "app", "server": "http://127.0.0.1:1", "healthy": true },
+                { "name": "shield", "server": "http://127.0.0.1:2", "healthy": true },
+            ],
             "purge": { "log": door.0.parts.purger.log(), "position": 1, "head": 1 },
         },
         "meta": {},

@@ -86,7 +86,8 @@ const WEIGHT: Within<usize> = Within(1..=1000);
 
 impl Value for Node {
     fn expected() -> String {
-        format!("{}, or a table with its url, region and weight", Endpoint::expected())
+        "a URL or a table such as \"https://shield-1.internal:8443\" or { url = \"https://…\" }"
+            .to_owned()
     }
 
     fn read(node: &Written<'_>, _base: Option<&Self>) -> Option<Self> {

@@ -302,8 +302,8 @@ fn rules_between_tiers() {
         ),
         (
             peer.trim_end(),
-            "12:1: shield.nodes: expected an array, each element a URL without path such as \
-             \"http://10.0.0.5:8080\", or a table with its url, region and weight, found none",
+            "12:1: shield.nodes: expected an array, each element a URL or a table such as \
+             \"https://shield-1.internal:8443\" or { url = \"https://…\" }, found none",
         ),
         (&nodes("[]"), "13:1: shield.nodes: expected at least one shield, found none"),
         (
@@ -318,7 +318,7 @@ fn rules_between_tiers() {
         ),
         (
             &nodes("[{ url = \"https://a\", weight = 0 }]"),
-            "13:41: shield.nodes[0].weight: expected 1 to 1000, found 0",
+            "13:40: shield.nodes[0].weight: expected 1 to 1000, found 0",
         ),
         (
             &nodes("[{ weight = 2 }]"),
@@ -331,8 +331,8 @@ fn rules_between_tiers() {
         ),
         (
             &nodes("[5]"),
-            "13:10: shield.nodes[0]: expected a URL without path such as \
-             \"http://10.0.0.5:8080\", or a table with its url, region and weight, found 5",
+            "13:10: shield.nodes[0]: expected a URL or a table such as \
+             \"https://shield-1.internal:8443\" or { url = \"https://…\" }, found 5",
         ),
         (
             &nodes("[\"https://a\"]\nfallback = \"edge\""),
@@ -340,7 +340,7 @@ fn rules_between_tiers() {
         ),
         (
             &nodes("[\"https://a\"]\npause = \"1m\""),
-            "14:1: shield.pause: expected at most shield.pause_max, 30s, found 1m",
+            "14:1: shield.pause: expected at most shield.pause_max, 30s, found 60s",
         ),
     ]);
 }

@@ -26,8 +26,8 @@ pub enum ReloadError {
 }
 
 impl Node {
-    /// Takes sites, origins, shields and certificates of `config` for the requests that come from now on,
-    /// and opens the access log anew. Blocks on files.
+    /// Takes sites, origins, shields and certificates of `config` for the requests that come from
+    /// now on, and opens the access log anew. Blocks on files.
     ///
     /// # Errors
     /// What cannot be had; nothing has changed then.
