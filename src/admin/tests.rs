@@ -71,6 +71,7 @@ fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
         name: "edge-1".to_owned(),
         max_object: 1 << 20,
         slice: 1 << 20,
+        catch_up: Duration::from_millis(1),
         collapse_wait: Duration::from_secs(1),
         relay_window: 1 << 20,
     };

@@ -1,4 +1,5 @@
-//! The public door: stamps a request with its arrival and hands it to the proxy.
+//! The public door: stamps a request with its arrival and whether a peer asks, and hands it to the
+//! proxy.
 //!
 //! May use `proxy`, `net`, `semantics` and `telemetry`. What an engine refuses comes by here as
 //! well, so that the proxy makes every response.
@@ -6,8 +7,9 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::message::{Answer, Ended, Fault, Peer, Reply, Request};
+use crate::message::{Answer, Ended, Fault, Peer, Reply, Request, Seen};
 use crate::net::Handler;
+use crate::net::peer::{PEER, PeerProof};
 use crate::proxy::{Arrival, Exchange, Proxy};
 use crate::semantics::time::Timestamp;
 
@@ -15,12 +17,22 @@ use crate::semantics::time::Timestamp;
 #[derive(Clone, Debug)]
 pub struct PublicDoor {
     proxy: Arc<Proxy>,
+    /// What nodes of the tier before this one prove; `None` where there is no such tier.
+    edges: Option<PeerProof>,
 }
 
 impl PublicDoor {
-    /// A door to `proxy`.
-    pub fn new(proxy: Arc<Proxy>) -> Self {
-        Self { proxy }
+    /// A door to `proxy`, for clients and for `edges` that have this proof.
+    pub fn new(proxy: Arc<Proxy>, edges: Option<PeerProof>) -> Self {
+        Self { proxy, edges }
+    }
+
+    /// Whether the request comes from an edge that has proven it.
+    fn is_from_edge(&self, request: &Request) -> bool {
+        let Some(edges) = self.edges.as_ref() else { return false };
+        let fields = &request.fields;
+        fields.seen().any(Seen::HEADLAND_PEER)
+            && fields.get(PEER.as_str()).is_some_and(|proof| edges.is_proven_by(proof))
     }
 }
 
@@ -28,7 +40,8 @@ impl Handler for PublicDoor {
     type Exchange = Exchange;
 
     fn serve(&self, request: Request) -> Answer<Exchange> {
-        self.proxy.serve(request, arrival())
+        let from_edge = self.is_from_edge(&request);
+        self.proxy.serve(request, Arrival { from_edge, ..arrival() })
     }
 
     fn refuse(&self, peer: &Peer, fault: Fault) -> Reply<Exchange> {
@@ -44,5 +57,5 @@ impl Handler for PublicDoor {
 fn arrival() -> Arrival {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
-    Arrival { instant: Instant::now(), now: Timestamp::from_millis(millis) }
+    Arrival { instant: Instant::now(), now: Timestamp::from_millis(millis), from_edge: false }
 }

@@ -183,6 +183,7 @@ seen! {
     CONTENT_LENGTH = "content-length",
     COOKIE = "cookie",
     EXPECT = "expect",
+    HEADLAND_PEER = "headland-peer",
     HOST = "host",
     IF_MATCH = "if-match",
     IF_MODIFIED_SINCE = "if-modified-since",

@@ -11,11 +11,12 @@ use tokio::runtime::Handle;
 
 use super::control::ControlPlane;
 use super::observe::Observer;
-use super::routing::routing;
+use super::routing::{RoutingFault, peer_proof, routing};
 use super::{Addresses, StartError, storage};
 use crate::admin::{AdminDoor, Life};
 use crate::config::Config;
 use crate::config::logging::{AccessLog as Target, LogFormat, Logging};
+use crate::config::node::Role;
 use crate::listener::PublicDoor;
 use crate::message::push_field;
 use crate::net::{
@@ -115,7 +116,9 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
     ));
     let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
     let observer: Arc<dyn ConnectionObserver> = Arc::new(Observer::new(metrics.clone()));
-    let handler = Arc::new(PublicDoor::new(proxy.clone()));
+    let is_shield = config.node.role == Role::Shield;
+    let edges = peer_proof(&config).map_err(RoutingFault::Secret)?.filter(|_| is_shield);
+    let handler = Arc::new(PublicDoor::new(proxy.clone(), edges));
     let front = Front { handler, limits: limits.clone(), gate, observer };
     let sockets = sockets(&config, loops, quic.is_some())?;
     let assembled = Assembled {
@@ -159,6 +162,7 @@ fn proxy_config(config: &Config, whole_max: u64) -> ProxyConfig {
         max_object: config.cache.max_object.0.min(whole_max),
         // Memory is to hold several.
         slice: config.cache.slice.0.min(config.cache.memory.0 / 4),
+        catch_up: config.peer.as_ref().map_or(Duration::ZERO, |peer| peer.catch_up),
         collapse_wait: config.cache.collapse_wait,
         relay_window: config.limits.relay_window.0,
     }

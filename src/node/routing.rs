@@ -43,7 +43,7 @@ pub(super) fn routing(
 }
 
 /// The proof by which nodes of the fleet know each other.
-fn peer_proof(config: &Config) -> Result<Option<PeerProof>, SecretFault> {
+pub(super) fn peer_proof(config: &Config) -> Result<Option<PeerProof>, SecretFault> {
     config.peer.as_ref().map(|peer| Ok(PeerProof::new(&peer.secret()?))).transpose()
 }
 

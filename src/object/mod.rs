@@ -22,6 +22,7 @@ mod vary_index;
 
 pub use head::ObjectHead;
 pub use key::{CacheKey, KeyHasher, UrlKey};
+pub(crate) use purge::tags_of;
 pub use purge::{
     BATCH_MAX, CommandFault, Coverage, Entry, EntryFault, EntryHash, LogId, LogNumbers,
     LogSequence, NotHex, Position, PurgeCommand, PurgeKind, PurgeRule, PurgeTarget, PurgeUrl,

@@ -11,9 +11,10 @@ use http::{Method, StatusCode};
 use smallvec::SmallVec;
 
 use super::error::Refusal;
+use super::tier::Demand;
 use super::{Proxy, Routing};
 use crate::message::{Body, Fields, Peer, Request, Response, Seen};
-use crate::object::{CacheKey, Selection, TargetUri, VarySpec};
+use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
 use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
 use crate::semantics::freshness::ResponseFacts;
 use crate::semantics::headers::cdn_loop_seen;
@@ -21,16 +22,19 @@ use crate::semantics::time::Timestamp;
 use crate::semantics::uri::normalize_host;
 use crate::semantics::vary::write_selection;
 use crate::site::{ResourceUrl, Route, Site, SiteLabel, SiteTable};
+use crate::store::Rules;
 use crate::telemetry::metrics::Source;
 use crate::upstream::{Origin, UpstreamError};
 
-/// When a request came: read once, passed down to everything that needs the time.
+/// How a request came: clocks are read once, and passed down to everything that needs the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
     /// For durations.
     pub instant: Instant,
     /// For freshness, ages and the log.
     pub now: Timestamp,
+    /// Whether a node of the tier before this one asks, which has proven it.
+    pub from_edge: bool,
 }
 
 impl Arrival {
@@ -58,12 +62,15 @@ pub(super) struct Inbound {
     pub(super) peer: Peer,
     pub(super) arrival: Arrival,
     pub(super) content_length: Option<u64>,
+    /// What an edge asks for beside the resource; `None` where a client asks.
+    pub(super) edge: Option<Box<Demand>>,
 }
 
 impl Inbound {
-    pub(super) fn new(request: Request, arrival: Arrival) -> (Self, Body) {
+    pub(super) fn new(request: Request, arrival: Arrival, rules: &Rules) -> (Self, Body) {
         let Request { method, host, target, fields, body, content_length, peer } = request;
-        (Self { method, host, target, fields, peer, arrival, content_length }, body)
+        let edge = arrival.from_edge.then(|| Box::new(Demand::read(&fields, rules)));
+        (Self { method, host, target, fields, peer, arrival, content_length, edge }, body)
     }
 
     /// The site and route that serve this request, and the URL it stands for. A refusal tells the
@@ -131,6 +138,7 @@ impl Inbound {
             host: self.host.clone(),
             target: self.target.clone(),
             fields: self.fields.clone(),
+            edge: self.edge.clone(),
             ..*self
         }
     }
@@ -222,6 +230,8 @@ pub(super) struct Journey {
     pub(super) resource: ResourceUrl<'static>,
     pub(super) primary: CacheKey,
     pub(super) facts: RequestFacts,
+    /// The number below which purges are not known here that an edge knows of; 0 where none is.
+    pub(super) unknown_below: u64,
 }
 
 impl Journey {
@@ -260,6 +270,8 @@ pub(super) struct Sent {
     pub(super) reason: &'static str,
     /// The body, where it is in slices: it begins before the response is sent.
     pub(super) slices: Option<Beginning>,
+    /// What it reflects, for an edge that asks.
+    pub(super) stamp: Option<LogSequence>,
 }
 
 /// A body that is waited for until there is something to read of it.

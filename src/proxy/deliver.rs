@@ -47,9 +47,14 @@ pub(super) fn hit_status<'a>(name: &'a str, head: &ObjectHead, now: Timestamp) -
 }
 
 /// The response from a stored object.
-pub(super) fn stored(inbound: &Inbound, stored: &Stored, status: &CacheStatus<'_>) -> Response {
+pub(super) fn stored(
+    inbound: &Inbound,
+    stored: &Stored,
+    block: FieldBlock,
+    status: &CacheStatus<'_>,
+) -> Response {
     let lines = own_lines(&stored.head, None, inbound.arrival.later());
-    let mut response = deliver(inbound, &stored.head, Content::Resident(stored), lines)
+    let mut response = deliver(inbound, &stored.head, block, Content::Resident(stored), lines)
         // A resident body can be read from its beginning at any time.
         .unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR));
     push_cache_status(status, &mut response.extra);
@@ -61,12 +66,13 @@ pub(super) fn stored(inbound: &Inbound, stored: &Stored, status: &CacheStatus<'_
 pub(super) fn sliced(
     inbound: &Inbound,
     head: &ObjectHead,
+    block: FieldBlock,
     total: u64,
     before: Option<&HeaderValue>,
 ) -> (Response, Vec<Part>) {
     let wanted = Wanted { total, parts: Cell::default() };
     let lines = own_lines(head, before, inbound.arrival.later());
-    let response = deliver(inbound, head, Content::Sliced(&wanted), lines)
+    let response = deliver(inbound, head, block, Content::Sliced(&wanted), lines)
         // Slices can be read from any place at any time.
         .unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR));
     (response, wanted.parts.take())
@@ -76,35 +82,38 @@ pub(super) fn sliced(
 pub(super) fn arriving(
     inbound: &Inbound,
     arriving: &Arriving,
+    block: FieldBlock,
     status: &CacheStatus<'_>,
 ) -> Option<Response> {
     let before = arriving.cache_status.as_ref();
     let lines = own_lines(&arriving.head, before, inbound.arrival.later());
-    let mut response = deliver(inbound, &arriving.head, Content::Arriving(arriving), lines)?;
+    let mut response = deliver(inbound, &arriving.head, block, Content::Arriving(arriving), lines)?;
     push_cache_status(status, &mut response.extra);
     Some(response)
 }
 
+/// The response of `head`, told by the lines of `block`.
 fn deliver(
     inbound: &Inbound,
     head: &ObjectHead,
+    block: FieldBlock,
     content: Content<'_>,
     mut extra: Extra,
 ) -> Option<Response> {
     let seen = inbound.fields.seen();
     if seen.any(Seen::CONDITIONAL)
-        && let Some(response) = precondition(inbound, head, &mut extra)
+        && let Some(response) = precondition(inbound, head, &block, &mut extra)
     {
         return Some(response);
     }
     if seen.any(Seen::RANGE)
-        && let Some(response) = partial(inbound, head, &content, &mut extra)
+        && let Some(response) = partial(inbound, head, &block, &content, &mut extra)
     {
         return response;
     }
     let length = content.length();
     let body = if inbound.method == Method::HEAD { Body::Empty } else { content.whole()? };
-    Some(Response { status: head.status, content_length: length, block: head.block(), extra, body })
+    Some(Response { status: head.status, content_length: length, block, extra, body })
 }
 
 /// `age`, and what other caches said `before` in `cache-status`.
@@ -136,7 +145,12 @@ pub(super) fn push_date(now: Timestamp, extra: &mut Extra) {
 }
 
 /// RFC 9110 section 13.2: 304 or 412, where a condition says so. Only a success is conditional.
-fn precondition(inbound: &Inbound, head: &ObjectHead, extra: &mut Extra) -> Option<Response> {
+fn precondition(
+    inbound: &Inbound,
+    head: &ObjectHead,
+    block: &FieldBlock,
+    extra: &mut Extra,
+) -> Option<Response> {
     if !head.status.is_success() {
         return None;
     }
@@ -155,9 +169,9 @@ fn precondition(inbound: &Inbound, head: &ObjectHead, extra: &mut Extra) -> Opti
     let (block, content_length) = match status {
         // RFC 9110 section 15.4.5: no metadata of a representation that is not sent.
         StatusCode::NOT_MODIFIED => {
-            (without(&head.block(), |name| name.starts_with("content-") && name != LOCATION), None)
+            (without(block, |name| name.starts_with("content-") && name != LOCATION), None)
         }
-        _ => (without(&head.block(), is_of_representation), Some(0)),
+        _ => (without(block, is_of_representation), Some(0)),
     };
     let extra = std::mem::take(extra);
     Some(Response { status, content_length, block, extra, body: Body::Empty })
@@ -176,6 +190,7 @@ fn validators(head: &ObjectHead) -> Validators<'_> {
 fn partial(
     inbound: &Inbound,
     head: &ObjectHead,
+    block: &FieldBlock,
     content: &Content<'_>,
     extra: &mut Extra,
 ) -> Option<Option<Response>> {
@@ -185,30 +200,30 @@ fn partial(
     let total = content.length()?;
     let ranges = RangeSet::parse(inbound.fields.get("range")?)?;
     if let Some(value) = inbound.fields.get("if-range") {
-        let date = head.block().get("date").and_then(parse_http_date);
+        let date = block.get("date").and_then(parse_http_date);
         if !if_range_matches(value, &validators(head), date) {
             return None;
         }
     }
     match (ranges.resolve(total), content) {
-        (Resolved::Unsatisfiable, _) => Some(Some(unsatisfiable(head, total, extra))),
+        (Resolved::Unsatisfiable, _) => Some(Some(unsatisfiable(block, total, extra))),
         (Resolved::Ranges(ranges), _) if ranges.len() == 1 => {
-            Some(single(head, content, ranges[0], total, extra))
+            Some(single(block, content, ranges[0], total, extra))
         }
         // Parts in any order of a body on its way would have to wait for its end.
         (Resolved::Ranges(_), Content::Arriving(_)) => None,
-        (Resolved::Ranges(ranges), _) => Some(multipart(head, content, &ranges, total, extra)),
+        (Resolved::Ranges(ranges), _) => Some(multipart(block, content, &ranges, total, extra)),
     }
 }
 
-fn unsatisfiable(head: &ObjectHead, total: u64, extra: &mut Extra) -> Response {
+fn unsatisfiable(block: &FieldBlock, total: u64, extra: &mut Extra) -> Response {
     let mut value = Vec::new();
     write_unsatisfied_range(total, &mut value);
     push_field(extra, "content-range", &value);
     Response {
         status: StatusCode::RANGE_NOT_SATISFIABLE,
         content_length: Some(0),
-        block: without(&head.block(), is_of_representation),
+        block: without(block, is_of_representation),
         extra: std::mem::take(extra),
         body: Body::Empty,
     }
@@ -225,7 +240,7 @@ fn is_of_representation(name: &str) -> bool {
 }
 
 fn single(
-    head: &ObjectHead,
+    block: &FieldBlock,
     content: &Content<'_>,
     range: ByteRange,
     total: u64,
@@ -238,21 +253,20 @@ fn single(
     Some(Response {
         status: StatusCode::PARTIAL_CONTENT,
         content_length: Some(length),
-        block: head.block(),
+        block: block.clone(),
         extra: std::mem::take(extra),
         body: content.part(range.start, length)?,
     })
 }
 
 fn multipart(
-    head: &ObjectHead,
+    block: &FieldBlock,
     content: &Content<'_>,
     ranges: &[ByteRange],
     total: u64,
     extra: &mut Extra,
 ) -> Option<Response> {
     let boundary = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-    let block = head.block();
     let content_type = block.get("content-type");
     let framing = Multipart { boundary: &boundary, content_type, total };
     let mut parts = Vec::new();
@@ -272,7 +286,7 @@ fn multipart(
     Some(Response {
         status: StatusCode::PARTIAL_CONTENT,
         content_length: Some(length),
-        block: without(&block, |name| name == "content-type"),
+        block: without(block, |name| name == "content-type"),
         extra: std::mem::take(extra),
         body: content.parts(parts)?,
     })

@@ -20,10 +20,11 @@ use super::cold::source_of;
 use super::context::{Exchange, Journey, Sent, Served, Trouble};
 use super::deliver;
 use super::fill::{Fill, Led};
+use super::tier::Standing;
 use crate::collapse::{Arriving, Follower, Join, Landing, Sliced};
 use crate::message::{Body, Reply};
 use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Sequence, Stored, Variant};
-use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::semantics::verdict::{
     Failure, OnFailure, Reason, StoredFacts, Verdict, on_failure, verdict,
 };
@@ -60,14 +61,21 @@ impl Journey {
     ///
     /// Cancel safe: a client that leaves gives up its place in a flight; the flight goes on.
     pub(super) async fn set_out(
-        self,
-        verdict: Verdict,
-        lookup: Lookup,
+        mut self,
+        mut verdict: Verdict,
+        mut lookup: Lookup,
         body: Body,
     ) -> Reply<Exchange> {
         let waiting = Exchange::waiting(&self.inbound, self.site.label);
         let departure = Departure::of(self.proxy.clone(), waiting);
-        let sent = self.go(verdict, lookup, body).await;
+        let sent = match self.catch_up().await {
+            Standing::AsItWas => self.go(verdict, lookup, body).await,
+            Standing::Moved => {
+                (lookup, verdict) = self.look_again();
+                self.go(verdict, lookup, body).await
+            }
+            Standing::Foreign => self.pass(body, Forward::Request, "floor-unknown").await,
+        };
         let sent = self.begin(sent, verdict.reason()).await;
         departure.stay();
         self.finish(sent)
@@ -189,7 +197,8 @@ impl Journey {
     fn join(&self, key: CacheKey) -> Join {
         let rules = self.proxy.store.rules();
         let serves = |since: Sequence, landing: Option<&Landing>| {
-            rules.url_state_since(since, &self.target_uri()) == PurgeState::Clean
+            !self.is_unknown(since)
+                && rules.url_state_since(since, &self.target_uri()) == PurgeState::Clean
                 && match landing {
                     Some(Landing::Arriving(Arriving { head, variant, .. })) => {
                         self.fits(head, variant.as_deref())
@@ -203,7 +212,7 @@ impl Journey {
                     Some(Landing::Released | Landing::Failed) | None => true,
                 }
         };
-        self.proxy.flights.join(self.primary, key, rules.head(), serves)
+        self.proxy.flights.join(self.primary, key, self.fetch_sequence(), serves)
     }
 
     /// Whether a response on its way is good for this request: a body may arrive for longer than
@@ -217,15 +226,18 @@ impl Journey {
     fn led(&self, led: Led, reason: Reason) -> Flown {
         match led {
             // The body's beginning is held until this request reads it itself.
-            Led::Arriving(arriving, _held) => Flown::done(self.arriving(&arriving, false, reason)),
-            Led::Sliced(sliced, status, _held) => {
-                Flown::done(self.first_slices(&sliced, Some(status), reason))
+            Led::Arriving(arriving, source, _held) => {
+                Flown::done(self.arriving(&arriving, Some(source), reason))
+            }
+            Led::Sliced(sliced, status, source, _held) => {
+                Flown::done(self.first_slices(&sliced, Some((status, source)), reason))
             }
             Led::Validated(stored) => Flown::done(self.validated(&stored, false, reason)),
             Led::StandIn(stored, status) => Flown::done(self.stand_in(&stored, reason, status)),
             Led::Own(stored, why) => Flown::done(Some(self.own(&stored, reason, why))),
             Led::Alone(received) => Flown::done(Some(self.passed(
                 received.response,
+                received.source,
                 reason.forward(),
                 received.refused,
             ))),
@@ -238,7 +250,7 @@ impl Journey {
         let limit = self.inbound.arrival.instant + self.proxy.config.collapse_wait;
         match timeout_at(Instant::from_std(limit), follower.landing()).await {
             Err(_) => Flown::Alone("collapse-timeout"),
-            Ok(Landing::Arriving(arriving)) => Flown::done(self.arriving(&arriving, true, reason)),
+            Ok(Landing::Arriving(arriving)) => Flown::done(self.arriving(&arriving, None, reason)),
             Ok(Landing::Sliced(sliced)) => Flown::done(self.first_slices(&sliced, None, reason)),
             Ok(Landing::Validated(stored)) => Flown::done(self.validated(&stored, true, reason)),
             Ok(Landing::StandIn(stored)) => Flown::done(self.stand_in(&stored, reason, None)),
@@ -258,8 +270,8 @@ impl Journey {
 
     /// The response from a body on its way; `None` if it is not this request's variant, a purge has
     /// come between, or its beginning is given up already.
-    fn arriving(&self, arriving: &Arriving, collapsed: bool, reason: Reason) -> Option<Sent> {
-        let head = &arriving.head;
+    fn arriving(&self, arriving: &Arriving, led: Option<Source>, reason: Reason) -> Option<Sent> {
+        let (head, collapsed) = (&arriving.head, led.is_none());
         if !self.may_take(head, arriving.variant.as_deref(), collapsed) {
             return None;
         }
@@ -271,16 +283,18 @@ impl Journey {
             collapsed,
             ..CacheStatus::default()
         };
-        let response = deliver::arriving(&self.inbound, arriving, &status)?;
-        let (served, source) = if collapsed {
-            self.proxy.metrics.collapsed();
-            (Served::Collapsed, Source::Flight)
-        } else {
-            (Served::Miss, Source::Origin)
+        let block = self.inbound.lines_of(head, &self.route);
+        let response = deliver::arriving(&self.inbound, arriving, block, &status)?;
+        let (served, source) = match led {
+            Some(source) => (Served::Miss, source),
+            None => {
+                self.proxy.metrics.collapsed();
+                (Served::Collapsed, Source::Flight)
+            }
         };
-        let origin_status = Some(head.status.as_u16());
+        let (origin_status, stamp) = (Some(head.status.as_u16()), self.stamp_of(head));
         let reason = reason.as_str();
-        Some(Sent { response, served, source, origin_status, reason, slices: None })
+        Some(Sent { response, served, source, origin_status, reason, slices: None, stamp })
     }
 
     /// Whether this request may be answered by what a flight brought.
@@ -297,9 +311,14 @@ impl Journey {
 
     /// The response from an object in slices whose head a flight brought: by this `status`, where
     /// this request led. `None` as above.
-    fn first_slices(&self, sliced: &Sliced, status: Option<u16>, reason: Reason) -> Option<Sent> {
+    fn first_slices(
+        &self,
+        sliced: &Sliced,
+        led: Option<(u16, Source)>,
+        reason: Reason,
+    ) -> Option<Sent> {
         let Sliced { stored, variant, cache_status } = sliced;
-        let collapsed = status.is_none();
+        let (collapsed, status) = (led.is_none(), led.map(|(status, _)| status));
         if !self.may_take(&stored.head, variant.as_deref(), collapsed) {
             return None;
         }
@@ -314,7 +333,7 @@ impl Journey {
         let served = if collapsed { Served::Collapsed } else { Served::Miss };
         let before = cache_status.as_ref();
         let sent = self.sliced(stored, stored.slices()?, served, &told, before, reason.as_str());
-        let source = if collapsed { Source::Flight } else { Source::Origin };
+        let source = led.map_or(Source::Flight, |(_, source)| source);
         Some(Sent { source, origin_status: status, ..sent })
     }
 
@@ -375,10 +394,6 @@ impl Journey {
         Some(Sent { origin_status: status, ..sent })
     }
 
-    fn purged(&self, head: &ObjectHead) -> PurgeState {
-        self.proxy.store.rules().judge(head)
-    }
-
     /// The facts of what is stored, judged now.
     pub(super) fn facts_now(&self, stored: &Stored) -> StoredFacts {
         stored.head.facts(self.purged(&stored.head))
@@ -424,9 +439,10 @@ impl Journey {
         if let Some(slices) = stored.slices() {
             return self.sliced(stored, slices, served, status, None, reason);
         }
-        let response = deliver::stored(&self.inbound, stored, status);
-        let source = source_of(stored);
-        Sent { response, served, source, origin_status: None, reason, slices: None }
+        let block = self.inbound.lines_of(&stored.head, &self.route);
+        let response = deliver::stored(&self.inbound, stored, block, status);
+        let (source, stamp) = (source_of(stored), self.stamp_of(&stored.head));
+        Sent { response, served, source, origin_status: None, reason, slices: None, stamp }
     }
 
     /// One refresh a key: whoever finds a flight under way leaves it at that. One that brought

@@ -16,9 +16,10 @@ use tokio::sync::oneshot;
 use super::context::Journey;
 use super::forward::ask_for_slice;
 use super::head::{Prepared, facts_of, inherit_tags};
+use super::tier::Fetched;
 use crate::collapse::{Arriving, Landing, Leader, Relay, RelayWriter, Sliced};
 use crate::message::{Body, BodyError, BodyErrorKind, Piece};
-use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Stored, Variant};
+use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Sequence, Stored, Variant};
 use crate::semantics::cacheability::{NoStore, Storage};
 use crate::semantics::conditional::EntityTag;
 use crate::semantics::freshness::{Freshness, ResponseFacts};
@@ -26,14 +27,15 @@ use crate::semantics::range::ByteRange;
 use crate::semantics::time::Timestamp;
 use crate::semantics::vary::VarySpec;
 use crate::semantics::verdict::{Failure, OnFailure, on_failure};
+use crate::telemetry::metrics::Source;
 use crate::upstream::{IncomingResponse, UpstreamError};
 
 /// What a fill brings to the request that leads.
 pub(super) enum Led {
-    /// A response for all. The body is a reader that stands at its beginning.
-    Arriving(Arriving, Body),
+    /// A response for all, and where it comes from. The body is a reader at its beginning.
+    Arriving(Arriving, Source, Body),
     /// The head of a response in slices, told by this status. The body is held like that above.
-    Sliced(Sliced, u16, Body),
+    Sliced(Sliced, u16, Source, Body),
     /// What is stored still holds.
     Validated(Arc<Stored>),
     /// What is stored stands in for an upstream that failed, perhaps with this status.
@@ -51,6 +53,7 @@ pub(super) enum Led {
 /// A response that must not be shared.
 pub(super) struct Received {
     pub(super) response: IncomingResponse,
+    pub(super) source: Source,
     /// Why it is not stored.
     pub(super) refused: &'static str,
 }
@@ -65,6 +68,9 @@ pub(super) struct Fill {
     pub(super) stored: Option<Arc<Stored>>,
     /// The way to the request that leads, if one does.
     pub(super) leading: Option<oneshot::Sender<Led>>,
+    /// The purges that what came reflects, and where it came from.
+    sequence: Sequence,
+    pub(super) source: Source,
 }
 
 /// When the fetch began and when its head came.
@@ -88,7 +94,16 @@ impl Fill {
         stored: Option<Arc<Stored>>,
         leading: Option<oneshot::Sender<Led>>,
     ) -> Self {
-        Self { journey: journey.for_fill(), key, leader, stored, leading }
+        let sequence = leader.sequence();
+        Self {
+            journey: journey.for_fill(),
+            key,
+            leader,
+            stored,
+            leading,
+            sequence,
+            source: Source::Origin,
+        }
     }
 
     /// Fetches, lands, pours; asks whether what is stored still holds if it `validates`.
@@ -101,13 +116,6 @@ impl Fill {
 
     /// Asks for the whole, or for a slice. Returns itself if the whole is to be asked for instead.
     async fn ask(mut self, validates: bool, slice: Option<ByteRange>) -> Option<Self> {
-        let origin = match self.journey.origin() {
-            Ok(origin) => origin,
-            Err(error) => {
-                self.tell(Led::Failed(error));
-                return None;
-            }
-        };
         let validated = self.stored.clone().filter(|stored| {
             let facts = self.journey.facts_now(stored);
             validates
@@ -123,12 +131,13 @@ impl Fill {
             ask_for_slice(&mut request, slice);
         }
         let request_time = self.journey.inbound.arrival.later();
-        match origin.fetch(request).await {
+        match self.journey.fetch(request, self.leader.sequence()).await {
             Err(error) => match self.standing_in(error.failure()) {
                 Some(stored) => self.stand_in(stored, None),
                 None => self.tell(Led::Failed(error)),
             },
-            Ok(response) => {
+            Ok(Fetched { response, sequence, source }) => {
+                (self.sequence, self.source) = (sequence, source);
                 let response_time = self.journey.inbound.arrival.later();
                 let times = Times { request: request_time, response: response_time };
                 match (slice, response.status.as_u16()) {
@@ -229,7 +238,7 @@ impl Fill {
     }
 
     fn alone(&mut self, response: IncomingResponse, refused: &'static str) {
-        self.tell(Led::Alone(Box::new(Received { response, refused })));
+        self.tell(Led::Alone(Box::new(Received { response, source: self.source, refused })));
         self.leader.land(Landing::Released);
     }
 
@@ -252,9 +261,8 @@ impl Fill {
             Storage::Refuse(_) => stored.head.freshness().expired(times.response),
         };
         let Prepared { block, withheld, .. } = preparation.freshened_lines(merged);
-        let sequence = self.leader.sequence();
         let target = self.journey.target_uri();
-        let head = ObjectHead::new(status, freshness, sequence, &block, withheld, &target);
+        let head = ObjectHead::new(status, freshness, self.sequence, &block, withheld, &target);
         let freshened = Arc::new(stored.under(&head));
         if self.is_purged_meanwhile(stored) {
             // By a tag that the 304 may have taken away: what it validates is purged.
@@ -279,7 +287,7 @@ impl Fill {
     /// Whether a purge since this flight began covers what was stored before it.
     fn is_purged_meanwhile(&self, stored: &Stored) -> bool {
         let rules = self.journey.proxy.store.rules();
-        let (since, target) = (self.leader.sequence().number, self.journey.target_uri());
+        let (since, target) = (self.sequence.number, self.journey.target_uri());
         rules.state_since(since, &target, || stored.head.tags()) != PurgeState::Clean
     }
 
@@ -297,9 +305,8 @@ impl Fill {
         }
         let Prepared { block, withheld, cache_status } =
             self.journey.preparation(http_minor).shared(headers);
-        let sequence = self.leader.sequence();
         let target = self.journey.target_uri();
-        let head = ObjectHead::new(status, freshness, sequence, &block, withheld, &target);
+        let head = ObjectHead::new(status, freshness, self.sequence, &block, withheld, &target);
         let proxy = &self.journey.proxy;
         proxy.uncacheable.forget(self.key);
         let variant = self.variant(facts);
@@ -328,7 +335,7 @@ impl Fill {
             variant: variant.clone(),
             cache_status,
         };
-        self.tell(Led::Arriving(arriving.clone(), beginning));
+        self.tell(Led::Arriving(arriving.clone(), self.source, beginning));
         self.leader.land(Landing::Arriving(arriving));
         match self.pour(&writer, body).await {
             Ok(trailers) => {
@@ -416,6 +423,7 @@ impl Journey {
             resource: self.resource.clone(),
             primary: self.primary,
             facts: self.facts,
+            unknown_below: self.unknown_below,
         }
     }
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::context::Journey;
 use super::head::{insert, remove_hop_by_hop};
+use super::tier::is_between_tiers;
 use crate::message::Body;
 use crate::object::ObjectHead;
 use crate::semantics::headers::{write_cdn_loop, write_via};
@@ -93,16 +94,21 @@ impl Journey {
     /// The fields that go on, and ours.
     fn headers(&self, host: &[u8]) -> HeaderMap {
         let inbound = &self.inbound;
-        let mut headers = inbound.fields.to_map(|name| !is_not_the_clients(name));
+        // A proven edge has said who its client is.
+        let edge = inbound.edge.is_some();
+        let goes_on = |name: &str| !is_between_tiers(name) && (edge || !is_not_the_clients(name));
+        let mut headers = inbound.fields.to_map(goes_on);
         remove_hop_by_hop(&mut headers);
         for name in [CONTENT_LENGTH, EXPECT] {
             headers.remove(name);
         }
         insert(&mut headers, HOST, host.to_vec());
-        let client = inbound.peer.address.ip().to_canonical();
-        insert(&mut headers, X_FORWARDED_FOR, client.to_string().into());
-        insert(&mut headers, X_FORWARDED_HOST, host.to_vec());
-        insert(&mut headers, X_FORWARDED_PROTO, inbound.peer.scheme.as_str().into());
+        if !edge {
+            let client = inbound.peer.address.ip().to_canonical();
+            insert(&mut headers, X_FORWARDED_FOR, client.to_string().into());
+            insert(&mut headers, X_FORWARDED_HOST, host.to_vec());
+            insert(&mut headers, X_FORWARDED_PROTO, inbound.peer.scheme.as_str().into());
+        }
         let mut via = Vec::new();
         let lines = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
         write_via(lines, inbound.peer.protocol.via(), &self.proxy.config.name, &mut via);

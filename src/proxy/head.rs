@@ -10,13 +10,13 @@
 use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, TRAILER, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::context::Journey;
-use crate::message::FieldBlock;
+use super::context::{Inbound, Journey};
+use crate::message::{FieldBlock, push_field};
 use crate::object::ObjectHead;
 use crate::semantics::freshness::ResponseFacts;
 use crate::semantics::headers::{connection_names, is_hop_by_hop, is_refreshed, write_via};
 use crate::semantics::time::{Timestamp, write_http_date};
-use crate::site::HeaderRules;
+use crate::site::{HeaderRules, Route};
 
 /// Fields that hold tags.
 const TAGS: [&str; 2] = ["surrogate-key", "cache-tag"];
@@ -54,10 +54,13 @@ pub(super) struct Prepared {
 }
 
 impl Preparation<'_> {
-    /// The lines of a response that is handed on. Its `Age` and `Cache-Status` still hold.
-    pub(super) fn passed(&self, headers: HeaderMap) -> FieldBlock {
+    /// The lines of a response that is handed on, to a client or `to_edge`. Its `Age` and
+    /// `Cache-Status` still hold.
+    pub(super) fn passed(&self, headers: HeaderMap, to_edge: bool) -> FieldBlock {
         let mut headers = self.received(headers);
-        self.leave(&mut headers);
+        if !to_edge {
+            self.leave(&mut headers);
+        }
         FieldBlock::from_map(&headers)
     }
 
@@ -90,7 +93,7 @@ impl Preparation<'_> {
             update.remove(name);
         }
         let mut merged = HeaderMap::new();
-        for (name, value) in self.upstream_lines(stored) {
+        for (name, value) in upstream_lines(self.rules, stored) {
             let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
             if let Ok(value) = HeaderValue::from_bytes(value)
                 && !update.contains_key(&name)
@@ -110,7 +113,7 @@ impl Preparation<'_> {
         stored: &'h ObjectHead,
         name: &str,
     ) -> impl Iterator<Item = &'h [u8]> {
-        let lines = self.upstream_lines(stored);
+        let lines = upstream_lines(self.rules, stored);
         lines.filter_map(move |(line, value)| (line == name).then_some(value))
     }
 
@@ -159,15 +162,29 @@ impl Preparation<'_> {
         self.rules.apply(headers);
         (!withheld.is_empty()).then(|| Box::new(FieldBlock::from_map(&withheld)))
     }
+}
 
-    /// What upstream said: the lines that leave but for ours, and those withheld.
-    fn upstream_lines<'h>(
-        &self,
-        stored: &'h ObjectHead,
-    ) -> impl Iterator<Item = (&'h str, &'h [u8])> {
-        let ours = |name: &str| self.rules.set.iter().any(|(set, _)| set.as_str() == name);
-        let leaving = stored.fields().filter(move |(name, _)| !ours(name));
-        leaving.chain(stored.withheld().into_iter().flat_map(|lines| lines.iter()))
+/// What upstream said: the lines that leave but for ours, and those withheld.
+fn upstream_lines<'h>(
+    rules: &HeaderRules,
+    stored: &'h ObjectHead,
+) -> impl Iterator<Item = (&'h str, &'h [u8])> {
+    let ours = |name: &str| rules.set.iter().any(|(set, _)| set.as_str() == name);
+    let leaving = stored.fields().filter(move |(name, _)| !ours(name));
+    leaving.chain(stored.withheld().into_iter().flat_map(|lines| lines.iter()))
+}
+
+impl Inbound {
+    /// The lines that tell of a stored response to whoever asks: an edge makes its own changes.
+    pub(super) fn lines_of(&self, stored: &ObjectHead, route: &Route) -> FieldBlock {
+        if self.edge.is_none() {
+            return stored.block();
+        }
+        let mut lines = Vec::new();
+        for (name, value) in upstream_lines(&route.response_headers, stored) {
+            push_field(&mut lines, name, value);
+        }
+        FieldBlock::from_lines(lines.into())
     }
 }
 

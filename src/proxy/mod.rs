@@ -26,6 +26,7 @@ mod head;
 mod pass;
 mod refuse;
 mod slices;
+mod tier;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub struct ProxyConfig {
     pub max_object: u64,
     /// Bytes of one slice of a larger body.
     pub slice: u64,
+    /// How long a node that is behind an edge's purges waits to catch up.
+    pub catch_up: Duration,
     /// A follower's longest wait for a head.
     pub collapse_wait: Duration,
     /// Bytes kept behind the end of a body that is too large to store.
@@ -138,7 +141,7 @@ impl Proxy {
 
     /// Answers a request: at once if a fresh response is resident.
     pub fn serve(self: &Arc<Self>, request: Request, arrival: Arrival) -> Answer<Exchange> {
-        let (inbound, body) = Inbound::new(request, arrival);
+        let (inbound, body) = Inbound::new(request, arrival, self.store.rules());
         let routing = self.routing.load();
         let (site, route, resource) = match inbound.locate(&routing.sites, &self.config.name) {
             Ok(found) => found,
@@ -161,12 +164,19 @@ impl Proxy {
             Lookup::Cold(_) | Lookup::Missing(_) => None,
         };
         let verdict = verdict(&facts, stored.as_ref(), arrival.now);
+        let is_met = inbound.edge.as_ref().is_none_or(|demand| demand.is_met());
         if let (Verdict::Serve(reason), Lookup::Found(_, stored)) = (verdict, &lookup)
+            && is_met
             && stored.slices().is_none()
         {
             self.count_hit(stored);
             let status = deliver::hit_status(&self.config.name, &stored.head, arrival.now);
-            let response = deliver::stored(&inbound, stored, &status);
+            let block = inbound.lines_of(&stored.head, route);
+            let mut response = deliver::stored(&inbound, stored, block, &status);
+            if let Some(demand) = &inbound.edge {
+                let stamp = demand.stamp_of(&stored.head, self.store.rules());
+                tier::push_stamp(stamp, &mut response.extra);
+            }
             let mut exchange = inbound.exchange(site.label, Served::Hit, reason.as_str());
             exchange.sent(response.status, cold::source_of(stored));
             return Answer::Now(Reply { response, exchange });
@@ -174,8 +184,11 @@ impl Proxy {
         let resource = resource.into_owned();
         let (site, route) = (site.clone(), route.clone());
         let proxy = self.clone();
-        let journey = Journey { proxy, site, route, inbound, resource, primary, facts };
+        let unknown_below = 0;
+        let journey =
+            Journey { proxy, site, route, inbound, resource, primary, facts, unknown_below };
         if let (Verdict::ServeAndRefresh(reason), Lookup::Found(key, stored)) = (verdict, &lookup)
+            && is_met
             && stored.slices().is_none()
         {
             self.count_hit(stored);

@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 
 use super::context::{Exchange, Journey, Sent, Served};
 use super::head::facts_of;
+use super::tier::{Fetched, push_stamp};
 use super::{Refusal, deliver, error};
 use crate::message::{Body, Extra, Reply, Response};
 use crate::object::CacheKey;
@@ -18,11 +19,11 @@ impl Journey {
     /// Cancel safe: a client that leaves closes the connection to the origin.
     pub(super) async fn pass(&self, body: Body, forward: Forward, reason: &'static str) -> Sent {
         match self.ask(body).await {
-            Ok(response) => {
+            Ok(Fetched { response, source, .. }) => {
                 if invalidates(self.facts.method, response.status.as_u16()) {
                     self.invalidate();
                 }
-                self.passed(response, forward, reason)
+                self.passed(response, source, forward, reason)
             }
             Err(error) => self.failed(&error, forward),
         }
@@ -37,18 +38,18 @@ impl Journey {
         reason: &'static str,
     ) -> Sent {
         match self.ask(Body::Empty).await {
-            Ok(response) => {
+            Ok(Fetched { response, source, .. }) => {
                 if self.could_be_shared(&response) {
                     self.proxy.uncacheable.forget(key);
                 }
-                self.passed(response, forward, reason)
+                self.passed(response, source, forward, reason)
             }
             Err(error) => self.failed(&error, forward),
         }
     }
 
-    async fn ask(&self, body: Body) -> Result<IncomingResponse, UpstreamError> {
-        self.origin()?.fetch(self.pass_request(body)).await
+    async fn ask(&self, body: Body) -> Result<Fetched, UpstreamError> {
+        self.fetch(self.pass_request(body), self.fetch_sequence()).await
     }
 
     fn could_be_shared(&self, response: &IncomingResponse) -> bool {
@@ -68,6 +69,7 @@ impl Journey {
     pub(super) fn passed(
         &self,
         incoming: IncomingResponse,
+        source: Source,
         forward: Forward,
         reason: &'static str,
     ) -> Sent {
@@ -83,15 +85,16 @@ impl Journey {
         deliver::push_cache_status(&status, &mut extra);
         // RFC 9110 section 8.6: neither has a length of its own to tell.
         let lengthless = matches!(incoming.status.as_u16(), 204 | 304);
+        let to_edge = self.inbound.edge.is_some();
         let response = Response {
             status: incoming.status,
             content_length: incoming.content_length.filter(|_| !lengthless),
-            block: self.preparation(incoming.http_minor).passed(incoming.headers),
+            block: self.preparation(incoming.http_minor).passed(incoming.headers, to_edge),
             extra,
             body: incoming.body,
         };
-        let (served, source) = (Served::Pass, Source::Origin);
-        Sent { response, served, source, origin_status, reason, slices: None }
+        let (served, stamp) = (Served::Pass, self.stamp_fetched());
+        Sent { response, served, source, origin_status, reason, slices: None, stamp }
     }
 
     /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource.
@@ -123,12 +126,13 @@ impl Journey {
         let status = CacheStatus { cache, fwd, detail: Some(reason), ..CacheStatus::default() };
         deliver::push_cache_status(&status, &mut response.extra);
         deliver::push_date(self.inbound.arrival.later(), &mut response.extra);
-        let source = Source::Synthetic;
-        Sent { response, served, source, origin_status: None, reason, slices: None }
+        let (source, stamp) = (Source::Synthetic, self.stamp_fetched());
+        Sent { response, served, source, origin_status: None, reason, slices: None, stamp }
     }
 
     /// The reply, and what will be told of it.
-    pub(super) fn finish(self, sent: Sent) -> Reply<Exchange> {
+    pub(super) fn finish(self, mut sent: Sent) -> Reply<Exchange> {
+        push_stamp(sent.stamp, &mut sent.response.extra);
         let mut exchange = self.inbound.exchange(self.site.label, sent.served, sent.reason);
         exchange.sent(sent.response.status, sent.source);
         exchange.origin_status = sent.origin_status;

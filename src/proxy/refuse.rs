@@ -38,6 +38,7 @@ impl Proxy {
             peer: *peer,
             arrival,
             content_length: None,
+            edge: None,
         };
         self.refused_with(inbound, SiteLabel::NONE, error::faulty(fault), fault.detail)
     }

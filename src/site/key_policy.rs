@@ -112,6 +112,11 @@ impl ResourceUrl<'_> {
         }
     }
 
+    /// What decides which shield it belongs to: for every edge the same.
+    pub fn shield_key(&self) -> Vec<u8> {
+        [self.host.as_bytes(), self.target().as_bytes()].concat()
+    }
+
     /// The same URL, borrowing nothing.
     pub fn into_owned(self) -> ResourceUrl<'static> {
         ResourceUrl {

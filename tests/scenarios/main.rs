@@ -25,6 +25,7 @@ mod proxy;
 mod purge;
 mod range;
 mod reload;
+mod shield;
 mod slices;
 mod stale;
 mod streaming;

@@ -64,10 +64,20 @@ impl ControlProcess {
         Self { folder, child, address }
     }
 
+    /// Where it is.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Lines for `[control]` of a node.
     pub(crate) fn lines(&self, on_loss: &str) -> String {
+        self.lines_by(self.address, on_loss)
+    }
+
+    /// The same for a node that reaches it at another address.
+    pub(crate) fn lines_by(&self, address: SocketAddr, on_loss: &str) -> String {
         let token = self.folder.path().join("node.token");
-        let (address, token) = (self.address, token.display());
+        let token = token.display();
         format!(
             "url = \"http://{address}\"\ntoken_file = \"{token}\"\non_control_loss = \"{on_loss}\""
         )

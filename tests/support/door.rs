@@ -41,6 +41,14 @@ impl Door {
         receipt
     }
 
+    /// Purges, and gives the receipt as it is at once.
+    pub(crate) async fn begins_to_purge(&self, command: Value) -> Value {
+        let ask = Ask::new("POST", "/v1/purges").host("localhost");
+        let ask = ask.field("content-type", "application/json").content(command.to_string());
+        let seen = within("a receipt", self.0.ask(ask)).await.unwrap();
+        serde_json::from_slice(&seen.body).unwrap()
+    }
+
     /// What a purge would hit.
     pub(crate) async fn dry_run(&self, command: Value) -> Value {
         let ask = Ask::new("POST", "/v1/purges?dry_run=true").host("localhost");

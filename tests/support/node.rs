@@ -19,7 +19,9 @@ pub(crate) const TRIES: usize = 5;
 pub(crate) struct Setup {
     origins: Vec<SocketAddr>,
     name: Option<String>,
+    shield: bool,
     control: String,
+    tiers: String,
     cache: String,
     limits: String,
     logging: String,
@@ -48,6 +50,16 @@ impl Setup {
     /// Lines for `[control]`, without which it stands alone.
     pub(crate) fn control(self, lines: &str) -> Self {
         Self { control: format!("[control]\n{lines}"), ..self }
+    }
+
+    /// A shield instead of an edge.
+    pub(crate) fn shield(self) -> Self {
+        Self { shield: true, ..self }
+    }
+
+    /// Tables `[shield]` and `[peer]`.
+    pub(crate) fn tiers(self, tables: &str) -> Self {
+        Self { tiers: tables.to_owned(), ..self }
     }
 
     /// Lines for `[cache]`, where memory is ample unless they say otherwise.
@@ -106,14 +118,17 @@ impl Setup {
             true => self.cache.clone(),
             false => format!("memory = \"256MiB\"\n{}", self.cache),
         };
-        let Self { limits, origin, site, control, .. } = self;
+        let Self { limits, origin, site, control, tiers, .. } = self;
+        let role = if self.shield { "shield" } else { "edge" };
         let name = self.name.as_deref().unwrap_or("edge");
         format!(
             r#"
 [node]
 name = "{name}"
+role = "{role}"
 workers = 2
 {control}
+{tiers}
 [listen]
 http = ["127.0.0.1:0"]
 https = ["127.0.0.1:0"]

@@ -23,7 +23,7 @@ use serde_json::{Map, Value};
 use super::{BATCH_MAX, CommandFault, PurgeCommand, PurgeKind};
 
 /// Which log: random, drawn when the log begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LogId(pub u128);
 
 impl fmt::Display for LogId {

@@ -26,7 +26,7 @@ pub use rule::{Coverage, PurgeRule, UrlWildcard};
 pub use site::SiteKey;
 pub use subject::Subject;
 pub use tag::TagKey;
-pub(super) use tag::tags_of;
+pub(crate) use tag::tags_of;
 pub use target::TargetUri;
 pub use url::{PurgeUrl, PurgeUrlError};
 

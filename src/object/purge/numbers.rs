@@ -52,12 +52,9 @@ impl LogNumbers {
         Some(LogSequence { number: self.since.number.saturating_add(past), ..self.since })
     }
 
-    /// The node's number for a place in a log: 0, where that lies before all that the node can
-    /// tell apart; `None` for a place in another log. Nothing lies before the 0 of any log.
+    /// The node's number for a place in the log: 0, where that lies before all that the node can
+    /// tell apart; `None` for a place in another log.
     pub fn to_here(&self, sequence: LogSequence) -> Option<u64> {
-        if sequence.number == 0 {
-            return Some(0);
-        }
         let past = sequence.number.checked_sub(self.since.number);
         let here = past.map_or(0, |past| self.here.saturating_add(past));
         (sequence.log == self.since.log).then_some(here)
@@ -107,9 +104,7 @@ mod tests {
         let numbers = LogNumbers { since: at(8), here: 42 };
         assert_eq!((numbers.stamp(41), numbers.floor(41)), (at(0), at(8)));
         assert_eq!(numbers.to_here(at(7)), Some(0));
-        let other = |number| LogSequence { log: LogId(8), number };
-        assert_eq!(numbers.to_here(other(9)), None);
-        assert_eq!(numbers.to_here(other(0)), Some(0));
+        assert_eq!(numbers.to_here(LogSequence { log: LogId(8), number: 9 }), None);
     }
 
     #[test]

@@ -26,8 +26,13 @@ fn inbound(method: &str, fields: &[(&str, &str)]) -> Inbound {
             protocol: Protocol::Http2,
             scheme: Scheme::Https,
         },
-        arrival: Arrival { instant: Instant::now(), now: Timestamp::from_seconds(1_800_010_000) },
+        arrival: Arrival {
+            instant: Instant::now(),
+            now: Timestamp::from_seconds(1_800_010_000),
+            from_edge: false,
+        },
         content_length: None,
+        edge: None,
     }
 }
 
@@ -73,12 +78,13 @@ fn answered(
             variant: None,
             cache_status: None,
         };
-        let response = arriving(inbound, &arriving_now, &status).unwrap();
+        let response =
+            arriving(inbound, &arriving_now, arriving_now.head.block(), &status).unwrap();
         writer.finish(None);
         response
     } else {
         let body = [Bytes::from_static(BODY.as_bytes())];
-        stored(inbound, &Stored::new(&head, &body), &status)
+        stored(inbound, &Stored::new(&head, &body), head.block(), &status)
     };
     let names: Vec<_> = response.block.iter().map(|(name, _)| name.to_owned()).collect();
     let Response { status, content_length, mut body, .. } = response;

@@ -59,7 +59,7 @@ fn what_concerned_one_connection_goes_no_further() {
     let rules = HeaderRules::default();
     let date = format!("date: {DATE}");
     let (trailer, via, end) = ("trailer: x", "via: 1.0 far, 1.1 node", "x-end: 1");
-    assert_eq!(lines(&preparation(&rules).passed(came.clone())), [&date, trailer, via, end]);
+    assert_eq!(lines(&preparation(&rules).passed(came.clone(), false)), [&date, trailer, via, end]);
     assert_eq!(lines(&preparation(&rules).shared(came).block), [&date, via, end]);
 }
 
@@ -74,7 +74,7 @@ fn what_is_shared_says_neither_age_nor_what_others_did() {
         ("surrogate-control", "max-age=9"),
     ];
     let rules = rules(&[("server", "s")], &["date"]);
-    let passed = preparation(&rules).passed(map(&came));
+    let passed = preparation(&rules).passed(map(&came), false);
     let (age, far, near) = ("age: 7", "cache-status: far; hit", "cache-status: near; fwd=miss");
     assert_eq!(lines(&passed), [age, far, near, "server: s", "via: 1.1 node"]);
     let shared = preparation(&rules).shared(map(&came));
@@ -88,7 +88,7 @@ fn what_is_shared_says_neither_age_nor_what_others_did() {
 #[test]
 fn a_missing_date_is_that_of_receipt() {
     let rules = HeaderRules::default();
-    let block = preparation(&rules).passed(map(&[]));
+    let block = preparation(&rules).passed(map(&[]), false);
     assert_eq!(block.get("date"), Some(DATE.as_bytes()));
 }
 

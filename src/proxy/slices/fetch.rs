@@ -32,12 +32,9 @@ impl Slicer {
         }
         let range = self.slices.range(number);
         let request = self.journey.slice_request(range, &self.etag);
-        let response = match self.journey.origin() {
-            Ok(origin) => origin.fetch(request).await,
-            Err(error) => Err(error),
-        };
-        let response = match response {
-            Ok(response) => response,
+        let since = self.journey.fetch_sequence();
+        let response = match self.journey.fetch(request, since).await {
+            Ok(fetched) => fetched.response,
             Err(error) => return tracing::debug!(%error, number, "no slice"),
         };
         let status = response.status.as_u16();

@@ -169,7 +169,7 @@ impl Fill {
         let stored = Arc::new(Stored::sliced(&head, slices));
         self.keep(variant.as_deref(), stored.clone());
         let sliced = Sliced { stored, variant, cache_status };
-        self.tell(Led::Sliced(sliced.clone(), status, beginning));
+        self.tell(Led::Sliced(sliced.clone(), status, self.source, beginning));
         self.leader.land(Landing::Sliced(sliced));
     }
 }

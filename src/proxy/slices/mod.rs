@@ -151,7 +151,7 @@ impl Slicer {
             return opening;
         }
         // What is cold is brought in by the flight as well.
-        let source = if self.is_cold(number) { Source::Disk } else { Source::Origin };
+        let source = if self.is_cold(number) { Source::Disk } else { self.journey.upstream() };
         Opening { source, slice: Slice::Awaited(self.fetch_as(leader, number)) }
     }
 
@@ -257,12 +257,14 @@ impl Journey {
         reason: &'static str,
     ) -> Sent {
         let head = &stored.head;
-        let (response, parts) = deliver::sliced(&self.inbound, head, slices.total, before);
+        let block = self.inbound.lines_of(head, &self.route);
+        let (response, parts) = deliver::sliced(&self.inbound, head, block, slices.total, before);
         let reader = (!parts.is_empty())
             .then(|| Box::new(SliceReader::new(Slicer::new(self, head, slices), parts)));
         let source = reader.as_ref().map_or(Source::Memory, |reader| reader.source());
         let slices = reader.map(|reader| Box::pin(reader.begin()) as Beginning);
-        let sent = Sent { response, served, source, origin_status: None, reason, slices };
+        let stamp = self.stamp_of(head);
+        let sent = Sent { response, served, source, origin_status: None, reason, slices, stamp };
         let sent = match (status.hit, source) {
             (false, _) | (true, Source::Memory | Source::Disk) => sent.with_status(status),
             (true, _) => self.partial(sent, status),

@@ -6,4 +6,5 @@ mod shared;
 mod slices;
 mod stale;
 mod tags;
+mod tier;
 mod world;

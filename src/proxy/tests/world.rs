@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use super::super::*;
 use crate::config::Config;
 use crate::message::{Body, FieldsBuilder, Peer, Piece, Protocol, Response, Scheme};
-use crate::object::{PurgeCommand, PurgeKind};
+use crate::object::{LogId, LogNumbers, LogSequence, PurgeCommand, PurgeKind};
 use crate::semantics::time::Timestamp;
 use crate::store::{RuleBounds, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, Format, Target};
@@ -88,6 +88,15 @@ impl World {
         site: &str,
         script: impl Fn(&str, usize) -> Vec<Step> + Send + Sync + 'static,
     ) -> Self {
+        Self::catching_up(Duration::from_millis(1), site, script).await
+    }
+
+    /// The same, waiting so long to be as far as an edge asks.
+    pub(super) async fn catching_up(
+        catch_up: Duration,
+        site: &str,
+        script: impl Fn(&str, usize) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (count, _) = watch::channel(0);
@@ -99,7 +108,7 @@ impl World {
                 tokio::spawn(answer(stream, script.clone(), accepting.clone()));
             }
         });
-        Self { proxy: Arc::new(proxy(&url, site)), origin: log }
+        Self { proxy: Arc::new(proxy(&url, site, catch_up)), origin: log }
     }
 
     pub(super) fn get(&self, target: &str) -> Ask<'_> {
@@ -108,13 +117,21 @@ impl World {
 
     pub(super) fn ask(&self, method: Method, target: &str) -> Ask<'_> {
         let target = target.to_owned();
-        Ask { world: self, method, target, fields: Vec::new(), at: 0, scheme: Scheme::Http }
+        let (fields, scheme) = (Vec::new(), Scheme::Http);
+        Ask { world: self, method, target, fields, at: 0, scheme, from_edge: false }
     }
 
     /// Purges a URL of the site.
     pub(super) fn purge(&self, kind: PurgeKind, path: &str) {
         let soft = kind == PurgeKind::Soft;
         self.publish(json!({"kind": "url", "value": format!("http://h{path}"), "soft": soft}));
+    }
+
+    /// The log that this node applies is `log`, from its own number on.
+    pub(super) fn follow(&self, log: u128, number: u64) {
+        let rules = self.proxy.store().rules();
+        let since = LogSequence { log: LogId(log), number };
+        rules.set_numbers(LogNumbers { since, here: rules.head().number });
     }
 
     /// Purges what a command names.
@@ -134,6 +151,7 @@ pub(super) struct Ask<'w> {
     fields: Vec<(String, String)>,
     at: u64,
     scheme: Scheme,
+    from_edge: bool,
 }
 
 /// How a body came.
@@ -166,6 +184,12 @@ impl Ask<'_> {
         self
     }
 
+    /// Asked by an edge that has proven it.
+    pub(super) fn from_edge(mut self) -> Self {
+        self.from_edge = true;
+        self
+    }
+
     pub(super) fn https(mut self) -> Self {
         self.scheme = Scheme::Https;
         self
@@ -189,7 +213,7 @@ impl Ask<'_> {
         let now = Timestamp::from_seconds(START + self.at);
         // An arrival ahead of the clock: until then no time passes but that which a test names.
         let instant = Instant::now() + Duration::from_secs(3600);
-        self.world.proxy.serve(request, Arrival { instant, now })
+        self.world.proxy.serve(request, Arrival { instant, now, from_edge: self.from_edge })
     }
 
     pub(super) async fn reply(self) -> (Response, &'static str) {
@@ -258,7 +282,7 @@ pub(super) async fn read(response: Response, served: &'static str) -> Got {
     }
 }
 
-fn proxy(origin: &str, site: &str) -> Proxy {
+fn proxy(origin: &str, site: &str, catch_up: Duration) -> Proxy {
     let text = format!(
         "[listen]\nhttp = [\"127.0.0.1:0\"]\n\
          [[origin]]\nname = \"o\"\nservers = [{{ url = \"{origin}\" }}]\n\
@@ -286,6 +310,7 @@ fn proxy(origin: &str, site: &str) -> Proxy {
         name: "node".to_owned(),
         max_object: 64,
         slice: 16,
+        catch_up,
         collapse_wait: Duration::from_secs(60),
         relay_window: 32,
     };
