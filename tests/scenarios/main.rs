@@ -21,6 +21,7 @@ mod freshness;
 mod hit_miss;
 mod limits;
 mod other_clients;
+mod partition;
 mod proxy;
 mod purge;
 mod range;

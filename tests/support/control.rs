@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -93,7 +94,15 @@ impl ControlProcess {
         Door::at(self.address, self.place()).await
     }
 
-    fn place(&self) -> Arc<Place> {
+    /// Writes a file into its folder.
+    pub(crate) fn keep(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// For clients of its door.
+    pub(crate) fn place(&self) -> Arc<Place> {
         let ca_file = self.folder.path().join("ca.pem");
         Arc::new(Place::new(self.address, self.address, &ca_file))
     }
