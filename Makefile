@@ -1,5 +1,5 @@
 # Every command that takes more than cargo.
-.PHONY: bench crash model test
+.PHONY: bench crash model partition test
 
 # All tests, with the foreign clients that they speak to.
 test:
@@ -13,7 +13,8 @@ SECONDS ?= 2
 bench:
 	benches/setup.sh
 	cargo build --locked --release
-	cargo build --locked --release --example released_h3 --example h3_load
+	cargo build --locked --release --example released_h3 --example h3_load \
+		--example fleet_load
 	python3 -B benches/run.py --rounds $(ROUNDS) --seconds $(SECONDS) $(BENCH)
 
 # Kills a node that stores, evicts and purges, so many times, and judges what it serves afterwards;
@@ -21,6 +22,11 @@ bench:
 crash: ROUNDS = 600
 crash:
 	HEADLAND_KILL_ROUNDS=$(ROUNDS) cargo test --locked --test scenarios crash:: -- --nocapture
+
+# Cuts, holds and kills the parts of a fleet while it is purged; HEADLAND_SEED=n repeats the faults.
+partition: ROUNDS = 600
+partition:
+	HEADLAND_PARTITION_ROUNDS=$(ROUNDS) cargo test --locked --test scenarios partition:: -- --nocapture
 
 # The models of the purge protocol, within larger bounds than the tests search: some minutes.
 model:

@@ -244,6 +244,28 @@ def purge_table(found):
     return out + [line(row) for row in cells]
 
 
+def fleet_table(found):
+    """What was measured of the fan-out, by the delay on each node's way."""
+    nodes = int(next(iter(found.values()))["nodes"])
+    heads = [f"{delay} ms on each way" for delay in found]
+    out = [line([f"one control plane, {nodes:,} nodes", *heads]), line(["---"] * (1 + len(found)))]
+    kinds = [
+        ("a purge acknowledged by all: p50", "p50_ms", "{:.0f} ms"),
+        ("p99", "p99_ms", "{:.0f} ms"),
+        ("longest", "max_ms", "{:.0f} ms"),
+        ("CPU of the control plane for it", "control_cpu_ms_a_purge", "{:.1f} ms"),
+        ("purges a second, none waited for", "rate", "{:.0f}"),
+        ("its share of a core meanwhile", "control_cpu_share", "{:.0%}"),
+        ("from the last of them to all acknowledged", "settled_ms", "{:.0f} ms"),
+        ("memory of the control plane for each node", "kib_a_node", "{:.1f} KiB"),
+        ("all register at once, the first time", "registered_ms", "{:.0f} ms"),
+        ("all come back at once, to a purge that all acknowledged", "storm_ms", "{:.0f} ms"),
+    ]
+    for title, name, form in kinds:
+        out.append(line([title, *(form.format(each[name]) for each in found.values())]))
+    return out
+
+
 def markdown(result, rows, conditions):
     """The whole report."""
     out = ["## Benchmark", "", *conditions, ""]
@@ -257,6 +279,8 @@ def markdown(result, rows, conditions):
         out += [*disk_table(result["disk"]), ""]
     if result["purge"]:
         out += [*purge_table(result["purge"]), ""]
+    if result["fleet"]:
+        out += [*fleet_table(result["fleet"]), ""]
     if result["skipped"]:
         out += ["Not measured:", "", *(f"- {text}" for text in result["skipped"]), ""]
     if result["faults"]:

@@ -7,7 +7,8 @@ Needs two cores, and the programs that `benches/setup.sh` installs; a server tha
 left out and named. Traffic goes to loopback alone. Results: Markdown on standard output, and
 `bench/latest.json` and `latest.md` in the target folder. The parts: `machine` (cores, processes,
 CPU, memory), `servers` (who is measured), `load` (wrk, h2load, h3_load), `rows` (what is measured
-and how it is checked), `memory`, `collapse`, `disk`, `purge`, `report`; `instructions` stands by itself.
+and how it is checked), `memory`, `collapse`, `disk`, `purge`, `fleet`, `report`; `instructions`
+stands by itself.
 """
 
 import argparse
@@ -25,6 +26,7 @@ sys.dont_write_bytecode = True
 
 import collapse
 import disk
+import fleet
 import load
 import machine
 import memory
@@ -35,7 +37,7 @@ import servers
 
 ROOT = Path(__file__).resolve().parent.parent
 # Beside the rows of the table; each is a measurement of its own.
-EXTRAS = ("collapse", "memory", "disk", "purge")
+EXTRAS = ("collapse", "memory", "disk", "purge", "fleet")
 BEGAN = time.monotonic()
 
 
@@ -61,6 +63,7 @@ def arguments():
     parse.add_argument("--disk-mib", type=int, default=2048, help="stored by misses, on disk")
     parse.add_argument("--disk-cold", type=int, default=2000, help="64 KiB objects read cold")
     parse.add_argument("--purge-objects", type=int, default=1_000_000, help="purged by a tag")
+    parse.add_argument("--fleet-nodes", type=int, default=1000, help="of one control plane")
     parse.add_argument("--memory-mib", type=int, default=1024, help="size of each cache (1024)")
     parse.add_argument("--haproxy-bufsize", type=int, default=65536, help="tune.bufsize")
     parse.add_argument("--nginx-sendfile", choices=("on", "off"), default="off")
@@ -72,6 +75,9 @@ def arguments():
         "--released-h3", type=Path, default=target / "release/examples/released_h3"
     )
     parse.add_argument("--h3-load", type=Path, default=target / "release/examples/h3_load")
+    parse.add_argument(
+        "--fleet-load", type=Path, default=target / "release/examples/fleet_load"
+    )
     parse.add_argument("--keep", action="store_true", help="keep configs and logs of this run")
     options = parse.parse_args()
     options.output = target / "bench"
@@ -128,7 +134,7 @@ def conditions(world, versions, options):
 
 
 def measure(world, options):
-    """Everything asked for, in order: rows, collapse, memory, disk, purge."""
+    """Everything asked for, in order: rows, collapse, memory, disk, purge, fleet."""
     names = list(dict.fromkeys([report.OWN, *options.peers]))
     running, skipped = start_servers(world, names)
     versions = {server.name: server.version() for server in running}
@@ -159,6 +165,10 @@ def measure(world, options):
     if "purge" in options.rows:
         purged, more = purge.measure_all(world, options.purge_objects, tell)
         faults += more
+    fanned_out = {}
+    if "fleet" in options.rows:
+        fanned_out, more = fleet.measure_all(options, tell)
+        faults += more
     result = {
         "began": options.began,
         "versions": versions,
@@ -169,6 +179,7 @@ def measure(world, options):
         "memory": used,
         "disk": on_disk,
         "purge": purged,
+        "fleet": fanned_out,
         "skipped": skipped,
         "faults": faults,
     }
