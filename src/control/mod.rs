@@ -17,6 +17,7 @@ mod clock;
 pub mod door;
 pub mod fleet;
 pub mod log;
+pub mod nats;
 mod plane;
 mod registrar;
 mod run;

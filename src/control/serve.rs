@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use super::audit::Audit;
 use super::door::{ControlDoor, DoorParts};
 use super::fleet::FleetBounds;
-use super::log::embedded::{EmbeddedBounds, EmbeddedLog, FileError};
+use super::log::LogBounds;
+use super::log::embedded::{EmbeddedLog, FileError};
 use super::{OpenError, Plane, PlaneParts, clock};
 use crate::config::control_plane::ControlPlane;
 use crate::config::tls::Tls;
@@ -86,7 +87,7 @@ impl Control {
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
             .build()?;
-        let bounds = EmbeddedBounds {
+        let bounds = LogBounds {
             entries: purge_log.entries,
             rules: purge_log.rules,
             waiting: purge_log.queue,

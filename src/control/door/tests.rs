@@ -9,7 +9,8 @@ use super::*;
 use crate::config::secret::{Secret, TokenHash};
 use crate::config::token::TokenRole;
 use crate::control::fleet::FleetBounds;
-use crate::control::log::embedded::{EmbeddedBounds, EmbeddedLog};
+use crate::control::log::LogBounds;
+use crate::control::log::embedded::EmbeddedLog;
 use crate::control::{Plane, PlaneParts};
 use crate::door::State;
 use crate::message::{Fields, Piece, Protocol, Scheme};
@@ -67,7 +68,7 @@ impl Stage {
     }
 
     async fn over(folder: Arc<TempDir>, tokens: &[(&str, TokenRole, &[&str])]) -> Self {
-        let kept = EmbeddedBounds { entries: 8, rules: 64, waiting: 2000 };
+        let kept = LogBounds { entries: 8, rules: 64, waiting: 2000 };
         // The task that appended last may still be about to let go of the folder.
         let log = loop {
             match EmbeddedLog::open(folder.path(), kept) {

@@ -20,6 +20,8 @@
 pub mod embedded;
 mod folded;
 mod history;
+mod layout;
+pub mod nats;
 mod resume;
 #[cfg(test)]
 mod suite;
@@ -39,6 +41,17 @@ use crate::object::{Entry, EntryHash, LogId, Position, PurgeCommand};
 
 /// What comes later, from whatever home.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How much of a log is kept in memory, whatever its home.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogBounds {
+    /// Purges that a node may have missed and is still told one by one.
+    pub entries: usize,
+    /// Targets whose last purges are told to a node that missed more than that.
+    pub rules: usize,
+    /// Purges that may wait to be durable.
+    pub waiting: usize,
+}
 
 /// An ordered log of purges.
 ///

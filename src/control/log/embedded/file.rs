@@ -19,9 +19,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::layout::{Contents, Damage, Writer};
 use crate::control::log::Logged;
 use crate::control::log::history::History;
+use crate::control::log::layout::{Contents, Damage, Writer};
 use crate::object::{EntryHash, LogId, Position, PurgeCommand};
 
 /// Name of the file in the folder of the control plane.

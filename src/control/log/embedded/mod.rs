@@ -9,7 +9,7 @@
 //! Invariant: whoever gives numbers is alone, the one task that records.
 
 mod file;
-mod layout;
+
 #[cfg(test)]
 mod tests;
 
@@ -28,22 +28,11 @@ pub use file::FileError;
 
 use self::file::{Compact, LogFile, hold};
 use super::history::{Bounds, History};
-use super::{Asked, Entries, Later, LogError, Logged, PurgeLog, Snapshot};
+use super::{Asked, Entries, Later, LogBounds, LogError, Logged, PurgeLog, Snapshot};
 use crate::object::{BATCH_MAX, Entry, EntryHash, Position};
 
 /// How long an entry waits for the file. A disk that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How much an [`EmbeddedLog`] keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct EmbeddedBounds {
-    /// Purges that a node may have missed and is still told one by one.
-    pub entries: usize,
-    /// Targets whose last purges are told to a node that missed more than that.
-    pub rules: usize,
-    /// Purges that may wait for the file.
-    pub waiting: usize,
-}
 
 /// A log in a file.
 #[derive(Clone, Debug)]
@@ -80,7 +69,7 @@ impl EmbeddedLog {
     ///
     /// # Errors
     /// Another process uses the folder, or the file system fails.
-    pub fn open(folder: &Path, bounds: EmbeddedBounds) -> Result<Self, FileError> {
+    pub fn open(folder: &Path, bounds: LogBounds) -> Result<Self, FileError> {
         let lock = hold(folder)?;
         let (file, contents) = LogFile::open(folder)?;
         let kept = Bounds { entries: bounds.entries, rules: bounds.rules };

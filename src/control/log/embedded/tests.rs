@@ -6,12 +6,12 @@ use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::layout::{Contents, Damage, HEADER, Writer};
 use super::*;
+use crate::control::log::layout::{Contents, Damage, HEADER, Writer};
 use crate::control::log::suite::{Home, mount};
 use crate::object::{LogId, PurgeCommand};
 
-const BOUNDS: EmbeddedBounds = EmbeddedBounds { entries: 8, rules: 64, waiting: 4000 };
+const BOUNDS: LogBounds = LogBounds { entries: 8, rules: 64, waiting: 4000 };
 
 struct Folder(TempDir);
 
