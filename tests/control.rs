@@ -9,6 +9,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+#[path = "support/nats.rs"]
+mod nats;
+#[path = "control/standby.rs"]
+mod standby;
+
 use headland::object::{Entry, LogId, Position};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -24,9 +29,16 @@ struct Control {
 
 impl Control {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, "path = \"log\"")
+    }
+
+    /// One whose log lives as `purge_log` says.
+    fn start_with(folder: &Path, purge_log: &str) -> Self {
         let config = folder.join("control.toml");
-        let text = "[listen]\napi = \"127.0.0.1:0\"\n[fleet]\nlease = \"300ms\"\n\
-                    [purge_log]\npath = \"log\"\n[limits]\nrequests_per_second = 100000\n";
+        let text = format!(
+            "[listen]\napi = \"127.0.0.1:0\"\n[fleet]\nlease = \"300ms\"\n\
+             [purge_log]\n{purge_log}\n[limits]\nrequests_per_second = 100000\n"
+        );
         std::fs::write(&config, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_headland"))
             .args(["control", "--config"])

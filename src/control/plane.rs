@@ -10,7 +10,6 @@
 //! Invariant: the head that a grant carries is looked up while the fleet is locked, and so never
 //! behind a receipt that counted the node as fenced.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +17,11 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::fleet::registrations::{self, RegistrationsError};
 use super::fleet::{Admission, Fleet, FleetBounds, Heartbeat, Refusal};
+use super::lead::Lead;
 use super::log::{Asked, LogError, Logged, PurgeLog};
 use super::registrar::{NotGranted, Registrar};
+use super::registry::{Registry, RegistryError};
 use crate::net::DrainWatch;
 use crate::object::Position;
 
@@ -33,7 +33,9 @@ pub struct PlaneParts {
     /// The log.
     pub log: Arc<dyn PurgeLog>,
     /// Where registrations are kept.
-    pub folder: PathBuf,
+    pub registry: Arc<dyn Registry>,
+    /// Whether this process leads.
+    pub lead: Lead,
     /// How much the fleet may be.
     pub bounds: FleetBounds,
     /// A clock that never goes back and counts suspension.
@@ -43,6 +45,7 @@ pub struct PlaneParts {
 /// The log and the fleet.
 pub struct Plane {
     log: Arc<dyn PurgeLog>,
+    lead: Lead,
     bounds: FleetBounds,
     clock: fn() -> Duration,
     fleet: Arc<Mutex<Fleet>>,
@@ -63,32 +66,55 @@ pub struct Grant {
 }
 
 impl Plane {
-    /// Takes up the log and the registrations. The leases of all who are registered are held live
-    /// from now on for one lease.
+    /// A plane over a log and registrations. One that leads takes them up.
+    ///
+    /// # Errors
+    /// As of [`Self::take_up`].
+    pub async fn open(parts: PlaneParts) -> Result<Arc<Self>, OpenError> {
+        let PlaneParts { log, registry, lead, bounds, clock } = parts;
+        let head = *log.head().borrow();
+        let fleet = Arc::new(Mutex::new(Fleet::new(bounds, head, Vec::new(), clock())));
+        let plane = Arc::new(Self {
+            log,
+            lead,
+            bounds,
+            clock,
+            registrar: Registrar::new(registry, fleet.clone(), clock),
+            fleet,
+            completed: watch::Sender::new(0),
+            receipts: tokio::sync::Mutex::new(()),
+        });
+        if plane.leads() {
+            plane.take_up().await?;
+        }
+        Ok(plane)
+    }
+
+    /// Takes up the log and the registrations as they are now. The leases of all who are registered
+    /// are held live from now on for one lease.
     ///
     /// # Errors
     /// The registrations cannot be read, or the log cannot.
-    pub async fn open(parts: PlaneParts) -> Result<Arc<Self>, OpenError> {
-        let PlaneParts { log, folder, bounds, clock } = parts;
-        let known = registrations::read(&folder)?;
-        let head = *log.head().borrow();
-        let mut fleet = Fleet::new(bounds, head, known, clock());
-        let recent = log.recent(bounds.receipts).await?;
+    pub async fn take_up(&self) -> Result<(), OpenError> {
+        let known = self.registrar.take_up().await?;
+        self.log.refresh().await?;
+        let _alone = self.receipts.lock().await;
+        let head = self.head();
+        let recent = self.log.recent(self.bounds.receipts).await?;
+        let now = (self.clock)();
+        let mut fleet = Fleet::new(self.bounds, head, known, now);
         if let Some(first) = recent.first() {
             let (number, hash) = (first.first - 1, first.previous);
             fleet.begin(Position { log: head.log, number, hash });
         }
-        recent.into_iter().for_each(|entry| fleet.recall(head.log, entry, clock()));
-        let fleet = Arc::new(Mutex::new(fleet));
-        Ok(Arc::new(Self {
-            log,
-            bounds,
-            clock,
-            registrar: Registrar::new(folder, fleet.clone(), clock),
-            fleet,
-            completed: watch::Sender::new(0),
-            receipts: tokio::sync::Mutex::new(()),
-        }))
+        recent.into_iter().for_each(|entry| fleet.recall(head.log, entry, now));
+        *self.fleet.lock() = fleet;
+        Ok(())
+    }
+
+    /// Whether this process leads: what one that stands by tells of the fleet counts for nothing.
+    pub fn leads(&self) -> bool {
+        self.lead.holds((self.clock)())
     }
 
     /// The log.
@@ -252,7 +278,7 @@ impl Plane {
 pub enum OpenError {
     /// The registrations cannot be read.
     #[error(transparent)]
-    Registrations(#[from] RegistrationsError),
+    Registrations(#[from] RegistryError),
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),

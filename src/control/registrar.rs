@@ -5,15 +5,14 @@
 //!                                └── failed: refused, and the fleet is as it was
 //! ```
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 
-use super::fleet::{Fleet, Refusal, Registration, registrations};
+use super::fleet::{Fleet, Refusal, Registration};
+use super::registry::{Registry, RegistryError};
 
 /// Why a heartbeat is not granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub enum NotGranted {
 
 /// Writes the registrations of a fleet.
 pub(super) struct Registrar {
-    folder: PathBuf,
+    registry: Arc<dyn Registry>,
     fleet: Arc<Mutex<Fleet>>,
     clock: fn() -> Duration,
     queue: Mutex<Queue>,
@@ -47,11 +46,16 @@ struct Queue {
 
 impl Registrar {
     pub(super) fn new(
-        folder: PathBuf,
+        registry: Arc<dyn Registry>,
         fleet: Arc<Mutex<Fleet>>,
         clock: fn() -> Duration,
     ) -> Arc<Self> {
-        Arc::new(Self { folder, fleet, clock, queue: Mutex::default() })
+        Arc::new(Self { registry, fleet, clock, queue: Mutex::default() })
+    }
+
+    /// What is registered, which from now on this process alone writes.
+    pub(super) async fn take_up(&self) -> Result<Vec<Registration>, RegistryError> {
+        self.registry.take_up().await
     }
 
     /// Registers a node that was admitted. Of two processes with one name that come at once the
@@ -89,12 +93,7 @@ impl Registrar {
     async fn record(self: Arc<Self>) {
         while let Some((nodes, told)) = self.take_waiting() {
             let all = self.with(&nodes);
-            let folder = self.folder.clone();
-            let written = spawn_blocking(move || registrations::write(&folder, &all)).await;
-            let written = match written {
-                Ok(written) => written.map_err(|error| error.to_string()),
-                Err(error) => Err(format!("the registrations' thread failed: {error}")),
-            };
+            let written = self.registry.write(all).await.map_err(|error| error.to_string());
             match &written {
                 Ok(()) => {
                     let mut fleet = self.fleet.lock();

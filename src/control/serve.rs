@@ -3,6 +3,7 @@
 //! ```text
 //!  caller ── start ─── thread control: door, receipts, leases, certificate watch
 //!                      blocking threads: the log's file, the registrations
+//!                      on NATS: the stream's keeper, the contest for the lead
 //! ```
 
 use std::io;
@@ -17,8 +18,8 @@ use tokio::sync::watch;
 use super::audit::Audit;
 use super::door::{ControlDoor, DoorParts};
 use super::fleet::FleetBounds;
-use super::log::LogBounds;
-use super::log::embedded::{EmbeddedLog, FileError};
+use super::home::{Home, HomeError};
+use super::lead::Contest;
 use super::{OpenError, Plane, PlaneParts, clock};
 use crate::config::control_plane::ControlPlane;
 use crate::config::tls::Tls;
@@ -60,7 +61,7 @@ pub enum StartError {
     Certificates(#[from] TlsFault),
     /// The log cannot be opened.
     #[error(transparent)]
-    Log(#[from] FileError),
+    Home(#[from] HomeError),
     /// The log or the registrations cannot be read.
     #[error(transparent)]
     Plane(#[from] OpenError),
@@ -87,19 +88,15 @@ impl Control {
             .enable_all()
             .max_blocking_threads(BLOCKING_THREADS)
             .build()?;
-        let bounds = LogBounds {
-            entries: purge_log.entries,
-            rules: purge_log.rules,
-            waiting: purge_log.queue,
-        };
-        let log = Arc::new(EmbeddedLog::open(&purge_log.path, bounds)?);
+        let home = runtime.block_on(Home::open(&purge_log, fleet.lease))?;
+        let Home { log, registry, lead, contest } = home;
         let bounds = FleetBounds {
             lease: fleet.lease,
             forget: fleet.forget,
             nodes: fleet.nodes,
             receipts: purge_log.receipts,
         };
-        let parts = PlaneParts { log, folder: purge_log.path, bounds, clock: clock::monotonic };
+        let parts = PlaneParts { log, registry, lead, bounds, clock: clock::monotonic };
         let plane = runtime.block_on(Plane::open(parts))?;
         let listener = bind::tcp(listen.api, 1)?.into_iter().next();
         let listener = listener.ok_or_else(|| io::Error::other("no socket was bound"))?;
@@ -122,6 +119,7 @@ impl Control {
         let serving = Serving {
             life: life.clone(),
             plane,
+            contest,
             front: front(door.clone(), limits.connections),
             tls: tls.clone(),
             drain,
@@ -164,6 +162,7 @@ impl Control {
 struct Serving {
     life: Arc<Life>,
     plane: Arc<Plane>,
+    contest: Option<Contest>,
     front: Front<ControlDoor>,
     tls: Option<Arc<ServerTls>>,
     drain: Drain,
@@ -178,12 +177,13 @@ impl Serving {
         watch: DrainWatch,
         mut stopped: watch::Receiver<bool>,
     ) {
-        let Self { life, plane, front, tls, drain, drain_timeout } = self;
+        let Self { life, plane, contest, front, tls, drain, drain_timeout } = self;
         runtime.block_on(async {
             if let Some(tls) = &tls {
                 let certificates = tls.certificates().clone();
                 tokio::spawn(certificates.watch(CERTIFICATE_PERIOD, watch.clone()));
             }
+            let contest = contest.map(|it| tokio::spawn(it.run(plane.clone(), watch.clone())));
             tokio::spawn(plane.run(watch.clone()));
             tokio::spawn(async move {
                 if let Err(error) = front.tcp(listener, tls, None, watch).await {
@@ -197,6 +197,11 @@ impl Serving {
             let done = drain.done();
             if tokio::time::timeout(drain_timeout, done).await.is_err() {
                 tracing::warn!(?drain_timeout, "connections are cut at the end of the drain");
+            }
+            if let Some(contest) = contest
+                && contest.await.is_err()
+            {
+                tracing::error!("the contest for the lead ended by a panic");
             }
         });
     }

@@ -105,11 +105,15 @@ pub(crate) const RULES: &[Rule] = &[
             "socket2::",
             "quinn::Endpoint",
             "tokio::net::",
+            "ConnectOptions",
         ],
         text: Text::Code,
         applies: Where::Production,
         within: &["src/"],
-        except: &[("src/net/", "every socket of the house")],
+        except: &[
+            ("src/net/", "every socket of the house"),
+            ("src/control/nats/", "the NATS client connects by itself, and again when it breaks"),
+        ],
     },
     Rule {
         what: "files are opened in few places, so that few can fail on a disk",

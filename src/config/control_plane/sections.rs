@@ -3,10 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{fs, io};
 
 use crate::config::logging::LEVEL;
-use crate::config::reference::Sample::Required;
-use crate::config::rule::Within;
+use crate::config::reference::Sample::Commented;
+use crate::config::rule::{Form, Within};
+use crate::config::secret::Secret;
 use crate::config::section::{choice, section};
 
 section! {
@@ -29,7 +31,8 @@ section! {
         /// without the control plane: then it stays until it is removed.
         forget: Duration = Duration::from_hours(24),
             Within(Duration::from_secs(1)..=Duration::from_hours(24 * 365));
-        /// Nodes that may be registered.
+        /// Nodes that may be registered. On NATS their registrations, some 80 bytes each, have to
+        /// fit into one message: beyond some 10,000 the servers need a higher `max_payload`.
         nodes: usize = 10_000, Within(1..=1_000_000);
     }
 }
@@ -37,10 +40,28 @@ section! {
 section! {
     /// The ordered log of purges.
     pub struct PurgeLog {
-        /// Where the log lives: in a folder of this process, or on NATS JetStream.
+        /// Where the log lives: in a folder of this process, or on NATS JetStream, where several
+        /// control processes share it, one of which leads at a time.
         backend: Backend = Backend::default();
-        /// Folder of the log and of the registrations, made if need be; of this process alone.
-        path: PathBuf = PathBuf::new(), Required(r#""/var/lib/headland""#);
+        /// embedded: folder of the log and of the registrations, made if need be; of this process
+        /// alone.
+        path: PathBuf = PathBuf::new(), Commented(r#""/var/lib/headland""#);
+        /// nats: URLs of servers, `nats://` or `tls://`, any of which will do. All of a cluster have
+        /// to have `jetstream { sync_interval: always }`: what they acknowledge is durable then.
+        servers: Vec<String> = vec![], Commented(r#"["nats://nats-1.internal:4222"]"#);
+        /// nats: name of the stream and of the key-value bucket, made if need be.
+        stream: String = "headland".to_owned(), STREAM;
+        /// nats: servers that each keep a copy; where the stream is there, it stays as it is. With 3
+        /// the log outlives the loss of one server.
+        replicas: usize = 1, Within(1..=5);
+        /// nats: file of the credentials (JWT and seed) with which this process signs in.
+        credentials_file: Option<PathBuf> = None, Commented(r#""headland.creds""#);
+        /// nats: PEM file of the authority behind the servers' certificates, beside the system's.
+        ca_file: Option<PathBuf> = None, Commented(r#""nats-ca.pem""#);
+        /// nats: whether the servers have to show at the start that they sync, by
+        /// `$SYS.REQ.SERVER.PING.JSZ` that the system account exports. False is somebody's word
+        /// that all of them do.
+        check_sync: bool = true;
         /// Purges that a node may have missed and is still told one by one. Each takes some 300
         /// bytes of memory, and the longer the URL the more.
         entries: usize = 65_536, Within(4096..=16_777_216);
@@ -51,6 +72,27 @@ section! {
         queue: usize = 16_384, Within(1000..=1_048_576);
         /// Receipts that are remembered, eight bytes a node each.
         receipts: usize = 1024, Within(16..=1_048_576);
+    }
+}
+
+/// The name of a stream is that of a bucket as well, and part of a subject.
+const STREAM: Form = Form {
+    expected: "1 to 64 letters, digits, \"_\" or \"-\"",
+    holds: |name| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        (1..=64).contains(&name.len()) && name.bytes().all(plain)
+    },
+    sample: None,
+};
+
+impl PurgeLog {
+    /// Reads the credentials, if there are any.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn credentials(&self) -> io::Result<Option<Secret>> {
+        let read = self.credentials_file.as_ref().map(fs::read_to_string);
+        Ok(read.transpose()?.map(Secret::new))
     }
 }
 

@@ -48,17 +48,58 @@ hash = \"blake3:0000000000000000000000000000000000000000000000000000000000000000
          found another without [tls] certificates and a [[token]]",
         "control.toml:4:9: fleet.lease: expected \"100ms\" to \"1h\", found \"1ms\"",
         "control.toml:5:1: fleet.leese: unknown key; did you mean \"lease\"?",
-        "control.toml:6:1: purge_log.path: expected a path such as \"cert.pem\", found none",
-        "control.toml:7:1: purge_log.backend: not supported yet by this version",
+        "control.toml:6:1: purge_log.servers: expected URLs such as \
+         [\"nats://nats-1.internal:4222\"], found none",
         "control.toml:13:1: token[1].name: expected another value, found \"deploy\" again, as in \
          line 9",
         "control.toml:14:8: token[1].role: expected \"view\" or \"purge\" or \"node\" or \
          \"admin\", found \"owner\"",
         "control.toml:16:2: cache: unknown key",
-        "8 faults",
+        "7 faults",
     ];
     assert_eq!(faults(text), expected);
-    assert_eq!(faults("").len(), 2, "{:?}", faults(""));
+    let none = "control.toml:1:1: purge_log.path: expected a path such as \"/var/lib/headland\", \
+                found none";
+    assert_eq!(faults(""), [none, "1 fault"]);
+}
+
+#[test]
+fn each_home_of_the_log_has_its_own_keys() {
+    let config =
+        parse("[purge_log]\nbackend = \"nats\"\nservers = [\"tls://a:4222\", \"nats://b\"]");
+    let PurgeLog { servers, stream, replicas, check_sync, .. } = config.unwrap().purge_log;
+    assert_eq!(servers, ["tls://a:4222", "nats://b"]);
+    assert_eq!((stream.as_str(), replicas, check_sync), ("headland", 1, true));
+    let text = "\
+[purge_log]
+backend = \"nats\"
+path = \"log\"
+servers = [\"nats://a\", \"http://b\", \"nats://\", \"nats://me:secret@c\"]
+stream = \"a.b\"
+replicas = 6
+";
+    let server = "a URL such as \"nats://nats-1.internal:4222\" or \"tls://…\"";
+    let found = |index, at, found: &str| {
+        format!("control.toml:4:{at}: purge_log.servers[{index}]: expected {server}, found {found}")
+    };
+    let expected = [
+        "control.toml:3:1: purge_log.path: expected it with backend = \"embedded\" alone, found \
+         backend = \"nats\""
+            .to_owned(),
+        found(1, 24, "\"http://b\""),
+        found(2, 36, "\"nats://\""),
+        found(3, 47, "\"nats://me:secret@c\""),
+        "control.toml:5:10: purge_log.stream: expected 1 to 64 letters, digits, \"_\" or \"-\", \
+         found \"a.b\""
+            .to_owned(),
+        "control.toml:6:12: purge_log.replicas: expected 1 to 5, found 6".to_owned(),
+        "6 faults".to_owned(),
+    ];
+    assert_eq!(faults(text), expected);
+    let embedded = "[purge_log]\npath = \"log\"\nservers = [\"nats://a\"]\nreplicas = 3\n";
+    let told = faults(embedded);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].contains("servers: expected it with backend = \"nats\" alone"), "{told:?}");
 }
 
 #[test]

@@ -104,9 +104,14 @@ impl Handler for ControlDoor {
             Ok(admitted) => admitted,
             Err(problem) => return Answer::Now(reply(Err(problem), &request.method, trace)),
         };
+        if let Err(problem) = door.check_lead(endpoint) {
+            return Answer::Now(reply(Err(problem), &request.method, trace));
+        }
         let act = match endpoint {
             Endpoint::Read(view) => {
                 let result = door.read(view, query, &caller);
+                // What was looked at counts if the lead held until then.
+                let result = door.check_lead(endpoint).and(result);
                 return Answer::Now(reply(result, &request.method, trace));
             }
             Endpoint::Log => Act::Follow,
@@ -125,6 +130,7 @@ impl Handler for ControlDoor {
                 Act::Remove(name) => door.remove(&name, &asking).await,
                 Act::Follow => door.follow(&query).await,
             };
+            let result = result.and_then(|response| door.lead().map(|()| response));
             reply(result, &method, trace)
         }))
     }
@@ -173,6 +179,23 @@ impl Door {
             body::check_type(request.fields.get("content-type"))?;
         }
         Ok((endpoint, caller))
+    }
+
+    /// Refuses what only one that leads can tell.
+    fn check_lead(&self, endpoint: Endpoint<'_>) -> Result<(), Problem> {
+        match endpoint {
+            Endpoint::Read(View::Health | View::Metrics | View::Status | View::Audit) => Ok(()),
+            _ => self.lead(),
+        }
+    }
+
+    fn lead(&self) -> Result<(), Problem> {
+        if self.parts.plane.leads() {
+            return Ok(());
+        }
+        let detail = "This control plane stands by; expected the one that leads. What was asked of \
+                      it while it led may yet be done.";
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with("retry-after", "1"))
     }
 
     fn read(&self, view: View, query: &str, caller: &Caller) -> Result<Response, Problem> {

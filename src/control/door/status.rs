@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Door;
 use crate::control::audit::Event;
 use crate::control::fleet::Standing;
-use crate::door::{Problem, answer};
+use crate::door::{Problem, State, answer};
 use crate::message::Response;
 use crate::telemetry::access_log::rfc3339;
 
@@ -74,7 +74,10 @@ impl Door {
     }
 
     fn state(&self) -> &'static str {
-        self.parts.life.state().as_str()
+        match self.parts.life.state() {
+            State::Serving if !self.parts.plane.leads() => "standby",
+            state => state.as_str(),
+        }
     }
 }
 

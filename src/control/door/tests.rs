@@ -11,7 +11,7 @@ use crate::config::token::TokenRole;
 use crate::control::fleet::FleetBounds;
 use crate::control::log::LogBounds;
 use crate::control::log::embedded::EmbeddedLog;
-use crate::control::{Plane, PlaneParts};
+use crate::control::{FolderRegistry, Lead, Plane, PlaneParts};
 use crate::door::State;
 use crate::message::{Fields, Piece, Protocol, Scheme};
 use crate::net::Drain;
@@ -76,8 +76,9 @@ impl Stage {
                 Err(_) => tokio::task::yield_now().await,
             }
         };
-        let path = folder.path().to_owned();
-        let parts = PlaneParts { log, folder: path, bounds: BOUNDS, clock: now };
+        let registry = Arc::new(FolderRegistry::new(folder.path().to_owned()));
+        let lead = Lead::always();
+        let parts = PlaneParts { log, registry, lead, bounds: BOUNDS, clock: now };
         let plane = Plane::open(parts).await.unwrap();
         let (drain, watch) = Drain::new();
         let life = Arc::new(Life::default());

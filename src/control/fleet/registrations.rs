@@ -80,7 +80,8 @@ fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn encode(nodes: &[Registration]) -> String {
+/// The text of a file of these nodes.
+pub(in crate::control) fn encode(nodes: &[Registration]) -> String {
     let mut lines = String::new();
     for Registration { name, incarnation, serves_on } in nodes {
         let incarnation = format!("{incarnation:016x}");
@@ -91,7 +92,8 @@ fn encode(nodes: &[Registration]) -> String {
     format!("{MAGIC}{}\n{lines}", blake3::hash(lines.as_bytes()).to_hex())
 }
 
-fn decode(text: &str) -> Option<Vec<Registration>> {
+/// The nodes of a file; `None` if it is damaged.
+pub(in crate::control) fn decode(text: &str) -> Option<Vec<Registration>> {
     let (head, lines) = text.split_once('\n')?;
     let hash = head.strip_prefix(MAGIC)?;
     if blake3::hash(lines.as_bytes()).to_hex().as_str() != hash {

@@ -61,6 +61,12 @@ pub trait PurgeLog: Send + Sync {
     /// How far the log goes; every entry up to there is durable and can be read.
     fn head(&self) -> watch::Receiver<Position>;
 
+    /// Waits until the head is as far as anybody had come when this was called.
+    ///
+    /// # Errors
+    /// The home's.
+    fn refresh(&self) -> Later<'_, Result<(), LogError>>;
+
     /// Appends purges as one entry, 1 to 1,000 of them, and returns it when it is durable.
     ///
     /// Cancel safe: what was taken is appended or refused whoever waits.

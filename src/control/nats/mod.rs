@@ -14,6 +14,10 @@
 
 mod servers;
 
+#[cfg(test)]
+#[path = "../../../tests/support/nats.rs"]
+pub(super) mod server;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;

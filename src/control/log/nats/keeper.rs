@@ -81,6 +81,7 @@ impl Keeper {
             Reading::new(&nats, &bucket, bounds, None).await?;
         let shared = Arc::new(Shared {
             head: watch::Sender::new(history.head()),
+            at: watch::Sender::new(tail.at()),
             history: Mutex::new(history),
             queue: Mutex::new(Queue::default()),
             waiting_max,
@@ -202,6 +203,7 @@ impl Keeper {
     fn publish(&self) {
         let now = self.shared.history.lock().head();
         self.shared.head.send_if_modified(|head| std::mem::replace(head, now) != now);
+        self.shared.at.send_replace(self.tail.at());
     }
 
     /// Tells who asked for what was read; what something else came instead of waits again. Whether

@@ -48,6 +48,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A log in a stream.
 #[derive(Debug)]
 pub struct NatsLog {
+    nats: Nats,
     shared: Arc<Shared>,
     keeper: JoinHandle<()>,
 }
@@ -60,6 +61,8 @@ struct Shared {
     /// Told when something waits.
     asked: Notify,
     head: watch::Sender<Position>,
+    /// Sequence of the last message that was read.
+    at: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -84,9 +87,10 @@ impl NatsLog {
     /// NATS does not answer, or what is there is not to be used.
     pub async fn open(nats: Nats, bounds: LogBounds) -> Result<Self, NatsError> {
         let LogBounds { entries, rules, waiting } = bounds;
-        let (keeper, messages) = Keeper::open(nats, Bounds { entries, rules }, waiting).await?;
+        let (keeper, messages) =
+            Keeper::open(nats.clone(), Bounds { entries, rules }, waiting).await?;
         let shared = keeper.shared().clone();
-        Ok(Self { shared, keeper: tokio::spawn(keeper.run(messages)) })
+        Ok(Self { nats, shared, keeper: tokio::spawn(keeper.run(messages)) })
     }
 }
 
@@ -99,6 +103,17 @@ impl Drop for NatsLog {
 impl PurgeLog for NatsLog {
     fn head(&self) -> watch::Receiver<Position> {
         self.shared.head.subscribe()
+    }
+
+    fn refresh(&self) -> Later<'_, Result<(), LogError>> {
+        Box::pin(async {
+            let stream = self.nats.stream().await;
+            let stream = stream.map_err(|error| LogError::Failed(error.to_string()))?;
+            let last = stream.cached_info().state.last_sequence;
+            let mut at = self.shared.at.subscribe();
+            let read = timeout(PATIENCE, at.wait_for(|at| *at >= last)).await;
+            read.ok().and_then(Result::ok).map(drop).ok_or(LogError::Late)
+        })
     }
 
     fn append(&self, asked: Asked) -> Later<'_, Result<Arc<Logged>, LogError>> {

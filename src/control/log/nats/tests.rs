@@ -11,15 +11,11 @@ use serde_json::json;
 use super::*;
 use crate::control::log::suite::{Home, mount};
 use crate::control::nats::NatsParts;
+use crate::control::nats::server::{NatsServer, Settings};
 use crate::object::PurgeCommand;
-
-#[path = "../../../../tests/support/nats.rs"]
-mod server;
 
 mod damage;
 mod servers;
-
-use server::{NatsServer, Settings};
 
 const BOUNDS: LogBounds = LogBounds { entries: 8, rules: 64, waiting: 4000 };
 

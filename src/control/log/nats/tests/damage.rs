@@ -34,8 +34,8 @@ async fn what_does_not_follow_begins_another_log() {
     let (one, other) = (log(&server).await, log(&server).await);
     append(&one, "a").await;
     let before = until(&other, |head| head.number == 1).await;
-    let sent = operator(&server).await.publish("headland.log", "what?".into()).await.unwrap();
-    sent.await.unwrap();
+    let context = operator(&server).await;
+    context.publish("headland.log", "what?".into()).await.unwrap().await.unwrap();
     let after = until(&one, |head| head.log != before.log).await;
     until(&other, |head| head.log == after.log).await;
     let third = log(&server).await;
@@ -176,8 +176,8 @@ async fn a_full_stream_refuses_purges_and_loses_none() {
 async fn what_no_message_takes_is_refused() {
     let server = NatsServer::start();
     let one = log(&server).await;
-    let tag = "x".repeat(2000);
-    let command = PurgeCommand::from_json(&json!({ "kind": "tag", "value": tag }));
+    let url = format!("https://a.example/{}", "x".repeat(2000));
+    let command = PurgeCommand::from_json(&json!({ "kind": "url", "value": url }));
     let commands = vec![command.unwrap(); 1000];
     let many = Asked { by: String::new(), at: 7, commands };
     let Err(LogError::Failed(why)) = one.append(many).await else {

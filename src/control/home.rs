@@ -1,0 +1,75 @@
+//! Where the log and the registrations live, as the config says.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock;
+use super::lead::{Contest, Lead};
+use super::log::embedded::{EmbeddedLog, FileError};
+use super::log::nats::NatsLog;
+use super::log::{LogBounds, PurgeLog};
+use super::nats::{Nats, NatsError, NatsParts};
+use super::registry::{FolderRegistry, NatsRegistry, Registry};
+use crate::config::control_plane::{Backend, PurgeLog as Settings};
+
+/// The shortest term for which a control process leads.
+const TERM_MIN: Duration = Duration::from_secs(1);
+
+/// What a plane is over.
+pub(super) struct Home {
+    pub(super) log: Arc<dyn PurgeLog>,
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) lead: Lead,
+    /// Where other processes may lead.
+    pub(super) contest: Option<Contest>,
+}
+
+/// Why a home cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// The log's file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The credentials cannot be read.
+    #[error("purge_log.credentials_file: {0}")]
+    Credentials(io::Error),
+    /// NATS.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
+}
+
+impl Home {
+    /// Opens it. Blocks on files.
+    pub(super) async fn open(settings: &Settings, lease: Duration) -> Result<Self, HomeError> {
+        let bounds =
+            LogBounds { entries: settings.entries, rules: settings.rules, waiting: settings.queue };
+        match settings.backend {
+            Backend::Embedded => Ok(Self {
+                log: Arc::new(EmbeddedLog::open(&settings.path, bounds)?),
+                registry: Arc::new(FolderRegistry::new(settings.path.clone())),
+                lead: Lead::always(),
+                contest: None,
+            }),
+            Backend::Nats => {
+                let parts = NatsParts {
+                    servers: settings.servers.clone(),
+                    credentials: settings.credentials().map_err(HomeError::Credentials)?,
+                    ca_file: settings.ca_file.clone(),
+                    stream: settings.stream.clone(),
+                    replicas: settings.replicas,
+                    checks_sync: settings.check_sync,
+                };
+                let nats = Nats::connect(parts).await?;
+                let (lead, term) = (Lead::none(), TERM_MIN.max(lease / 2));
+                let contest = Contest::new(&nats, lead.clone(), term, clock::monotonic).await?;
+                Ok(Self {
+                    registry: Arc::new(NatsRegistry::new(&nats).await?),
+                    log: Arc::new(NatsLog::open(nats, bounds).await?),
+                    lead,
+                    contest: Some(contest),
+                })
+            }
+        }
+    }
+}

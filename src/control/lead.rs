@@ -1,0 +1,220 @@
+//! Which of several control processes leads: one key of the bucket, held for a term at a time.
+//!
+//! ```text
+//!  stand by ─► the key is free, or did not move for a term ─► compare-and-set ─► take up ─► lead
+//!      ▲                                                          │ another was first        │
+//!      └──────────────────────────────────────────────────────────┴──── term ran out ────────┘
+//! ```
+//!
+//! One who leads counts a term from before it asked for it, and gives up a tenth of it for clocks
+//! that run apart; one who stands by counts it from when it saw the key move. So the one has stopped
+//! before the other begins. What is granted is granted only if the lead holds once it is computed;
+//! and whoever takes up holds the leases of all nodes live for a whole lease, so no grant of the one
+//! before outlives that.
+//!
+//! Clocks count suspension, and are never compared between processes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_nats::jetstream::kv::{Operation, Store};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use super::Plane;
+use super::nats::{Nats, NatsError};
+use crate::net::DrainWatch;
+
+const KEY: &str = "lead";
+
+/// Whether this process leads, and until when if nothing happens.
+#[derive(Clone, Debug)]
+pub struct Lead(Arc<AtomicU64>);
+
+impl Lead {
+    /// Of a process that is alone.
+    pub fn always() -> Self {
+        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    }
+
+    /// Of one that stands by.
+    pub fn none() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Whether it holds at `now`.
+    pub fn holds(&self, now: Duration) -> bool {
+        let until = self.0.load(Ordering::SeqCst);
+        u64::try_from(now.as_nanos()).is_ok_and(|now| now < until)
+    }
+
+    fn set(&self, until: Duration) {
+        let until = u64::try_from(until.as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(until, Ordering::SeqCst);
+    }
+}
+
+/// Wants to lead.
+pub(super) struct Contest {
+    bucket: Store,
+    lead: Lead,
+    term: Duration,
+    clock: fn() -> Duration,
+    /// Random, of this process.
+    holder: String,
+}
+
+/// How the key stands.
+struct Seen {
+    revision: u64,
+    holder: String,
+}
+
+impl Contest {
+    /// For a lead that `lead` shows, a `term` at a time.
+    pub(super) async fn new(
+        nats: &Nats,
+        lead: Lead,
+        term: Duration,
+        clock: fn() -> Duration,
+    ) -> Result<Self, NatsError> {
+        let holder = format!("{:016x}", fastrand::u64(..));
+        Ok(Self { bucket: nats.bucket().await?, lead, term, clock, holder })
+    }
+
+    /// Leads whenever no other does, until the drain begins; then lets another.
+    pub(super) async fn run(self, plane: Arc<Plane>, mut drain: DrainWatch) {
+        tokio::select! {
+            () = drain.draining() => self.leave().await,
+            () = self.contend(&plane) => {}
+        }
+    }
+
+    /// Never ends.
+    async fn contend(&self, plane: &Plane) {
+        loop {
+            let revision = self.stand_by().await;
+            let asked = (self.clock)();
+            let Some(revision) = self.hold(revision).await else {
+                sleep(self.term / 8).await;
+                continue;
+            };
+            match plane.take_up().await {
+                Ok(()) => {
+                    tracing::info!("this control plane leads");
+                    self.keep(revision, asked).await;
+                    tracing::warn!("this control plane stands by: it lost the lead");
+                }
+                Err(error) => tracing::error!("this control plane cannot lead: {error}"),
+            }
+            self.lead.set(Duration::ZERO);
+        }
+    }
+
+    /// Waits until the key is free, and returns its revision.
+    async fn stand_by(&self) -> u64 {
+        let mut seen: Option<(u64, Duration)> = None;
+        loop {
+            match self.look().await {
+                Ok(now) if now.holder.is_empty() => return now.revision,
+                Ok(now) => match seen {
+                    Some((revision, since)) if revision == now.revision => {
+                        if (self.clock)().saturating_sub(since) > self.term {
+                            return revision;
+                        }
+                    }
+                    _ => seen = Some((now.revision, (self.clock)())),
+                },
+                Err(error) => tracing::debug!("{error}"),
+            }
+            sleep(self.term / 8).await;
+        }
+    }
+
+    /// Takes the key for a term, or for one more.
+    async fn hold(&self, revision: u64) -> Option<u64> {
+        let value = json!({ "holder": self.holder }).to_string();
+        let held = self.bucket.update(KEY, value.into(), revision);
+        timeout(self.term / 2, held).await.ok()?.ok()
+    }
+
+    /// Leads for as long as each term is asked for before the last one ran out.
+    async fn keep(&self, mut revision: u64, mut asked: Duration) {
+        loop {
+            let until = asked + self.term * 9 / 10;
+            self.lead.set(until);
+            sleep(self.term / 4).await;
+            loop {
+                let now = (self.clock)();
+                if now >= until {
+                    return;
+                }
+                if let Some(held) = self.hold(revision).await {
+                    (revision, asked) = (held, now);
+                    break;
+                }
+                // The answer may have been lost.
+                match self.look().await {
+                    Ok(seen) if seen.holder == self.holder => revision = seen.revision,
+                    Ok(_) => return,
+                    Err(error) => {
+                        tracing::debug!("{error}");
+                        sleep(self.term / 16).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the next one lead at once.
+    async fn leave(&self) {
+        let led = self.lead.holds((self.clock)());
+        self.lead.set(Duration::ZERO);
+        if let Ok(Seen { revision, holder }) = self.look().await
+            && led
+            && holder == self.holder
+        {
+            let value = json!({ "holder": "" }).to_string();
+            let left = timeout(self.term, self.bucket.update(KEY, value.into(), revision)).await;
+            if !matches!(left, Ok(Ok(_))) {
+                tracing::warn!("the lead ends by itself");
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Seen, NatsError> {
+        let failed = |why: &dyn std::fmt::Display| NatsError::new("the lead cannot be read", why);
+        let entry = timeout(self.term / 2, self.bucket.entry(KEY)).await;
+        let entry = entry.map_err(|late| failed(&late))?.map_err(|error| failed(&error))?;
+        let holder = |value: &[u8]| {
+            let json: Value = serde_json::from_slice(value).ok()?;
+            json["holder"].as_str().map(str::to_owned)
+        };
+        Ok(match entry {
+            Some(entry) if entry.operation == Operation::Put => {
+                let holder = holder(&entry.value).unwrap_or_default();
+                Seen { revision: entry.revision, holder }
+            }
+            Some(entry) => Seen { revision: entry.revision, holder: String::new() },
+            None => Seen { revision: 0, holder: String::new() },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lead_ends() {
+        let now = Duration::from_secs(7);
+        assert!(Lead::always().holds(now));
+        let lead = Lead::none();
+        assert!(!lead.holds(now));
+        lead.set(now + Duration::from_nanos(1));
+        assert!(lead.holds(now) && !lead.holds(now + Duration::from_nanos(1)));
+        lead.set(Duration::ZERO);
+        assert!(!lead.holds(Duration::ZERO));
+    }
+}
