@@ -102,6 +102,8 @@ impl Control {
         let listener = listener.ok_or_else(|| io::Error::other("no socket was bound"))?;
         let address = listener.local_addr()?;
         let (drain, watch) = Drain::new();
+        // The door holds its own for good: the end of the drain is not waited for there.
+        let (feeds, feeds_watch) = Drain::new();
         let life = Arc::new(Life::default());
         let parts = DoorParts {
             version: env!("CARGO_PKG_VERSION"),
@@ -110,7 +112,7 @@ impl Control {
             plane: plane.clone(),
             audit: Arc::new(Audit::new(audit.events)),
             metrics: Arc::default(),
-            drain: watch.clone(),
+            drain: feeds_watch,
             requests_per_second: limits.requests_per_second,
             clock: clock::monotonic,
         };
@@ -123,6 +125,7 @@ impl Control {
             front: front(door.clone(), limits.connections),
             tls: tls.clone(),
             drain,
+            feeds,
             drain_timeout: limits.drain_timeout,
         };
         let thread = std::thread::Builder::new().name("control".to_owned());
@@ -166,6 +169,8 @@ struct Serving {
     front: Front<ControlDoor>,
     tls: Option<Arc<ServerTls>>,
     drain: Drain,
+    /// Ends the streams of the log.
+    feeds: Drain,
     drain_timeout: Duration,
 }
 
@@ -177,7 +182,7 @@ impl Serving {
         watch: DrainWatch,
         mut stopped: watch::Receiver<bool>,
     ) {
-        let Self { life, plane, contest, front, tls, drain, drain_timeout } = self;
+        let Self { life, plane, contest, front, tls, drain, feeds, drain_timeout } = self;
         runtime.block_on(async {
             if let Some(tls) = &tls {
                 let certificates = tls.certificates().clone();
@@ -194,6 +199,7 @@ impl Serving {
             let _dropped = stopped.wait_for(|stopped| *stopped).await.is_err();
             life.set(State::Draining);
             drain.begin();
+            feeds.begin();
             let done = drain.done();
             if tokio::time::timeout(drain_timeout, done).await.is_err() {
                 tracing::warn!(?drain_timeout, "connections are cut at the end of the drain");

@@ -46,13 +46,14 @@ section! {
         /// embedded: folder of the log and of the registrations, made if need be; of this process
         /// alone.
         path: PathBuf = PathBuf::new(), Commented(r#""/var/lib/headland""#);
-        /// nats: URLs of servers, `nats://` or `tls://`, any of which will do. All of a cluster have
-        /// to have `jetstream { sync_interval: always }`: what they acknowledge is durable then.
+        /// nats: URLs of servers, `nats://` or `tls://`, any of which will do. All of a cluster
+        /// have to have `jetstream { sync_interval: always }`: what they acknowledge is durable
+        /// then.
         servers: Vec<String> = vec![], Commented(r#"["nats://nats-1.internal:4222"]"#);
         /// nats: name of the stream and of the key-value bucket, made if need be.
         stream: String = "headland".to_owned(), STREAM;
-        /// nats: servers that each keep a copy; where the stream is there, it stays as it is. With 3
-        /// the log outlives the loss of one server.
+        /// nats: servers that each keep a copy; where the stream is there, it stays as it is. With
+        /// 3 the log outlives the loss of one server.
         replicas: usize = 1, Within(1..=5);
         /// nats: file of the credentials (JWT and seed) with which this process signs in.
         credentials_file: Option<PathBuf> = None, Commented(r#""headland.creds""#);

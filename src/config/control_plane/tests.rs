@@ -48,7 +48,7 @@ hash = \"blake3:0000000000000000000000000000000000000000000000000000000000000000
          found another without [tls] certificates and a [[token]]",
         "control.toml:4:9: fleet.lease: expected \"100ms\" to \"1h\", found \"1ms\"",
         "control.toml:5:1: fleet.leese: unknown key; did you mean \"lease\"?",
-        "control.toml:6:1: purge_log.servers: expected URLs such as \
+        "control.toml:6:2: purge_log.servers: expected URLs such as \
          [\"nats://nats-1.internal:4222\"], found none",
         "control.toml:13:1: token[1].name: expected another value, found \"deploy\" again, as in \
          line 9",

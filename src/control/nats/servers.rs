@@ -1,7 +1,7 @@
 //! Whether the servers sync what they acknowledge.
 //!
-//! Every server answers `$SYS.REQ.SERVER.PING.JSZ` with the settings of its JetStream, if the system
-//! account exports that:
+//! Every server answers `$SYS.REQ.SERVER.PING.JSZ` with the settings of its JetStream, if the
+//! system account exports that:
 //!
 //! ```text
 //!  SYS { exports: [{ service: "$SYS.REQ.SERVER.PING.JSZ", response: stream }] }

@@ -69,16 +69,16 @@ impl Reading {
         let at = Tail::at_snapshot(bounds, saved.contents, first.sequence, &first.payload);
         let Some((tail, history)) = at else { return Ok(None) };
         let reading = Self { tail, history, messages };
-        reading.to_end(first.pending).await.map(Some)
+        reading.up_to_end(first.pending).await.map(Some)
     }
 
     async fn from_first(stream: &Stream, bounds: Bounds) -> Result<Self, NatsError> {
         let (messages, pending) = Messages::open(stream, 1).await?;
         let (tail, history) = Tail::new(bounds);
-        Self { tail, history, messages }.to_end(pending).await
+        Self { tail, history, messages }.up_to_end(pending).await
     }
 
-    async fn to_end(mut self, mut pending: u64) -> Result<Self, NatsError> {
+    async fn up_to_end(mut self, mut pending: u64) -> Result<Self, NatsError> {
         while pending > 0 {
             pending = self.take().await?;
         }
