@@ -11,6 +11,9 @@
 //! A purge is appended to the log, which makes it durable; every node follows the log by a stream
 //! that stays open, and tells by its heartbeat how far it has applied and journaled it. A receipt
 //! is complete when every node that was registered at the append has, or is fenced.
+//!
+//! Log and registrations live in a folder of the one control process, or on NATS, where several
+//! share them: one leads, the others stand by and refuse with 503.
 
 pub mod audit;
 mod clock;

@@ -1,7 +1,7 @@
 //! Makes registrations durable before they count: all that have gathered in one write.
 //!
 //! ```text
-//!  register ──► waiting ──► one file of all nodes, synced ──► Fleet::register ──► told
+//!  register ──► waiting ──► Registry: all nodes, durable ──► Fleet::register ──► told
 //!                                └── failed: refused, and the fleet is as it was
 //! ```
 

@@ -2,8 +2,9 @@
 
 use super::reading::Reading;
 use super::*;
+use crate::control::log::Resume;
+use crate::control::log::layout::Writer;
 use crate::control::log::resume;
-use crate::control::log::{Resume, nats::tail};
 use crate::object::LogId;
 
 async fn messages(server: &NatsServer) -> (u64, u64) {
@@ -125,33 +126,44 @@ async fn keys(server: &NatsServer) -> Vec<String> {
 #[tokio::test]
 async fn a_crash_between_the_steps_of_a_snapshot_does_no_harm() {
     let server = NatsServer::start();
-    let one = log(&server).await;
-    let mut states = Vec::new();
-    let bucket = nats(&server).await.bucket().await.unwrap();
+    let wide = LogBounds { entries: 4096, ..BOUNDS };
+    let open = async || NatsLog::open(nats(&server).await, wide).await.unwrap();
+    let one = open().await;
     for n in 0..12 {
-        append(&one, &n.to_string()).await;
-        states.push((head(&one), messages(&server).await));
+        append(&one, &(n % 5).to_string()).await;
     }
     let (read, snapshot) = (head(&one), one.snapshot().await.unwrap());
-    drop(one);
-    // After step 2: a snapshot, and every message behind its own still there.
     let same = async || {
-        let log = log(&server).await;
+        let log = open().await;
         assert_eq!((head(&log), log.snapshot().await.unwrap()), (read, snapshot.clone()));
     };
+    let (number, sequence) = (6, 7);
+    let hash = one.hash_at(number).await.unwrap().unwrap();
+    let saved = || {
+        let mut writer = Writer::begin(read.log);
+        let base = Position { log: read.log, number, hash };
+        writer.snapshot(&snapshot.commands, std::iter::empty(), base);
+        writer
+    };
+    let bucket = nats(&server).await.bucket().await.unwrap();
+    let stream = operator(&server).await.get_stream("headland").await.unwrap();
+    // After its first step: parts in a place that no index names.
+    bucket.put("saved.0.00000000000000ff.0", "half".into()).await.unwrap();
     same().await;
-    // After step 1: parts in a place that no index names.
-    let revision = bucket.entry("saved").await.unwrap().map_or(0, |entry| entry.revision);
-    bucket.put(format!("saved.{revision}.00000000000000ff.0"), "half".into()).await.unwrap();
+    // After the second: every message is still there.
+    assert!(saved::write(&bucket, saved(), sequence).await.unwrap());
+    assert_eq!(messages(&server).await, (1, 13));
     same().await;
-    // An index of another log, of a stream that is gone: the messages alone count.
-    let stray = json!({
-        "before": 0, "hash": "", "parts": 0, "place": "0.0", "sequence": 1,
-    });
-    if messages(&server).await.0 == 1 {
-        bucket.put("saved", stray.to_string().into()).await.unwrap();
-        same().await;
-    }
+    assert!(!saved::write(&bucket, saved(), sequence).await.unwrap(), "there is one");
+    // After the third.
+    stream.purge().sequence(sequence).await.unwrap();
+    assert_eq!(messages(&server).await, (7, 13));
+    same().await;
+    // Without the snapshot nothing shows that what is left is whole.
+    let parts = format!("{}saved.>", bucket.prefix);
+    bucket.stream.purge().filter(parts).await.unwrap();
+    assert_ne!(head(&open().await).log, read.log);
+    until(&one, |head| head.log != read.log).await;
 }
 
 #[tokio::test]
