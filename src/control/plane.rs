@@ -7,8 +7,8 @@
 //!                      └─ new ─► Registrar: durable ─► registered ─┘      time ─► fenced ─┘
 //! ```
 //!
-//! Invariant: the head that a grant carries is looked up while the fleet is locked, and so never
-//! behind a receipt that counted the node as fenced.
+//! Invariant: the head by which a grant is given is looked up while the fleet is locked, and so
+//! never behind a receipt that counted the node as fenced.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,8 +61,10 @@ pub struct Plane {
 pub struct Grant {
     /// How long, from when the node asked.
     pub lease: Duration,
-    /// What the node must reflect before it takes what it has stored for clean.
+    /// How far the log goes.
     pub head: Position,
+    /// The purge up to which the node must reflect it before it takes what it has stored for clean.
+    pub since: u64,
 }
 
 impl Plane {
@@ -200,18 +202,25 @@ impl Plane {
         }
         let admitted = self.fleet.lock().admit(name, &beat, (self.clock)());
         if let Admission::New(node) = admitted.map_err(NotGranted::Refused)? {
-            self.registrar.register(node, self.bounds.lease).await?;
+            self.registrar.register(node).await?;
         }
-        let head = {
-            let mut fleet = self.fleet.lock();
-            let head = self.head();
-            if !fleet.beat(name, beat, head, (self.clock)()) {
-                return Err(NotGranted::Refused(Refusal::Taken(Duration::ZERO)));
-            }
-            self.tell(&fleet);
-            head
-        };
-        Ok(Grant { lease: self.bounds.lease, head })
+        let mut fleet = self.fleet.lock();
+        let head = self.head();
+        let since = fleet.beat(name, beat, head, (self.clock)());
+        self.tell(&fleet);
+        let since = since.ok_or(NotGranted::Refused(Refusal::Taken(Duration::ZERO)))?;
+        Ok(Grant { lease: self.bounds.lease, head, since })
+    }
+
+    /// Strikes a node off by its own word that it serves nothing any more; false if the name is
+    /// not its own.
+    ///
+    /// Cancel safe: what was begun is carried out whoever waits.
+    ///
+    /// # Errors
+    /// It is struck off, but that cannot be made durable.
+    pub async fn leave(&self, name: &str, incarnation: u64) -> Result<bool, NotGranted> {
+        self.strike(|fleet| fleet.leave(name, incarnation)).await
     }
 
     /// Strikes a node off by somebody's word; false if there is none of that name.
@@ -221,16 +230,20 @@ impl Plane {
     /// # Errors
     /// It is struck off, but that cannot be made durable.
     pub async fn remove(&self, name: &str, by: &str) -> Result<bool, NotGranted> {
-        let removed = {
+        self.strike(|fleet| fleet.remove(name, by)).await
+    }
+
+    async fn strike(&self, strike: impl FnOnce(&mut Fleet) -> bool) -> Result<bool, NotGranted> {
+        let is_struck = {
             let mut fleet = self.fleet.lock();
-            let removed = fleet.remove(name, by);
+            let is_struck = strike(&mut fleet);
             self.tell(&fleet);
-            removed
+            is_struck
         };
-        if removed {
+        if is_struck {
             self.registrar.removed().await?;
         }
-        Ok(removed)
+        Ok(is_struck)
     }
 
     fn is_complete(&self, number: u64) -> bool {

@@ -4,6 +4,8 @@
 //!  register ──► waiting ──► Registry: all nodes, durable ──► Fleet::register ──► told
 //!                                └── failed: refused, and the fleet is as it was
 //! ```
+//!
+//! Who is here has claimed its name: no other process has a lease under it meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +40,6 @@ type Answer = oneshot::Receiver<Result<(), String>>;
 struct Queue {
     /// A node to register, or none where one was struck off; and who waits for that.
     waiting: Vec<(Option<Registration>, Told)>,
-    /// What is being written.
-    writing: Vec<Registration>,
     /// Whether somebody writes what waits.
     is_recorded: bool,
 }
@@ -58,31 +58,21 @@ impl Registrar {
         self.registry.take_up().await
     }
 
-    /// Registers a node that was admitted. Of two processes with one name that come at once the
-    /// second is refused for `lease`.
-    pub(super) async fn register(
-        self: &Arc<Self>,
-        node: Registration,
-        lease: Duration,
-    ) -> Result<(), NotGranted> {
-        let answer = {
-            let mut queue = self.queue.lock();
-            if queue.others().any(|other| is_rival(other, &node)) {
-                return Err(NotGranted::Refused(Refusal::Taken(lease)));
-            }
-            self.push(&mut queue, Some(node))
-        };
+    /// Registers a node that was admitted.
+    pub(super) async fn register(self: &Arc<Self>, node: Registration) -> Result<(), NotGranted> {
+        let answer = self.push(Some(node));
         told(answer).await
     }
 
     /// Makes durable that a node was struck off.
     pub(super) async fn removed(self: &Arc<Self>) -> Result<(), NotGranted> {
-        let answer = self.push(&mut self.queue.lock(), None);
+        let answer = self.push(None);
         told(answer).await
     }
 
-    fn push(self: &Arc<Self>, queue: &mut Queue, node: Option<Registration>) -> Answer {
+    fn push(self: &Arc<Self>, node: Option<Registration>) -> Answer {
         let (told, answer) = oneshot::channel();
+        let mut queue = self.queue.lock();
         queue.waiting.push((node, told));
         if !std::mem::replace(&mut queue.is_recorded, true) {
             tokio::spawn(self.clone().record());
@@ -94,15 +84,19 @@ impl Registrar {
         while let Some((nodes, told)) = self.take_waiting() {
             let all = self.with(&nodes);
             let written = self.registry.write(all).await.map_err(|error| error.to_string());
-            match &written {
-                Ok(()) => {
-                    let mut fleet = self.fleet.lock();
-                    let now = (self.clock)();
-                    nodes.into_iter().for_each(|node| fleet.register(node, now));
+            {
+                let mut fleet = self.fleet.lock();
+                let now = (self.clock)();
+                for node in nodes {
+                    match &written {
+                        Ok(()) => fleet.register(node, now),
+                        Err(_) => drop(fleet.give_up(&node)),
+                    }
                 }
-                Err(error) => tracing::error!("nodes are not registered: {error}"),
             }
-            self.queue.lock().writing.clear();
+            if let Err(error) = &written {
+                tracing::error!("nodes are not registered: {error}");
+            }
             for told in told {
                 let _left = told.send(written.clone()).is_err();
             }
@@ -113,8 +107,7 @@ impl Registrar {
         let mut queue = self.queue.lock();
         let (nodes, told): (Vec<_>, Vec<_>) =
             std::mem::take(&mut queue.waiting).into_iter().unzip();
-        let nodes: Vec<_> = nodes.into_iter().flatten().collect();
-        queue.writing.clone_from(&nodes);
+        let nodes = nodes.into_iter().flatten().collect();
         queue.is_recorded = !told.is_empty();
         queue.is_recorded.then_some((nodes, told))
     }
@@ -128,18 +121,8 @@ impl Registrar {
     }
 }
 
-impl Queue {
-    fn others(&self) -> impl Iterator<Item = &Registration> {
-        self.waiting.iter().filter_map(|(node, _)| node.as_ref()).chain(&self.writing)
-    }
-}
-
 async fn told(answer: Answer) -> Result<(), NotGranted> {
     // The answer fails to come only where the runtime ends.
     let answer = answer.await.unwrap_or_else(|_| Err("the control plane stops".to_owned()));
     answer.map_err(NotGranted::Failed)
-}
-
-fn is_rival(other: &Registration, node: &Registration) -> bool {
-    other.name == node.name && other.incarnation != node.incarnation
 }

@@ -26,6 +26,9 @@ impl Door {
         let content = body::read(content, BEAT_MAX).await?;
         let beat = Heartbeat::from_json(&content)
             .map_err(|fault| Problem::new(StatusCode::BAD_REQUEST, fault.to_string()))?;
+        if beat.leaves {
+            return self.left(name, beat.incarnation, asking).await;
+        }
         let granted = self.parts.plane.heartbeat(name, beat).await;
         self.parts.metrics.heartbeat(granted.is_ok());
         match granted {
@@ -37,25 +40,34 @@ impl Door {
                     "log": log.to_string(),
                     "head": number,
                     "head_hash": hash.to_string(),
+                    "since": grant.since,
                 });
                 Ok(answer::envelope(StatusCode::OK, data, json!({})))
             }
-            Err(why) => {
-                let problem = not_granted(name, why);
-                self.note(asking, problem.status, problem.detail.clone());
-                Err(problem)
-            }
+            Err(why) => Err(self.refused(name, why, asking)),
         }
+    }
+
+    /// A node serves nothing any more. Who is not registered need not be struck off.
+    async fn left(
+        &self,
+        name: &str,
+        incarnation: u64,
+        asking: &Asking,
+    ) -> Result<Response, Problem> {
+        let left = self.parts.plane.leave(name, incarnation).await;
+        let left = left.map_err(|why| self.refused(name, why, asking))?;
+        if left {
+            self.note(asking, StatusCode::OK, format!("node {name:?} has left"));
+        }
+        let data = json!({ "granted": false, "name": name, "state": "left" });
+        Ok(answer::envelope(StatusCode::OK, data, json!({})))
     }
 
     /// Strikes a node off.
     pub(super) async fn remove(&self, name: &str, asking: &Asking) -> Result<Response, Problem> {
         let removed = self.parts.plane.remove(name, &asking.caller.name).await;
-        let removed = removed.map_err(|why| {
-            let problem = not_granted(name, why);
-            self.note(asking, problem.status, problem.detail.clone());
-            problem
-        })?;
+        let removed = removed.map_err(|why| self.refused(name, why, asking))?;
         if !removed {
             let detail = format!("No node of the name {name:?} is registered.");
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
@@ -63,6 +75,12 @@ impl Door {
         self.note(asking, StatusCode::OK, format!("node {name:?} was struck off"));
         let data = json!({ "name": name, "state": "removed" });
         Ok(answer::envelope(StatusCode::OK, data, json!({})))
+    }
+
+    fn refused(&self, name: &str, why: NotGranted, asking: &Asking) -> Problem {
+        let problem = not_granted(name, why);
+        self.note(asking, problem.status, problem.detail.clone());
+        problem
     }
 
     /// Every node, in the order of the names.
@@ -112,6 +130,19 @@ fn not_granted(name: &str, why: NotGranted) -> Problem {
             let detail = format!(
                 "incarnation: expected the one process of the name {name:?}; another has a lease, \
                  for {left} ms yet"
+            );
+            Problem::new(StatusCode::CONFLICT, detail)
+        }
+        NotGranted::Refused(Refusal::Serves { incarnation, heard }) => {
+            let heard = match heard {
+                Some(ago) => format!("was heard {} ms ago", ago.as_millis()),
+                None => "has not been heard since the control plane started".to_owned(),
+            };
+            let detail = format!(
+                "incarnation: expected the process {incarnation:016x}, which has the name {name:?} \
+                 and serves on, or one that succeeds it with the same cache folder or \
+                 control.identity_file; it {heard} and may serve what it stored. Once it surely \
+                 has ended, strike it off: DELETE /v1/nodes/{name}"
             );
             Problem::new(StatusCode::CONFLICT, detail)
         }

@@ -4,11 +4,13 @@
 //! { "incarnation": "16 hex", "role": "edge", "region": "eu", "version": "0.1.0",
 //!   "on_control_loss": "serve", "fenced": false,
 //!   "position": { "log": "32 hex", "number": 7, "hash": "64 hex" },
-//!   "applied_ms": 12, "status": {}, "succeeds": "16 hex" }
+//!   "applied_ms": 12, "status": {}, "succeeds": ["16 hex"], "leaves": false }
 //! ```
 //!
-//! `succeeds` names the process whose journal this one goes on with: the folder is locked, so that
-//! one has ended. What else stands there is of a later version, and left alone.
+//! `succeeds` names the processes whose identity file this one holds: it is locked, so those have
+//! ended. Which of them was registered last a node may not know, as the answer may be lost. `leaves`
+//! is said by a node that serves nothing any more. What else stands there is of a later version,
+//! and left alone.
 
 use serde_json::{Map, Value};
 
@@ -18,14 +20,16 @@ use crate::object::{EntryHash, LogId};
 const STATUS_MAX: usize = 8 << 10;
 /// Bytes of a word.
 const WORD_MAX: usize = 64;
+/// Processes that one may succeed.
+const SUCCEEDS_MAX: usize = 64;
 
 /// What a node says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heartbeat {
     /// Random, of the process.
     pub incarnation: u64,
-    /// The process whose journal this one holds.
-    pub succeeds: Option<u64>,
+    /// The processes whose identity file this one holds.
+    pub succeeds: Box<[u64]>,
     /// What it is for.
     pub role: Box<str>,
     /// Where it stands.
@@ -44,6 +48,8 @@ pub struct Heartbeat {
     pub applied_ms: Option<f64>,
     /// Figures for people, as JSON.
     pub status: Option<Box<str>>,
+    /// Whether it serves nothing any more.
+    pub leaves: bool,
 }
 
 /// A field that is not as expected.
@@ -64,7 +70,7 @@ impl Heartbeat {
         let fields: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| fault("body", "a JSON object"))?;
         let read = Fields(&fields);
-        let incarnation = read.incarnation("incarnation")?;
+        let incarnation = fields.get("incarnation").and_then(incarnation);
         let incarnation = incarnation.ok_or(fault("incarnation", "16 hexadecimal digits"))?;
         let serves_on = match read.word("on_control_loss")?.as_deref() {
             Some("serve") => true,
@@ -79,7 +85,7 @@ impl Heartbeat {
         }
         Ok(Self {
             incarnation,
-            succeeds: read.incarnation("succeeds")?,
+            succeeds: read.succeeds()?,
             role: read.word("role")?.ok_or(fault("role", "\"edge\" or \"shield\""))?,
             region: read.word("region")?.unwrap_or_default(),
             version: read.word("version")?.unwrap_or_default(),
@@ -89,6 +95,7 @@ impl Heartbeat {
             hash: read.hash(),
             applied_ms: fields.get("applied_ms").and_then(Value::as_f64),
             status,
+            leaves: fields.get("leaves").and_then(Value::as_bool).unwrap_or_default(),
         })
     }
 }
@@ -109,14 +116,16 @@ impl Fields<'_> {
         }
     }
 
-    fn incarnation(&self, field: &'static str) -> Result<Option<u64>, BeatFault> {
-        let fault = BeatFault { field, expected: "16 hexadecimal digits" };
-        let Some(value) = self.get(field) else { return Ok(None) };
-        let digits = value.as_str().filter(|digits| {
-            digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-        });
-        let number = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        number.map(Some).ok_or(fault)
+    fn succeeds(&self) -> Result<Box<[u64]>, BeatFault> {
+        let expected = "at most 64 times 16 hexadecimal digits";
+        let fault = BeatFault { field: "succeeds", expected };
+        match self.get("succeeds") {
+            None => Ok(Box::default()),
+            Some(Value::Array(them)) if them.len() <= SUCCEEDS_MAX => {
+                them.iter().map(incarnation).collect::<Option<_>>().ok_or(fault)
+            }
+            Some(_) => Err(fault),
+        }
     }
 
     fn hash(&self) -> Option<EntryHash> {
@@ -133,6 +142,11 @@ impl Fields<'_> {
     }
 }
 
+fn incarnation(value: &Value) -> Option<u64> {
+    let is_hex = |it: &&str| it.len() == 16 && it.bytes().all(|digit| digit.is_ascii_hexdigit());
+    value.as_str().filter(is_hex).and_then(|digits| u64::from_str_radix(digits, 16).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -144,7 +158,7 @@ mod tests {
             "incarnation": "00000000000000ff", "role": "edge", "region": "eu", "version": "0.1.0",
             "on_control_loss": "revalidate", "fenced": true,
             "position": { "log": "0".repeat(31) + "7", "number": 9 },
-            "applied_ms": 1.5, "status": { "hits": 1 }, "succeeds": "0000000000000001",
+            "applied_ms": 1.5, "status": { "hits": 1 }, "succeeds": ["0000000000000001"],
             "of_a_later_version": [],
         })
     }
@@ -152,7 +166,7 @@ mod tests {
     #[test]
     fn a_heartbeat_is_read() {
         let beat = Heartbeat::from_json(whole().to_string().as_bytes()).unwrap();
-        assert_eq!((beat.incarnation, beat.succeeds), (255, Some(1)));
+        assert_eq!((beat.incarnation, &*beat.succeeds, beat.leaves), (255, &[1][..], false));
         assert_eq!((beat.serves_on, beat.is_fenced), (false, true));
         assert_eq!(beat.position, Some((LogId(7), 9)));
         assert_eq!((beat.applied_ms, beat.status.as_deref()), (Some(1.5), Some("{\"hits\":1}")));
@@ -168,7 +182,9 @@ mod tests {
             ("incarnation", json!(null)),
             ("incarnation", json!("ff")),
             ("incarnation", json!("+00000000000000f")),
-            ("succeeds", json!(1)),
+            ("succeeds", json!("0000000000000001")),
+            ("succeeds", json!(["1"])),
+            ("succeeds", json!(vec!["0000000000000001"; 65])),
             ("role", json!(null)),
             ("region", json!("x".repeat(65))),
             ("on_control_loss", json!("stop")),

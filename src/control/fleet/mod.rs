@@ -4,26 +4,32 @@
 //! ```text
 //!            admit                 (made durable)           beat
 //!  heartbeat ─┬─► known ───────────────────────────────────► acknowledged up to its position,
-//!             ├─► new ──► register ────────────────────────► granted a lease that carries the head
-//!             └─► refused: another process of that name holds a live lease
+//!             ├─► new: claimed ──► register ───────────────► granted a lease, with its `since`
+//!             └─► refused: the name is another process's
 //!
-//!  append ──► Receipt, a row for every node registered now ─► applied | fenced | removed: complete
+//!  append ──► Receipt, a row for every node registered now
+//!                      └─► applied | fenced | left | removed: complete
 //! ```
 //!
 //! A node is *fenced* while it takes all it has stored for possibly purged. By itself it becomes so
 //! when its lease has run out, unless it is one that serves on (`on_control_loss = "serve"`); and
-//! it stays so until it has applied everything up to the head that its next grant carries.
+//! it stays so until it has applied everything up to the `since` that its next grant carries: the
+//! head at which receipts began, or began again, to wait for it. What comes later waits for it, so
+//! a log that is busy fences nobody.
 //!
 //! Invariants:
 //! - a lease ends here later than at the node: it is counted from the answer and not from the
 //!   question, and a margin is added for clocks that run apart;
-//! - a node that serves on never counts as fenced: it leaves by an operator's word, which the
-//!   receipts record;
-//! - of two processes with one name the second is refused while the lease of the first lives,
-//!   unless it shows that it succeeds the first, whose folder it holds;
+//! - a node that serves on never counts as fenced: it leaves by its own word or an operator's,
+//!   which the receipts record;
+//! - of two processes with one name the second is refused while the first may serve: while its
+//!   lease lives, or ever if it serves on; unless the second shows that it succeeds the first,
+//!   whose identity file it holds, so that the first has ended;
+//! - while a name passes from one process to another, neither gets a lease;
 //! - what a node acknowledged of another log counts as nothing.
 
 mod beat;
+mod node;
 mod receipt;
 pub mod registrations;
 #[cfg(test)]
@@ -34,6 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use beat::{BeatFault, Heartbeat};
+pub use node::{Node, Standing};
 pub use receipt::{Receipt, Row, State};
 
 use self::receipt::{NodeId, Roster};
@@ -85,36 +92,15 @@ pub enum Admission {
 pub enum Refusal {
     /// Another process of that name has a lease, or may have, so long yet.
     Taken(Duration),
+    /// The name is of a process that serves on whether it is heard or not.
+    Serves {
+        /// Which.
+        incarnation: u64,
+        /// How long ago it was heard, if ever by this control plane.
+        heard: Option<Duration>,
+    },
     /// As many nodes are registered as may be.
     Full,
-}
-
-/// A node as it is registered.
-#[derive(Debug)]
-pub struct Node {
-    id: NodeId,
-    registration: Registration,
-    /// When its lease has run out, margin included.
-    lease_until: Duration,
-    /// The purge up to which it reflects the log.
-    applied: u64,
-    /// The purge up to which it serves nothing unjudged, for it was fenced.
-    fenced_to: u64,
-    /// What it last said, and when; `None` if this process has not heard it.
-    told: Option<(Heartbeat, Duration)>,
-}
-
-/// How a node is, as far as can be told from here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Its lease lives.
-    Live,
-    /// Its lease lives or may live, but this process has not heard it.
-    Held,
-    /// It takes all it has stored for possibly purged.
-    Fenced,
-    /// Its lease has run out, and it serves on: purges wait for it.
-    Lost,
 }
 
 /// The registry, the leases and the receipts.
@@ -125,6 +111,8 @@ pub struct Fleet {
     /// The last purge that has a receipt.
     seen: u64,
     nodes: BTreeMap<Arc<str>, Node>,
+    /// Names that are being registered, and for which process.
+    claims: BTreeMap<Arc<str>, u64>,
     next_id: NodeId,
     /// The nodes registered now; made anew when they are others.
     roster: Option<Arc<Roster>>,
@@ -136,7 +124,8 @@ pub struct Fleet {
 
 impl Fleet {
     /// A fleet that begins at `head` with the nodes that are known from before. As this process
-    /// does not know what was granted, it holds all their leases live for one whole lease.
+    /// does not know what was granted, it holds all their leases live for one whole lease; as it
+    /// does not know who was fenced, none of them is trusted before it has applied `head`.
     pub fn new(
         bounds: FleetBounds,
         head: Position,
@@ -148,6 +137,7 @@ impl Fleet {
             log: head.log,
             seen: head.number,
             nodes: BTreeMap::new(),
+            claims: BTreeMap::new(),
             next_id: 0,
             roster: None,
             receipts: VecDeque::new(),
@@ -155,9 +145,10 @@ impl Fleet {
         };
         for registration in known {
             let name = registration.name.clone();
-            fleet.register(registration, now);
+            fleet.insert(registration, now);
             if let Some(node) = fleet.nodes.get_mut(&name) {
                 node.lease_until = now + bounds.lease + bounds.margin();
+                node.since = Some(head.number);
             }
         }
         fleet
@@ -183,35 +174,52 @@ impl Fleet {
         self.nodes().map(|node| node.registration.clone()).collect()
     }
 
-    /// Whether a heartbeat is one of a node that is registered, or may be.
+    /// Whether a heartbeat is one of a node that is registered, or may be. Who may be has the name
+    /// claimed until it is [registered](Self::register) or [given up](Self::give_up).
     ///
     /// # Errors
     /// Why it may not.
-    pub fn admit(&self, name: &str, beat: &Heartbeat, now: Duration) -> Result<Admission, Refusal> {
-        let registration = || Registration {
-            name: name.into(),
-            incarnation: beat.incarnation,
-            serves_on: beat.serves_on,
-        };
-        let Some(node) = self.nodes.get(name) else {
-            let is_full = self.nodes.len() >= self.bounds.nodes;
-            return if is_full { Err(Refusal::Full) } else { Ok(Admission::New(registration())) };
-        };
-        let known = &node.registration;
-        if known.incarnation == beat.incarnation && known.serves_on == beat.serves_on {
-            return Ok(Admission::Known);
+    pub fn admit(
+        &mut self,
+        name: &str,
+        beat: &Heartbeat,
+        now: Duration,
+    ) -> Result<Admission, Refusal> {
+        if self.is_claimed_by_other(name, beat.incarnation) {
+            return Err(Refusal::Taken(self.bounds.lease));
         }
-        let goes_on = known.incarnation == beat.incarnation;
-        let succeeds = beat.succeeds == Some(known.incarnation);
-        if !goes_on && !succeeds && now < node.lease_until {
-            return Err(Refusal::Taken(node.lease_until - now));
+        let (incarnation, serves_on) = (beat.incarnation, beat.serves_on);
+        let registration = Registration { name: name.into(), incarnation, serves_on };
+        match self.nodes.get(name) {
+            Some(node) if node.registration == registration => return Ok(Admission::Known),
+            Some(node) => node.yields_to(beat, now)?,
+            None if self.is_full() => return Err(Refusal::Full),
+            None => {}
         }
-        Ok(Admission::New(registration()))
+        self.claims.insert(registration.name.clone(), incarnation);
+        Ok(Admission::New(registration))
     }
 
     /// Registers a node that was admitted, once that is durable. It has no lease yet.
     pub fn register(&mut self, registration: Registration, now: Duration) {
+        if self.give_up(&registration) {
+            self.insert(registration, now);
+        }
+    }
+
+    /// The name of a node that was admitted is free for others again; false if it was already.
+    pub fn give_up(&mut self, registration: &Registration) -> bool {
+        let Registration { name, incarnation, .. } = registration;
+        let is_claimed = self.claims.get(name) == Some(incarnation);
+        is_claimed && self.claims.remove(name).is_some()
+    }
+
+    fn insert(&mut self, registration: Registration, now: Duration) {
         if let Some(node) = self.nodes.get_mut(&registration.name) {
+            // Of one that serves on every receipt has waited for the word, and waits on.
+            if !node.registration.serves_on {
+                node.since = None;
+            }
             if node.registration.incarnation != registration.incarnation {
                 (node.lease_until, node.applied, node.told) = (now, 0, None);
             }
@@ -222,29 +230,57 @@ impl Fleet {
         let id = self.next_id;
         self.next_id += 1;
         let name = registration.name.clone();
-        let lease_until = now;
-        let node = Node { id, registration, lease_until, applied: 0, fenced_to: 0, told: None };
+        let node = Node {
+            id,
+            registration,
+            lease_until: now,
+            applied: 0,
+            fenced_to: 0,
+            since: None,
+            told: None,
+        };
         self.nodes.insert(name, node);
     }
 
-    /// Takes the word of a registered node and grants it a lease from `now` on, which carries
-    /// `head`. False if it is not registered any more.
+    fn is_claimed_by_other(&self, name: &str, incarnation: u64) -> bool {
+        self.claims.get(name).is_some_and(|claimed| *claimed != incarnation)
+    }
+
+    fn is_full(&self) -> bool {
+        let new = || self.claims.keys().filter(|name| !self.nodes.contains_key(*name));
+        let (known, bound) = (self.nodes.len(), self.bounds.nodes);
+        known + self.claims.len() >= bound && known + new().count() >= bound
+    }
+
+    /// Takes the word of a registered node and grants it a lease from `now` on: returns the purge
+    /// up to which it must have applied all before it trusts what it has stored. `None` if the
+    /// name is not its own any more.
     ///
     /// # Panics
     /// If the head is behind a purge that has a receipt, which may count the node as fenced.
-    pub fn beat(&mut self, name: &str, beat: Heartbeat, head: Position, now: Duration) -> bool {
-        self.follow(head.log);
+    pub fn beat(
+        &mut self,
+        name: &str,
+        beat: Heartbeat,
+        head: Position,
+        now: Duration,
+    ) -> Option<u64> {
+        self.follow(head.log, head.number);
         assert!(head.number >= self.seen, "a grant carries every purge that has a receipt");
-        let Some(node) = self.nodes.get_mut(name) else { return false };
+        if self.is_claimed_by_other(name, beat.incarnation) {
+            return None;
+        }
+        let node = self.nodes.get_mut(name)?;
         if node.registration.incarnation != beat.incarnation {
-            return false;
+            return None;
         }
         let fenced_before = node.fenced_to;
         // What is fenced now stays so until it has applied all that the grant carries. Its own word
         // counts for nothing: what was granted before may lift the fence while it is under way.
         if node.is_fenced(now) {
-            node.fenced_to = head.number;
+            (node.fenced_to, node.since) = (head.number, None);
         }
+        let since = *node.since.get_or_insert(head.number);
         let position =
             beat.position.filter(|(log, number)| *log == head.log && *number <= head.number);
         let applied = position.map_or(0, |(_, number)| number).max(node.applied);
@@ -254,12 +290,13 @@ impl Fleet {
         let (id, fenced_to) = (node.id, node.fenced_to);
         self.settle(id, before, applied, |receipt| State::Applied(receipt.took(now)));
         self.settle(id, fenced_before, fenced_to, |_| State::Fenced);
-        true
+        // Where it stands in another history, it stands nowhere in this one.
+        Some(if position.is_some() { since } else { head.number })
     }
 
     /// Goes on behind `head`, of which and before which nothing is known.
     pub fn begin(&mut self, head: Position) {
-        self.follow(head.log);
+        self.follow(head.log, head.number);
         self.receipts.clear();
         self.seen = head.number;
     }
@@ -276,7 +313,7 @@ impl Fleet {
     }
 
     fn owed(&mut self, log: LogId, entry: Arc<Logged>, now: Duration, since: Option<Duration>) {
-        self.follow(log);
+        self.follow(log, entry.last());
         let roster = self.roster();
         let (last, mut states) = (entry.last(), vec![State::Pending; self.nodes.len()]);
         for node in self.nodes.values() {
@@ -319,10 +356,22 @@ impl Fleet {
     /// Strikes a node off by somebody's explicit word; false if it is not registered. What waits
     /// for it waits no longer, and says so.
     pub fn remove(&mut self, name: &str, by: &str) -> bool {
+        self.strike(name, |receipt, id| receipt.removed(id, by))
+    }
+
+    /// Strikes a node off by its own word that it serves nothing any more; false if the name is
+    /// not its own.
+    pub fn leave(&mut self, name: &str, incarnation: u64) -> bool {
+        let is_its_own =
+            self.nodes.get(name).is_some_and(|node| node.registration.incarnation == incarnation);
+        is_its_own && self.strike(name, |receipt, id| receipt.settle(id, State::Left))
+    }
+
+    fn strike(&mut self, name: &str, settle: impl Fn(&mut Receipt, NodeId) -> bool) -> bool {
         let Some(node) = self.nodes.remove(name) else { return false };
         self.roster = None;
         for receipt in &mut self.receipts {
-            self.completed += u64::from(receipt.removed(node.id, by));
+            self.completed += u64::from(settle(receipt, node.id));
         }
         true
     }
@@ -344,12 +393,14 @@ impl Fleet {
         self.receipts.iter().filter(|receipt| !receipt.is_complete()).count()
     }
 
-    /// Another log: nothing that was acknowledged is of it.
-    fn follow(&mut self, log: LogId) {
+    /// Another log, which goes as far as `head`: nothing that was acknowledged is of it.
+    fn follow(&mut self, log: LogId, head: u64) {
         if std::mem::replace(&mut self.log, log) != log {
             self.receipts.clear();
             self.seen = 0;
-            self.nodes.values_mut().for_each(|node| (node.applied, node.fenced_to) = (0, 0));
+            for node in self.nodes.values_mut() {
+                (node.applied, node.fenced_to, node.since) = (0, 0, Some(head));
+            }
         }
     }
 
@@ -371,50 +422,5 @@ impl Fleet {
             ))
         });
         roster.clone()
-    }
-}
-
-impl Node {
-    /// What was made durable of it.
-    pub fn registration(&self) -> &Registration {
-        &self.registration
-    }
-
-    /// The purge up to which it reflects the log.
-    pub fn applied(&self) -> u64 {
-        self.applied
-    }
-
-    /// What it last said, and when.
-    pub fn told(&self) -> Option<(&Heartbeat, Duration)> {
-        self.told.as_ref().map(|(beat, at)| (beat, *at))
-    }
-
-    /// How it is.
-    pub fn standing(&self, now: Duration) -> Standing {
-        match (now < self.lease_until, &self.told) {
-            (true, Some((beat, _))) if beat.is_fenced => Standing::Fenced,
-            (true, Some(_)) => Standing::Live,
-            (true, None) => Standing::Held,
-            (false, _) if self.registration.serves_on => Standing::Lost,
-            (false, _) => Standing::Fenced,
-        }
-    }
-
-    /// Whether it is fenced for the time that has passed.
-    fn is_fenced(&self, now: Duration) -> bool {
-        !self.registration.serves_on && now >= self.lease_until
-    }
-}
-
-impl Standing {
-    /// The stable name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Held => "held",
-            Self::Fenced => "fenced",
-            Self::Lost => "lost",
-        }
     }
 }

@@ -38,6 +38,8 @@ pub enum State {
     Applied(Option<Duration>),
     /// It serves nothing unjudged that it stored before.
     Fenced,
+    /// It said that it serves nothing any more.
+    Left,
     /// It was struck off.
     Removed,
 }
@@ -49,6 +51,7 @@ impl State {
             Self::Pending => "pending",
             Self::Applied(_) => "applied",
             Self::Fenced => "fenced",
+            Self::Left => "left",
             Self::Removed => "removed",
         }
     }
@@ -92,7 +95,7 @@ impl Receipt {
         Self { log, entry, since, roster, states, pending, removed: Vec::new() }
     }
 
-    /// Whether every node has applied it, is fenced, or was struck off.
+    /// Whether every node has applied it, is fenced, left, or was struck off.
     pub fn is_complete(&self) -> bool {
         self.pending == 0
     }
@@ -118,7 +121,7 @@ impl Receipt {
         let is_better = match (*state, to) {
             (State::Pending, _) => true,
             (State::Fenced, State::Applied(_)) => true,
-            (State::Applied(_) | State::Fenced | State::Removed, _) => false,
+            (State::Applied(_) | State::Fenced | State::Left | State::Removed, _) => false,
         };
         if !is_better {
             return false;

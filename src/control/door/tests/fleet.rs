@@ -14,6 +14,7 @@ async fn a_heartbeat_registers_and_grants_a_lease_that_carries_the_head() {
         "log": head.log.to_string(),
         "head": 1,
         "head_hash": head.hash.to_string(),
+        "since": 1,
     });
     assert_eq!((told.status, told.data()), (200, expected));
     let kept = std::fs::read_to_string(stage.folder.path().join("nodes")).unwrap();
@@ -24,18 +25,64 @@ async fn a_heartbeat_registers_and_grants_a_lease_that_carries_the_head() {
 #[tokio::test]
 async fn a_second_process_of_a_name_is_refused_and_audited() {
     let stage = Stage::open().await;
-    stage.beat("a", 1, 0).await;
+    let validates = || json!({ "on_control_loss": "revalidate" });
+    stage.beat_with("a", 1, 0, validates()).await;
     pass(5000);
-    let refused = stage.beat("a", 2, 0).await;
+    let refused = stage.beat_with("a", 2, 0, validates()).await;
     assert_eq!(refused.status, 409);
     let detail = "incarnation: expected the one process of the name \"a\"; another has a lease, \
                   for 6000 ms yet";
     assert_eq!(refused.detail(), detail);
     assert_eq!(stage.get("/v1/audit").await.data()[0]["status"], 409);
     pass(6000);
-    assert_eq!(stage.beat("a", 2, 0).await.status, 200);
-    let next = json!({ "succeeds": "0000000000000002" });
+    assert_eq!(stage.beat_with("a", 2, 0, validates()).await.status, 200);
+    let next = json!({ "succeeds": ["0000000000000002"] });
     assert_eq!(stage.beat_with("a", 3, 0, next).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_name_of_one_that_serves_on_is_kept_and_the_refusal_says_what_to_do() {
+    let stage = Stage::open().await;
+    stage.beat("a", 1, 0).await;
+    pass(1_000_000);
+    let detail = |heard: &str| {
+        format!(
+            "incarnation: expected the process 0000000000000001, which has the name \"a\" and \
+             serves on, or one that succeeds it with the same cache folder or \
+             control.identity_file; it {heard} and may serve what it stored. Once it surely has \
+             ended, strike it off: DELETE /v1/nodes/a"
+        )
+    };
+    let refused = stage.beat("a", 2, 0).await;
+    assert_eq!((refused.status, refused.detail()), (409, detail("was heard 1000000 ms ago")));
+    let stage = stage.restarted().await;
+    pass(1_000_000);
+    let unheard = detail("has not been heard since the control plane started");
+    assert_eq!(stage.beat("a", 2, 0).await.detail(), unheard);
+    let succeeds = json!({ "succeeds": ["000000000000000f", "0000000000000001"] });
+    assert_eq!(stage.beat_with("a", 2, 0, succeeds).await.status, 200);
+    stage.ask("DELETE", "/v1/nodes/a", "", Value::Null).await;
+    assert_eq!(stage.beat("a", 3, 0).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_node_leaves_by_its_own_word() {
+    let stage = Stage::open().await;
+    stage.beat("a", 1, 0).await;
+    assert_eq!(stage.purge("", tag("x")).await.status, 202);
+    let leaves = || json!({ "leaves": true });
+    assert_eq!(stage.beat_with("a", 2, 0, leaves()).await.status, 200, "nothing to strike off");
+    assert_eq!(stage.get("/v1/purges/1").await.data()["state"], "pending");
+    let left = stage.beat_with("a", 1, 0, leaves()).await;
+    let told = json!({ "granted": false, "name": "a", "state": "left" });
+    assert_eq!((left.status, left.data()), (200, told));
+    let receipt = stage.get("/v1/purges/1").await.data();
+    let row = json!({ "name": "a", "state": "left", "ms": null });
+    assert_eq!((&receipt["state"], &receipt["nodes"][0]), (&json!("complete"), &row));
+    assert_eq!(stage.get("/v1/audit").await.data()[0]["detail"], "node \"a\" has left");
+    let stage = stage.restarted().await;
+    assert_eq!(stage.get("/v1/nodes").await.data(), json!([]));
+    assert_eq!(stage.beat("a", 2, 0).await.status, 200);
 }
 
 #[tokio::test]
@@ -72,6 +119,8 @@ async fn what_cannot_be_made_durable_gets_no_lease() {
     let refused = stage.beat("b", 2, 0).await;
     assert_eq!(refused.status, 503);
     assert!(refused.detail().starts_with("node: the registrations "));
+    let next = json!({ "succeeds": ["0000000000000001"] });
+    assert_eq!(stage.beat_with("a", 3, 0, next).await.status, 503);
     assert_eq!(stage.beat("a", 1, 0).await.status, 200, "who is registered goes on");
     assert_eq!(stage.get("/v1/nodes").await.data().as_array().unwrap().len(), 1);
     std::fs::remove_dir(stage.folder.path().join("nodes.new")).unwrap();
