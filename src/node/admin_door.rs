@@ -42,14 +42,16 @@ pub(super) fn open(
         follows: shared.control.as_ref().map(|_| shared.followed),
         config: config.purge.clone(),
     });
-    if let Some(control) = &shared.control {
+    if let Some((control, identity)) = &shared.control {
         let facts = NodeFacts {
             name: config.node.name.clone(),
             region: config.node.region.clone(),
             role: config.node.role.as_str(),
             version: env!("CARGO_PKG_VERSION"),
         };
-        tokio::spawn(control.follower(facts, shared.followed, &purger).run());
+        let follower = control.follower(facts, identity, shared.followed, &purger);
+        let follower = shared.follower.get_or_init(|| follower);
+        tokio::spawn(follower.clone().run());
     }
     let parts = AdminParts {
         name: config.node.name.clone(),

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::control::ControlPlane;
+use super::identity::Identity;
 use super::observe::Observer;
 use super::routing::{RoutingFault, peer_proof, routing};
 use super::{Addresses, StartError, storage};
@@ -24,7 +25,7 @@ use crate::net::{
     ServerTls, bind,
 };
 use crate::proxy::{Parts, Proxy, ProxyConfig, Served};
-use crate::purge::{Followed, Journal};
+use crate::purge::{Followed, Follower, Journal};
 use crate::telemetry::access_log::{self, AccessConfig, AccessLog};
 use crate::telemetry::metrics::Metrics;
 
@@ -55,8 +56,10 @@ pub(super) struct Assembled {
     pub(super) journal: Mutex<Option<Journal>>,
     /// How far it has come in the log that the node follows.
     pub(super) followed: Option<Followed>,
-    /// Where that log is.
-    pub(super) control: Option<ControlPlane>,
+    /// Where that log is, and who this node is to whoever keeps it.
+    pub(super) control: Option<(ControlPlane, Arc<Identity>)>,
+    /// Set when the log is followed.
+    pub(super) follower: OnceLock<Arc<Follower>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) log: Arc<AccessLog>,
     pub(super) drain_timeout: Duration,
@@ -100,6 +103,11 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
     let routing = routing(&config, loops, &metrics, None)?;
     let control = config.control.as_ref().map(ControlPlane::new).transpose()?;
     let (store, journal, followed) = storage::open(&config.cache, &config.purge, &metrics)?;
+    let identity = config
+        .control
+        .as_ref()
+        .map(|control| Identity::open(control, config.cache.disk.as_ref(), &config.node.name));
+    let identity = identity.transpose()?.map(Arc::new);
     // Before the first request: whoever follows says when it comes down.
     store.rules().fence(control.as_ref().is_some_and(|control| control.starts_fenced(followed)));
     let proxy = Arc::new(Proxy::new(
@@ -121,6 +129,8 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
     let handler = Arc::new(PublicDoor::new(proxy.clone(), edges));
     let front = Front { handler, limits: limits.clone(), gate, observer };
     let sockets = sockets(&config, loops, quic.is_some())?;
+    // Last of what may fail: a start that fails is not one that anybody hears of.
+    identity.iter().for_each(|identity| identity.begin());
     let assembled = Assembled {
         drain_timeout: config.limits.drain_timeout,
         config: Mutex::new(config),
@@ -135,7 +145,8 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         proxy,
         journal: Mutex::new(journal),
         followed,
-        control,
+        control: control.zip(identity),
+        follower: OnceLock::new(),
         metrics,
         log,
     };

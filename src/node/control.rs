@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::identity::Identity;
 use crate::config::address::{Endpoint, Scheme};
 use crate::config::control::{Control, OnControlLoss};
 use crate::net::client::{Pool, PoolConfig, RootsError, Server, tls_config};
@@ -81,14 +82,18 @@ impl ControlPlane {
     pub(super) fn follower(
         &self,
         facts: NodeFacts,
+        identity: &Arc<Identity>,
         followed: Option<Followed>,
         purger: &Arc<Purger>,
     ) -> Arc<Follower> {
+        let registered = identity.clone();
         Follower::new(FollowParts {
             purger: purger.clone(),
             pool: self.pool.clone(),
             authorization: self.authorization.clone(),
             facts,
+            incarnation: identity.incarnation().clone(),
+            registered: Arc::new(move || registered.registered()),
             on_loss: self.on_loss,
             served: followed.is_some_and(|followed| followed.serves),
             uptime,

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::control::ControlFault;
+use super::identity::IdentityError;
 use super::routing::RoutingFault;
 use crate::net::bind::BindError;
 use crate::net::{QuicConfigError, TlsFault};
@@ -34,6 +35,9 @@ pub enum StartError {
     /// The control plane cannot be asked.
     #[error(transparent)]
     Control(#[from] ControlFault),
+    /// Another process is this node.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// QUIC cannot be served.
     #[error("HTTP/3: {0}")]
     Quic(#[from] QuicConfigError),

@@ -15,6 +15,8 @@ mod assemble;
 mod control;
 mod error;
 mod event_loop;
+mod identity;
+mod kept;
 mod observe;
 mod reload;
 mod routing;
@@ -31,6 +33,7 @@ use tokio::sync::watch;
 
 pub use control::ControlFault;
 pub use error::StartError;
+pub use identity::IdentityError;
 pub use reload::{ReloadError, Reloaded};
 pub use routing::RoutingFault;
 pub use run::run;
@@ -41,6 +44,10 @@ use crate::admin::State;
 use crate::config::Config;
 use crate::net::Drain;
 use crate::net::worker::Workers;
+use crate::purge::Follower;
+
+/// How long the control plane may take to be told that this node serves nothing any more.
+const LEAVE: Duration = Duration::from_secs(2);
 
 /// How long the access log may take for its last lines.
 const LOG_FLUSH: Duration = Duration::from_secs(5);
@@ -154,9 +161,21 @@ fn control_thread(
             if tokio::time::timeout(longest, drain.done()).await.is_err() {
                 tracing::warn!(?longest, "connections are cut at the end of the drain");
             }
+            if let Some(follower) = shared.follower.get() {
+                leave(follower).await;
+            }
             stop.send_replace(Stop::Now);
         });
     };
     let thread = std::thread::Builder::new().name("control".to_owned());
     thread.spawn(body).map_err(StartError::Thread)
+}
+
+/// Tells the control plane that nothing waits for this node any more.
+async fn leave(follower: &Follower) {
+    match tokio::time::timeout(LEAVE, follower.leave()).await {
+        Ok(Ok(())) => tracing::info!("the control plane waits for this node no more"),
+        Ok(Err(error)) => tracing::warn!("the control plane may wait for this node: {error}"),
+        Err(_) => tracing::warn!("the control plane may wait for this node: it does not answer"),
+    }
 }

@@ -136,6 +136,7 @@ pub(crate) const RULES: &[Rule] = &[
             ("src/control/log", "the purge log of the control plane"),
             ("src/control/fleet/registrations", "a node is registered before it gets a lease"),
             ("src/telemetry/access_log", "the access log"),
+            ("src/node/kept.rs", "who a node is, and its keys, outlive the process"),
             ("src/net/tls", "certificates are loaded anew when they change"),
             ("src/bench/", "traces are read, tables are written"),
             ("src/cli/", "files that the command line names"),

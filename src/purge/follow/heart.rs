@@ -1,13 +1,17 @@
-//! Heartbeats: each registers, acknowledges what is applied, and asks for a lease.
+//! Heartbeats: each registers, acknowledges what is applied, and asks for a lease; the last says
+//! that the node serves nothing any more.
 
 use std::cmp::Ordering;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use super::lease::History;
 use super::wire::{Grant, Heartbeat};
-use super::{FollowError, Follower, backoff, read};
+use super::{FollowError, Follower, LeaveError, backoff, read};
 use crate::object::Position;
 
 /// Between two heartbeats while the lease is not known.
@@ -22,10 +26,15 @@ impl Follower {
         // What is told of `on_control_loss` must hold for the next start as well.
         self.note_until_done().await;
         let mut standing = self.parts.purger.subscribe();
-        let (mut failures, mut period) = (0, PERIOD);
+        let (mut failures, mut period, mut said) = (0, PERIOD, None);
         loop {
             let told = standing.borrow_and_update().position;
+            let beating = self.beating.lock().await;
+            if self.lease.lock().has_left() {
+                return;
+            }
             let outcome = self.beat_once(told).await;
+            drop(beating);
             self.changed.notify_waiters();
             self.settle();
             let wait = match outcome {
@@ -37,9 +46,12 @@ impl Follower {
                     period
                 }
                 Err(error) => {
-                    if failures == 0 {
+                    // What an operator is to do comes maybe after a while without any answer.
+                    let says = error.status();
+                    if failures == 0 || says.is_some() && says != said {
                         tracing::warn!("the control plane cannot be told: {error}");
                     }
+                    said = says.or(said.filter(|_| failures > 0));
                     failures += 1;
                     sleep(backoff(failures, period)).await;
                     continue;
@@ -57,18 +69,8 @@ impl Follower {
         &self,
         position: Option<Position>,
     ) -> Result<Duration, FollowError> {
-        let parts = &self.parts;
-        let heartbeat = Heartbeat {
-            incarnation: self.incarnation,
-            on_control_loss: parts.on_loss.as_str(),
-            fenced: parts.purger.rules().is_fenced(),
-            position,
-        };
-        let json = heartbeat.to_json(&parts.facts);
-        let sent = (parts.uptime)();
-        let target = format!("/v1/nodes/{}", parts.facts.name);
-        let answer = async { read(self.ask(Method::POST, target, Some(&json)).await?).await };
-        match answer.await {
+        let sent = (self.parts.uptime)();
+        match self.say(position, false).await {
             Ok(body) => match Grant::read(&body)? {
                 Some(grant) => {
                     self.granted(sent, grant, position).await?;
@@ -91,6 +93,45 @@ impl Follower {
         }
     }
 
+    /// Says how the node is, and returns the answer.
+    async fn say(&self, position: Option<Position>, leaves: bool) -> Result<Vec<u8>, FollowError> {
+        let parts = &self.parts;
+        let heartbeat = Heartbeat {
+            process: &parts.incarnation,
+            leaves,
+            on_control_loss: parts.on_loss.as_str(),
+            fenced: parts.purger.rules().is_fenced(),
+            position,
+        };
+        let json = heartbeat.to_json(&parts.facts);
+        let target = format!("/v1/nodes/{}", parts.facts.name);
+        read(self.ask(Method::POST, target, Some(&json)).await?).await
+    }
+
+    /// Tells the control plane that this node serves nothing any more: no receipt waits for it from
+    /// then on, and its name is free. What it has stored is not trusted from here on, nor at its
+    /// next start before it has applied what it missed. Whoever has no lease says nothing: it may
+    /// not be heard, and would be fenced for nothing where it serves on.
+    ///
+    /// # Errors
+    /// It is waited for still.
+    pub async fn leave(&self) -> Result<(), LeaveError> {
+        if !self.lease.lock().lives((self.parts.uptime)()) {
+            return Err(FollowError::NoLease.into());
+        }
+        self.lease.lock().leave();
+        self.settle();
+        self.parts.purger.parts.barrier.pass().await;
+        // What was said before is answered, and nothing is said after.
+        let _beating = self.beating.lock().await;
+        {
+            let _moving = self.moving.lock().await;
+            self.note_serving().await?;
+        }
+        self.say(self.parts.purger.standing().position, true).await?;
+        Ok(())
+    }
+
     async fn granted(
         &self,
         sent: Duration,
@@ -99,15 +140,22 @@ impl Follower {
     ) -> Result<(), FollowError> {
         let purger = &self.parts.purger;
         purger.told_of(grant.head);
-        // Of another history nothing is applied, however far its numbers go.
-        let is_same = told.is_some_and(|told| match told.number.cmp(&grant.head) {
-            Ordering::Less => told.log == grant.log,
-            Ordering::Equal => told.log == grant.log && told.hash == grant.hash,
-            Ordering::Greater => false,
-        });
-        let head = if is_same { grant.head } else { u64::MAX };
-        self.lease.lock().granted(sent, grant.lease, head);
+        let history = match told {
+            Some(told) if told.log == grant.log => match told.number.cmp(&grant.head) {
+                Ordering::Less => History::Same,
+                Ordering::Equal if told.hash == grant.hash => History::Same,
+                Ordering::Equal => History::Other,
+                Ordering::Greater => History::Behind,
+            },
+            _ => History::Other,
+        };
+        let position = purger.standing().position.map_or(0, |at| at.number);
+        self.lease.lock().granted(sent, grant.lease, (history, grant.since), position);
         self.settle();
+        if !self.is_registered.swap(true, SeqCst) {
+            let registered = self.parts.registered.clone();
+            let _panicked = spawn_blocking(move || registered()).await.is_err();
+        }
         let _moving = self.moving.lock().await;
         self.note_serving().await
     }

@@ -4,7 +4,7 @@
 //!                 ┌── tail: GET /v1/log ──► entries ──► apply: journal, rules, barrier ─┐
 //!  control plane ─┤                                                            position │
 //!                 └── heart: POST /v1/nodes/{name} ◄── acknowledges ────────────────────┘
-//!                          └──► grant: lease, head ──► fence
+//!                          └──► grant: lease, since ──► fence
 //! ```
 //!
 //! Invariants:
@@ -21,6 +21,7 @@ mod tests;
 mod wire;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -30,7 +31,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use self::lease::Lease;
-pub use self::wire::NodeFacts;
+pub use self::wire::{Incarnation, NodeFacts};
 use super::Purger;
 use crate::config::control::OnControlLoss;
 use crate::message::{Body, BodyError, Piece};
@@ -52,6 +53,10 @@ pub struct FollowParts {
     pub authorization: HeaderValue,
     /// This node.
     pub facts: NodeFacts,
+    /// This process.
+    pub incarnation: Incarnation,
+    /// Called once, on a thread that may block, when this process is registered.
+    pub registered: Registered,
     /// What is done with stored responses while the control plane cannot be reached.
     pub on_loss: OnControlLoss,
     /// Whether the journal says that the node was granted to go on alone.
@@ -60,11 +65,15 @@ pub struct FollowParts {
     pub uptime: fn() -> Duration,
 }
 
+/// Makes durable that a process is registered: who succeeds it need not name those before. Logs what
+/// fails: nothing but a longer list comes of it.
+pub type Registered = Arc<dyn Fn() + Send + Sync>;
+
 /// A node's side of following.
 pub struct Follower {
     parts: FollowParts,
-    /// Tells this process from another of the same name.
-    incarnation: u64,
+    /// Whether a grant has been heard of.
+    is_registered: AtomicBool,
     lease: Mutex<Lease>,
     /// The lease has changed.
     changed: Notify,
@@ -72,7 +81,14 @@ pub struct Follower {
     noted: Mutex<bool>,
     /// Held by whoever moves the position.
     moving: AsyncMutex<()>,
+    /// Held by whoever waits for the answer to a heartbeat.
+    beating: AsyncMutex<()>,
 }
+
+/// Why the control plane waits for a node still that serves nothing any more.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct LeaveError(#[from] FollowError);
 
 /// Why there was no answer to go on with.
 #[derive(Debug, thiserror::Error)]
@@ -91,16 +107,33 @@ enum FollowError {
     Journal(String),
     #[error("the log ended")]
     Ended,
+    #[error("no lease lives")]
+    NoLease,
+}
+
+impl FollowError {
+    /// The status of a refusal.
+    fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
 }
 
 impl Follower {
     /// A follower whose fence stands as its journal says.
     pub fn new(parts: FollowParts) -> Arc<Self> {
         let lease = Lease::new(parts.on_loss, parts.served);
-        let incarnation = fastrand::u64(..);
-        let (noted, moving) = (Mutex::new(parts.served), AsyncMutex::default());
-        let (lease, changed) = (Mutex::new(lease), Notify::new());
-        let follower = Self { parts, incarnation, lease, changed, noted, moving };
+        let follower = Self {
+            is_registered: AtomicBool::new(false),
+            lease: Mutex::new(lease),
+            changed: Notify::new(),
+            noted: Mutex::new(parts.served),
+            moving: AsyncMutex::default(),
+            beating: AsyncMutex::default(),
+            parts,
+        };
         follower.settle();
         Arc::new(follower)
     }

@@ -105,11 +105,17 @@ impl Script {
     }
 }
 
+/// A grant to a node that every purge has waited for.
 fn grant(head: Position) -> (u16, Value) {
+    grant_since(0, head)
+}
+
+fn grant_since(since: u64, head: Position) -> (u16, Value) {
     let Position { log, number, hash } = head;
     let (log, hash) = (log.to_string(), hash.to_string());
     let data = json!({
         "granted": true, "lease_ms": 300, "log": log, "head": number, "head_hash": hash,
+        "since": since,
     });
     (200, json!({ "data": data, "meta": {} }))
 }
@@ -159,6 +165,8 @@ fn follow(purger: &Arc<Purger>, pool: Pool, followed: Option<Followed>) -> Arc<F
             role: "edge",
             version: "1",
         },
+        incarnation: Incarnation { own: 7, succeeds: vec![5, 6] },
+        registered: Arc::new(|| ()),
         on_loss: OnControlLoss::Serve,
         served: followed.is_some_and(|followed| followed.serves),
         uptime: || Duration::from_secs(1),
@@ -267,4 +275,63 @@ async fn a_node_that_is_refused_is_fenced() {
     follower.settle();
     assert!(purger.rules().is_fenced());
     assert_eq!(script.heartbeats.borrow()[0]["on_control_loss"], "serve");
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_trusts_nothing_before_it_says_so() {
+    let folder = TempDir::new().unwrap();
+    let start = Position::start(LOG);
+    let (script, pool) =
+        Script::start(vec![vec![told_position(start, Some("foreign"))]], grant(start)).await;
+    let (purger, followed) = follower_of(&folder);
+    let follower = follow(&purger, pool, followed);
+    let beat = script.told(|beat| beat["fenced"] == false).await;
+    let process = json!(["0000000000000007", ["0000000000000005", "0000000000000006"]]);
+    assert_eq!(json!([beat["incarnation"], beat["succeeds"]]), process);
+    follower.leave().await.unwrap();
+    let last = script.heartbeats.borrow().last().unwrap().clone();
+    assert_eq!((&last["leaves"], &last["fenced"]), (&json!(true), &json!(true)));
+    let (_, followed) = follower_of(&folder);
+    assert_eq!(followed, Some(Followed { position: start, serves: false }));
+    assert!(follower.leave().await.is_err(), "it has no lease any more");
+    assert!(purger.rules().is_fenced());
+}
+
+#[tokio::test]
+async fn a_node_that_is_not_heard_does_not_leave() {
+    let folder = TempDir::new().unwrap();
+    let start = Position::start(LOG);
+    {
+        let (purger, _) = follower_of(&folder);
+        purger.distrust(start, true).await.unwrap();
+    }
+    let (_, pool) = Script::start(Vec::new(), (503, json!({}))).await;
+    let (purger, followed) = follower_of(&folder);
+    let follower = follow(&purger, pool, followed);
+    assert!(follower.leave().await.is_err());
+    assert!(!purger.rules().is_fenced(), "it serves on, and may at its next start");
+}
+
+#[tokio::test]
+async fn a_node_that_missed_what_did_not_wait_for_it_applies_that_first() {
+    let folder = TempDir::new().unwrap();
+    let start = Position::start(LOG);
+    let (lines, behind) = entries(start, &["/a"]);
+    {
+        let (purger, _) = follower_of(&folder);
+        purger.distrust(start, true).await.unwrap();
+    }
+    // The log is silent; whoever struck the node off let the purge be complete without it.
+    let (script, pool) =
+        Script::start(vec![vec![told_position(start, Some("entries"))]], grant_since(1, behind))
+            .await;
+    let (purger, followed) = follower_of(&folder);
+    assert!(followed.unwrap().serves);
+    follow(&purger, pool, followed);
+    script.told(|beat| beat["fenced"] == true).await;
+    let (_, followed) = follower_of(&folder);
+    assert!(!followed.unwrap().serves, "nor does its next start trust what is stored");
+    let entry = Entry::from_json(lines[0].as_bytes()).unwrap();
+    purger.apply(&[&entry.commands[0]], behind, false).await.unwrap();
+    script.told(|beat| at(beat) == Some(1) && beat["fenced"] == false).await;
 }

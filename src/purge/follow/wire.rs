@@ -19,16 +19,27 @@ pub struct NodeFacts {
     pub version: &'static str,
 }
 
+/// Tells a process from the others that had its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    /// Random, of this process.
+    pub own: u64,
+    /// Of the processes that surely have ended, any of which may be the one that was registered
+    /// last.
+    pub succeeds: Vec<u64>,
+}
+
 /// A heartbeat: registration, acknowledgement and the ask for a lease in one.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Heartbeat {
-    pub(super) incarnation: u64,
+pub(super) struct Heartbeat<'a> {
+    pub(super) process: &'a Incarnation,
+    pub(super) leaves: bool,
     pub(super) on_control_loss: &'static str,
     pub(super) fenced: bool,
     pub(super) position: Option<Position>,
 }
 
-impl Heartbeat {
+impl Heartbeat<'_> {
     pub(super) fn to_json(self, facts: &NodeFacts) -> Value {
         let position = self.position.map(|position| {
             json!({
@@ -37,16 +48,23 @@ impl Heartbeat {
                 "hash": position.hash.to_string(),
             })
         });
+        let succeeds: Vec<_> = self.process.succeeds.iter().map(hex).collect();
         json!({
-            "incarnation": format!("{:016x}", self.incarnation),
+            "incarnation": hex(&self.process.own),
+            "succeeds": succeeds,
             "role": facts.role,
             "region": facts.region,
             "version": facts.version,
             "on_control_loss": self.on_control_loss,
             "fenced": self.fenced,
             "position": position,
+            "leaves": self.leaves,
         })
     }
+}
+
+fn hex(incarnation: &u64) -> String {
+    format!("{incarnation:016x}")
 }
 
 /// The answer to a heartbeat that was granted.
@@ -57,6 +75,8 @@ pub(super) struct Grant {
     pub(super) log: LogId,
     /// The hash of the entry at the head.
     pub(super) hash: EntryHash,
+    /// To be applied before anything is trusted.
+    pub(super) since: u64,
 }
 
 impl Grant {
@@ -70,7 +90,9 @@ impl Grant {
         let log = log_of(data).ok_or(Unreadable("data.log"))?;
         let hash = data["head_hash"].as_str().and_then(|hash| hash.parse().ok());
         let hash = hash.ok_or(Unreadable("data.head_hash"))?;
-        Ok(granted.then_some(Self { lease: Duration::from_millis(lease), head, log, hash }))
+        let since = data["since"].as_u64().ok_or(Unreadable("data.since"))?;
+        let lease = Duration::from_millis(lease);
+        Ok(granted.then_some(Self { lease, head, log, hash, since }))
     }
 }
 

@@ -1,0 +1,123 @@
+//! Small files that outlive the process: read whole, replaced whole, and damage is seen.
+//!
+//! ```text
+//!  headland identity 1 <BLAKE3 of the lines below>
+//!  …
+//! ```
+//!
+//! A file is written beside, synced, and put in the place of the one before; then its folder is
+//! synced. Whatever ends the process, the next one finds the old lines or the new.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+/// A file in a folder that nobody else uses.
+#[derive(Debug)]
+pub(super) struct Kept {
+    path: PathBuf,
+    /// What it holds, and in which version.
+    title: &'static str,
+}
+
+impl Kept {
+    /// The file at `path`, of what `title` says. Touches nothing yet.
+    pub(super) fn new(path: PathBuf, title: &'static str) -> Self {
+        Self { path, title }
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its lines; `None` where there is no file. What is damaged is an error of the kind
+    /// `InvalidData`. Blocks.
+    pub(super) fn read(&self) -> io::Result<Option<String>> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let lines = text.split_once('\n').and_then(|(head, lines)| {
+            let hash = head.strip_prefix(self.title)?.strip_prefix(' ')?;
+            (blake3::hash(lines.as_bytes()).to_hex().as_str() == hash).then_some(lines)
+        });
+        let damaged = || io::Error::new(ErrorKind::InvalidData, "it is not as it was written");
+        lines.ok_or_else(damaged).map(|lines| Some(lines.to_owned()))
+    }
+
+    /// Replaces its lines, durably. Blocks. Where it fails, either stand there.
+    pub(super) fn write(&self, lines: &str) -> io::Result<()> {
+        let hash = blake3::hash(lines.as_bytes()).to_hex();
+        let mut new = self.path.as_os_str().to_owned();
+        new.push(".new");
+        let mut file = File::create(&new)?;
+        file.write_all(format!("{} {hash}\n{lines}", self.title).as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&new, &self.path)?;
+        self.sync_folder()
+    }
+
+    /// Has no file there, durably. Blocks.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => self.sync_folder(),
+        }
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+/// Makes the file at `path` if need be, and locks it until what is returned is dropped; `None`
+/// where another process has it.
+pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
+    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_damage_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::new(folder.path().join("it"), "headland test 1");
+        assert_eq!(kept.read().unwrap(), None);
+        for lines in ["", "one\n", "one\ntwo\n"] {
+            kept.write(lines).unwrap();
+            assert_eq!(kept.read().unwrap().as_deref(), Some(lines));
+        }
+        let whole = fs::read(kept.path()).unwrap();
+        for at in 0..whole.len() {
+            let mut hit = whole.clone();
+            hit[at] ^= 1;
+            fs::write(kept.path(), &hit).unwrap();
+            assert_eq!(kept.read().unwrap_err().kind(), ErrorKind::InvalidData, "{at}");
+            fs::write(kept.path(), &whole[..at]).unwrap();
+            assert_eq!(kept.read().unwrap_err().kind(), ErrorKind::InvalidData, "{at}");
+        }
+        kept.remove().unwrap();
+        kept.remove().unwrap();
+        assert_eq!(kept.read().unwrap(), None);
+    }
+
+    #[test]
+    fn a_lock_is_one_holders() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path).unwrap();
+        assert!(held.is_some() && lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(lock(&path).unwrap().is_some());
+    }
+}
