@@ -20,6 +20,7 @@ mod fleet;
 mod freshness;
 mod hit_miss;
 mod limits;
+mod names;
 mod other_clients;
 mod partition;
 mod proxy;

@@ -46,6 +46,7 @@ impl Follower {
                     period
                 }
                 Err(error) => {
+                    self.lease.lock().unheard();
                     // What an operator is to do comes maybe after a while without any answer.
                     let says = error.status();
                     if failures == 0 || says.is_some() && says != said {
@@ -110,14 +111,14 @@ impl Follower {
 
     /// Tells the control plane that this node serves nothing any more: no receipt waits for it from
     /// then on, and its name is free. What it has stored is not trusted from here on, nor at its
-    /// next start before it has applied what it missed. Whoever has no lease says nothing: it may
-    /// not be heard, and would be fenced for nothing where it serves on.
+    /// next start before it has applied what it missed. Where the last heartbeat was not answered this
+    /// would not be heard either, and would fence the next start of a node that serves on.
     ///
     /// # Errors
     /// It is waited for still.
     pub async fn leave(&self) -> Result<(), LeaveError> {
-        if !self.lease.lock().lives((self.parts.uptime)()) {
-            return Err(FollowError::NoLease.into());
+        if !self.lease.lock().is_heard((self.parts.uptime)()) {
+            return Err(FollowError::Unheard.into());
         }
         self.lease.lock().leave();
         self.settle();

@@ -33,6 +33,8 @@ pub(super) struct Lease {
     since: u64,
     /// Whether a grant was journaled that lets the node go on alone.
     serves: bool,
+    /// Whether the last heartbeat brought a grant.
+    is_heard: bool,
     /// Whether the node takes no more grants.
     has_left: bool,
 }
@@ -52,7 +54,7 @@ impl Lease {
     /// At the start of a process whose journal says whether it was granted to go on alone.
     pub(super) fn new(on_loss: OnControlLoss, served: bool) -> Self {
         let serves = served && on_loss == OnControlLoss::Serve;
-        Self { on_loss, until: None, since: 0, serves, has_left: false }
+        Self { on_loss, until: None, since: 0, serves, is_heard: false, has_left: false }
     }
 
     /// Takes a grant in, asked for at `sent`, by a node that stands at `position`. One that missed
@@ -67,7 +69,7 @@ impl Lease {
         if self.has_left {
             return;
         }
-        self.until = Some(sent + lease);
+        (self.until, self.is_heard) = (Some(sent + lease), true);
         self.since = if history == History::Same { since } else { NEVER };
         self.serves &= match history {
             History::Same => position >= since,
@@ -81,6 +83,16 @@ impl Lease {
         (self.until, self.serves) = (None, false);
     }
 
+    /// A heartbeat brought no answer.
+    pub(super) fn unheard(&mut self) {
+        self.is_heard = false;
+    }
+
+    /// Whether whoever grants would hear at `now` that the node leaves, as far as is known.
+    pub(super) fn is_heard(&self, now: Uptime) -> bool {
+        self.is_heard && self.lives(now)
+    }
+
     /// The node leaves: nothing stored is trusted any more.
     pub(super) fn leave(&mut self) {
         self.refused();
@@ -92,8 +104,7 @@ impl Lease {
         self.has_left
     }
 
-    /// Whether it lives at `now`.
-    pub(super) fn lives(&self, now: Uptime) -> bool {
+    fn lives(&self, now: Uptime) -> bool {
         self.until.is_some_and(|until| now < until)
     }
 
@@ -181,6 +192,11 @@ mod tests {
     #[test]
     fn who_has_left_takes_no_grant() {
         let mut lease = Lease::new(OnControlLoss::Serve, true);
+        assert!(!lease.is_heard(at(0)));
+        lease.granted(at(0), LEASE, (Same, 0), 7);
+        assert!(lease.is_heard(at(1)) && !lease.is_heard(at(10)));
+        lease.unheard();
+        assert!(!lease.is_heard(at(1)));
         lease.leave();
         lease.granted(at(0), LEASE, (Same, 0), 7);
         lease.stands_at(at(1), 7);

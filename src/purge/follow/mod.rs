@@ -107,8 +107,8 @@ enum FollowError {
     Journal(String),
     #[error("the log ended")]
     Ended,
-    #[error("no lease lives")]
-    NoLease,
+    #[error("it did not answer of late")]
+    Unheard,
 }
 
 impl FollowError {
