@@ -12,7 +12,7 @@ use crate::message::{Body, Fields, Protocol, Scheme};
 use crate::net::peer::PeerProof;
 use crate::proxy::{Parts, ProxyConfig, Routing, Served};
 use crate::purge::{EventLoops, Journal, PurgerParts};
-use crate::site::SiteTable;
+use crate::site::{Generations, SiteTable};
 use crate::store::{CacheDirectory, DiskConfig, RuleBounds, Rules, Store, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, AccessLog, Format, Target};
 use crate::upstream::{ShieldSettings, Upstreams};
@@ -53,7 +53,9 @@ fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
     let config = Config::parse(CONFIG, "test.toml", "".as_ref(), &|_| None).unwrap();
     let log = AccessConfig { target: Target::Off, format: Format::Json, queue_bytes_max: 1 };
     let routing = Routing {
-        sites: SiteTable::from_config(&config.sites, |name| metrics.register_site(name)),
+        sites: SiteTable::from_config(&config.sites, &Generations::default(), |name| {
+            metrics.register_site(name)
+        }),
         upstreams: Upstreams::from_config(&config.origins, 1, metrics, None)
             .and_then(|upstreams| upstreams.with_shields(Some(shield(&config)), 1, metrics, None))
             .unwrap(),

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::control::ControlPlane;
+use super::generations::KeptGenerations;
 use super::identity::Identity;
 use super::observe::Observer;
 use super::routing::{RoutingFault, peer_proof, routing};
@@ -52,6 +53,8 @@ pub(super) struct Assembled {
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) quic: Option<Quic>,
     pub(super) proxy: Arc<Proxy>,
+    /// Of the keys of the sites.
+    pub(super) generations: Mutex<KeptGenerations>,
     /// Taken by the purger.
     pub(super) journal: Mutex<Option<Journal>>,
     /// How far it has come in the log that the node follows.
@@ -100,9 +103,10 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         Some(tls) => Some(Quic::new(tls.quic(), &limits)?),
         None => None,
     };
-    let routing = routing(&config, loops, &metrics, None)?;
     let control = config.control.as_ref().map(ControlPlane::new).transpose()?;
     let (store, journal, followed) = storage::open(&config.cache, &config.purge, &metrics)?;
+    let generations = KeptGenerations::open(config.cache.disk.as_ref(), &config.sites)?;
+    let routing = routing(&config, generations.used(), loops, &metrics, None)?;
     let identity = config
         .control
         .as_ref()
@@ -143,6 +147,7 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         tls,
         quic,
         proxy,
+        generations: Mutex::new(generations),
         journal: Mutex::new(journal),
         followed,
         control: control.zip(identity),

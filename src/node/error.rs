@@ -3,6 +3,7 @@
 use std::io;
 
 use super::control::ControlFault;
+use super::generations::GenerationsError;
 use super::identity::IdentityError;
 use super::routing::RoutingFault;
 use crate::net::bind::BindError;
@@ -29,6 +30,9 @@ pub enum StartError {
     /// The cache folder cannot be used.
     #[error(transparent)]
     Cache(#[from] store::OpenError),
+    /// What the sites' keys are made of cannot be kept.
+    #[error(transparent)]
+    Generations(#[from] GenerationsError),
     /// The journal of the purges cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),

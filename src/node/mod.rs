@@ -15,6 +15,7 @@ mod assemble;
 mod control;
 mod error;
 mod event_loop;
+mod generations;
 mod identity;
 mod kept;
 mod observe;
@@ -33,6 +34,7 @@ use tokio::sync::watch;
 
 pub use control::ControlFault;
 pub use error::StartError;
+pub use generations::GenerationsError;
 pub use identity::IdentityError;
 pub use reload::{ReloadError, Reloaded};
 pub use routing::RoutingFault;

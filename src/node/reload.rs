@@ -3,6 +3,7 @@
 use super::Node;
 use super::admin_door::version;
 use super::assemble::certificate_files;
+use super::generations::GenerationsError;
 use super::routing::{RoutingFault, routing};
 use crate::config::Config;
 use crate::net::TlsFault;
@@ -23,6 +24,9 @@ pub enum ReloadError {
     /// An origin or a shield cannot be set up.
     #[error(transparent)]
     Routing(#[from] RoutingFault),
+    /// What the sites' keys are made of cannot be kept.
+    #[error(transparent)]
+    Generations(#[from] GenerationsError),
 }
 
 impl Node {
@@ -35,7 +39,10 @@ impl Node {
         let shared = &self.shared;
         let mut current = shared.config.lock();
         let previous = shared.proxy.routing();
-        let routing = routing(&config, shared.loops, &shared.metrics, Some(&previous))?;
+        let mut generations = shared.generations.lock();
+        let next = generations.used().next(&config.sites);
+        let routing = routing(&config, &next, shared.loops, &shared.metrics, Some(&previous))?;
+        generations.note(&next)?;
         if let Some(tls) = &shared.tls {
             tls.certificates().reload(Some(certificate_files(&config)))?;
         }
@@ -44,6 +51,7 @@ impl Node {
             routing.upstreams.watch(Some(&previous.upstreams));
         }
         shared.proxy.swap(routing);
+        generations.set_used(next);
         shared.log.reopen();
         if let Some(door) = shared.admin.get() {
             door.reload(config.tokens.clone(), version(&config));

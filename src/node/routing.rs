@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::config::peer::SecretFault;
 use crate::net::peer::PeerProof;
 use crate::proxy::Routing;
-use crate::site::SiteTable;
+use crate::site::{Generations, SiteTable};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{SetupError, ShieldSettings, Upstreams};
 
@@ -28,6 +28,7 @@ pub enum RoutingFault {
 /// `previous`. Reads the files that the config names for them.
 pub(super) fn routing(
     config: &Config,
+    generations: &Generations,
     loops: usize,
     metrics: &Arc<Metrics>,
     previous: Option<&Routing>,
@@ -38,7 +39,9 @@ pub(super) fn routing(
         .map_err(RoutingFault::Origin)?
         .with_shields(shields, loops, metrics, previous)
         .map_err(RoutingFault::Shield)?;
-    let sites = SiteTable::from_config(&config.sites, |name| metrics.register_site(name));
+    let sites = SiteTable::from_config(&config.sites, generations, |name| {
+        metrics.register_site(name)
+    });
     Ok(Routing { sites, upstreams })
 }
 

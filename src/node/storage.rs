@@ -4,7 +4,7 @@
 //! together with the purges: a journal that was lost or damaged is one of another identity, and the
 //! store empties itself.
 
-use super::{StartError, identity};
+use super::{StartError, generations, identity};
 use crate::config::cache::{Cache, Disk};
 use crate::config::purge::Purge;
 use crate::purge::{Followed, Journal};
@@ -41,7 +41,7 @@ pub(super) fn open(
 /// It is in use, or holds no store, or cannot be read.
 pub fn verify(disk: &Disk) -> Result<StoreReport, OpenError> {
     let directory = CacheDirectory::hold(&disk.path)?;
-    let mut report = store::verify(&directory, &[JOURNAL, identity::NAME])?;
+    let mut report = store::verify(&directory, &[JOURNAL, generations::NAME, identity::NAME])?;
     match Journal::inspect(&disk.path.join(JOURNAL)) {
         Ok(Ok(restored)) if restored.identity == report.log => {}
         Ok(Ok(_)) => report.damaged(JOURNAL, "it is of another log than the store"),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::generations::Generations;
 use super::key_policy::KeyPolicy;
 use super::table::{HeaderRules, Route, Site, SiteLabel, SiteTable};
 use crate::config::site::{FieldRules, Policy, Route as RouteConfig, Site as SiteConfig, Statuses};
@@ -13,32 +14,30 @@ use crate::semantics::freshness::{FreshnessPolicy, StatusMatch};
 use crate::semantics::uri::Pattern;
 
 impl SiteTable {
-    /// The table of `sites`; `metric` gives a site's index in the metrics.
-    pub fn from_config(sites: &[SiteConfig], metric: impl Fn(&str) -> usize) -> Self {
+    /// The table of `sites`, whose key generations are among `generations`; `metric` gives a site's
+    /// index in the metrics.
+    pub fn from_config(
+        sites: &[SiteConfig],
+        generations: &Generations,
+        metric: impl Fn(&str) -> usize,
+    ) -> Self {
         let entry = |site: &SiteConfig| {
             let hosts = site.hosts.iter().map(ToString::to_string).collect();
-            (build_site(site, metric(&site.name)), hosts)
+            let generation = generations.of(&site.name);
+            (build_site(site, generation, metric(&site.name)), hosts)
         };
         Self::new(sites.iter().map(entry).collect())
     }
 }
 
-fn build_site(site: &SiteConfig, metric: usize) -> Site {
+fn build_site(site: &SiteConfig, generation: u64, metric: usize) -> Site {
     let routes = site.routes.iter().map(|route| Arc::new(build_route(route))).collect();
     Site {
         label: SiteLabel::new(&site.name, metric),
         key: SiteKey::new(&site.name),
-        generation: generation(site),
+        generation,
         routes,
     }
-}
-
-/// A digest of all that decides which requests share a stored response.
-fn generation(site: &SiteConfig) -> u64 {
-    let keys: Vec<_> = site.routes.iter().map(|route| (&route.path, &route.policy.key)).collect();
-    let settings = format!("{:?} {:?} {keys:?}", site.name, site.hosts);
-    let digest = blake3::hash(settings.as_bytes());
-    digest.as_bytes().iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
 fn build_route(route: &RouteConfig) -> Route {

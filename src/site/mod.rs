@@ -9,10 +9,12 @@
 //! ```
 
 mod build;
+mod generations;
 mod key_policy;
 mod purges;
 mod table;
 
+pub use generations::Generations;
 pub use key_policy::{KeyPolicy, ResourceUrl};
 pub use purges::{Resolved, Unresolved};
 pub use table::{HeaderRules, Route, Site, SiteLabel, SiteTable};

@@ -28,7 +28,8 @@ pub struct Site {
     pub label: SiteLabel,
     /// What purge rules call it.
     pub key: SiteKey,
-    /// Goes into every key: two settings of a site never share a stored response.
+    /// Goes into every key: two settings of a site never share a stored response, nor the same ones
+    /// at two times with others between.
     pub generation: u64,
     /// In order; the last matches every path.
     pub routes: Vec<Arc<Route>>,

@@ -19,6 +19,7 @@ mod drain;
 mod fleet;
 mod freshness;
 mod hit_miss;
+mod keys;
 mod limits;
 mod names;
 mod other_clients;

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::message::{Body, FieldsBuilder, Peer, Piece, Protocol, Response, Scheme};
 use crate::object::{LogId, LogNumbers, LogSequence, PurgeCommand, PurgeKind};
 use crate::semantics::time::Timestamp;
+use crate::site::Generations;
 use crate::store::{RuleBounds, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, Format, Target};
 
@@ -296,7 +297,7 @@ fn proxy(origin: &str, site: &str, catch_up: Duration) -> Proxy {
     let limits = StoreLimits { memory: 1 << 20, variants: 8, rules };
     let parts = Parts {
         routing: Routing {
-            sites: SiteTable::from_config(&config.sites, |_| 0),
+            sites: SiteTable::from_config(&config.sites, &Generations::default(), |_| 0),
             upstreams: Upstreams::from_config(&config.origins, 1, &metrics, None).unwrap(),
         },
         store: Arc::new(Store::new(limits)),

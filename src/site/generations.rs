@@ -1,0 +1,163 @@
+//! Which generation of keys each site has. Pure; whoever keeps it says where.
+//!
+//! A generation goes into every key of a site, is drawn at random, and lives as long as the
+//! settings that shape the site's keys: its name, its hosts, its routes' paths and key policies,
+//! and what other sites take out of its wildcards. A purge is resolved by the settings of its time,
+//! and so covers what is stored under those. What was stored under others is out of its reach, and
+//! must be out of the reach of requests for ever: settings that come back are of a new generation.
+//!
+//! ```text
+//!  <generation, 16 hex> <BLAKE3 of the settings, 64 hex> <name>
+//!  …
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::config::address::HostPattern;
+use crate::config::site::Site;
+
+/// The generation of each site of one config.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Generations(BTreeMap<String, Generation>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Generation {
+    number: u64,
+    settings: blake3::Hash,
+}
+
+impl Generations {
+    /// Those of `sites`: of a site that is here with the same settings its own, of any other a new
+    /// one. What is not among `sites` is forgotten.
+    pub fn next(&self, sites: &[Site]) -> Self {
+        let generation = |site: &Site| {
+            let settings = settings(site, sites);
+            let known = self.0.get(&site.name).filter(|known| known.settings == settings);
+            let drawn = || Generation { number: fastrand::u64(..), settings };
+            (site.name.clone(), known.copied().unwrap_or_else(drawn))
+        };
+        Self(sites.iter().map(generation).collect())
+    }
+
+    /// The generation of a site; that of none is like no other.
+    pub(super) fn of(&self, site: &str) -> u64 {
+        self.0.get(site).map_or_else(|| fastrand::u64(..), |generation| generation.number)
+    }
+
+    /// As lines of text.
+    pub fn to_lines(&self) -> String {
+        self.0.iter().fold(String::new(), |mut lines, (name, Generation { number, settings })| {
+            // Writing to a string does not fail.
+            let _written = writeln!(lines, "{number:016x} {settings} {name}").is_ok();
+            lines
+        })
+    }
+
+    /// What [`Self::to_lines`] wrote; `None` for anything else.
+    pub fn from_lines(lines: &str) -> Option<Self> {
+        let generation = |line: &str| {
+            let mut words = line.splitn(3, ' ');
+            let number = u64::from_str_radix(words.next()?, 16).ok()?;
+            let settings = blake3::Hash::from_hex(words.next()?).ok()?;
+            Some((words.next()?.to_owned(), Generation { number, settings }))
+        };
+        lines.lines().map(generation).collect::<Option<_>>().map(Self)
+    }
+}
+
+/// A digest of all that decides which requests share a stored response of `site`.
+fn settings(site: &Site, sites: &[Site]) -> blake3::Hash {
+    let keys: Vec<_> = site.routes.iter().map(|route| (&route.path, &route.policy.key)).collect();
+    let others = sites.iter().filter(|other| other.name != site.name);
+    let mut taken: Vec<_> = others
+        .flat_map(|other| &other.hosts)
+        .filter(|host| site.hosts.iter().any(|own| takes_from(host, own)))
+        .collect();
+    taken.sort_unstable();
+    let settings = format!("{:?} {:?} {keys:?} {taken:?}", site.name, site.hosts);
+    blake3::hash(settings.as_bytes())
+}
+
+/// Whether some of the hosts below `own` are `host`'s.
+fn takes_from(host: &HostPattern, own: &HostPattern) -> bool {
+    let (HostPattern::Exact(name) | HostPattern::Below(name)) = host;
+    match own {
+        HostPattern::Below(parent) => {
+            name.strip_suffix(parent.as_str()).is_some_and(|label| label.ends_with('.'))
+        }
+        HostPattern::Exact(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// The sites of a config: lines of each, behind its name.
+    fn sites(each: &[(&str, &str)]) -> Vec<Site> {
+        let origin = "[[origin]]\nname = \"app\"\nservers = [{ url = \"http://a.example\" }]\n";
+        let listen = "[listen]\nhttp = [\"127.0.0.1:0\"]\n";
+        let site = |(name, lines): &(&str, &str)| {
+            format!("[[site]]\nname = \"{name}\"\norigin = \"app\"\n{lines}\n")
+        };
+        let text = format!("{listen}{origin}{}", each.iter().map(site).collect::<String>());
+        let parsed = Config::parse(&text, "t.toml", "/".as_ref(), &|_| None);
+        parsed.unwrap_or_else(|report| panic!("{report}")).sites
+    }
+
+    #[test]
+    fn settings_that_shape_no_key_keep_the_generation() {
+        let plain = sites(&[("shop", "hosts = [\"a.example\"]")]);
+        let first = Generations::default().next(&plain);
+        let number = first.of("shop");
+        for lines in [
+            "hosts = [\"a.example\"]\nallow = [\"GET\"]",
+            "hosts = [\"a.example\"]\n[site.freshness]\ndefault = \"7s\"",
+            "hosts = [\"a.example\"]\n[site.headers.response]\nset = { x-a = \"1\" }",
+        ] {
+            let next = first.next(&sites(&[("shop", lines), ("b", "hosts = [\"b.example\"]")]));
+            assert_eq!(next.of("shop"), number, "{lines}");
+            assert_ne!(next.of("b"), number);
+            assert_eq!(next.next(&plain), first);
+        }
+    }
+
+    #[test]
+    fn settings_that_come_back_are_new() {
+        let wild = ("shop", "hosts = [\"*.example.com\"]");
+        let taken = [("b", "hosts = [\"b.example.com\"]"), ("b", "hosts = [\"*.b.example.com\"]")];
+        let plain = sites(&[wild]);
+        let first = Generations::default().next(&plain);
+        for others in [
+            sites(&[("shop", "hosts = [\"*.example.com\", \"other.example\"]")]),
+            sites(&[("shop", "hosts = [\"*.example.com\"]\n[site.key]\nheaders = [\"x-a\"]")]),
+            sites(&[("shop", "hosts = [\"*.example.com\"]\n[site.key.query]\nsort = true")]),
+            sites(&[("other", "hosts = [\"*.example.com\"]")]),
+            sites(&[wild, taken[0]]),
+            sites(&[wild, taken[1]]),
+        ] {
+            let between = first.next(&others);
+            let last = between.next(&plain);
+            let numbers = [&first, &between, &last].map(|it| it.of("shop"));
+            assert!(numbers[0] != numbers[1] && numbers[1] != numbers[2], "{numbers:?}");
+            assert_ne!(numbers[0], numbers[2]);
+        }
+        // Names that only look alike take nothing away.
+        let beside = sites(&[wild, ("b", "hosts = [\"example.com\", \"bexample.com\"]")]);
+        assert_eq!(first.next(&beside).of("shop"), first.of("shop"));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let sites = sites(&[("shop", "hosts = [\"a.example\"]"), ("b", "hosts = [\"b.example\"]")]);
+        for generations in [Generations::default(), Generations::default().next(&sites)] {
+            let lines = generations.to_lines();
+            assert_eq!(Generations::from_lines(&lines), Some(generations));
+        }
+        for lines in ["x", "0 0 shop", "00000000000000aa", "\n"] {
+            assert_eq!(Generations::from_lines(lines), None, "{lines}");
+        }
+    }
+}
