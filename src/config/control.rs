@@ -18,9 +18,9 @@ section! {
         /// PEM file of the authority behind the control plane's certificate; without it the
         /// system's.
         ca_file: Option<PathBuf> = None, Commented(r#""control-ca.pem""#);
-        /// File by which a restarted node shows that it goes on where the process before it ended; a
-        /// lock stands beside it. Without it a file in the cache folder; a node that has neither and
-        /// serves on is refused after a crash until an operator has struck it off.
+        /// File by which a restarted node shows that it goes on where the process before it ended;
+        /// a lock stands beside it. Without it a file in the cache folder; a node that has neither
+        /// and serves on is refused after a crash until an operator has struck it off.
         identity_file: Option<PathBuf> = None, Commented(r#""node.identity""#);
         /// What to do with stored responses while the control plane cannot be reached.
         on_control_loss: OnControlLoss = OnControlLoss::default();

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! `succeeds` names the processes whose identity file this one holds: it is locked, so those have
-//! ended. Which of them was registered last a node may not know, as the answer may be lost. `leaves`
-//! is said by a node that serves nothing any more. What else stands there is of a later version,
-//! and left alone.
+//! ended. Which of them was registered last a node may not know, as the answer may be lost.
+//! `leaves` is said by a node that serves nothing any more. What else stands there is of a later
+//! version, and left alone.
 
 use serde_json::{Map, Value};
 

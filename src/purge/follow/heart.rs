@@ -111,8 +111,8 @@ impl Follower {
 
     /// Tells the control plane that this node serves nothing any more: no receipt waits for it from
     /// then on, and its name is free. What it has stored is not trusted from here on, nor at its
-    /// next start before it has applied what it missed. Where the last heartbeat was not answered this
-    /// would not be heard either, and would fence the next start of a node that serves on.
+    /// next start before it has applied what it missed. Where the last heartbeat was not answered
+    /// this would not be heard either, and would fence the next start of a node that serves on.
     ///
     /// # Errors
     /// It is waited for still.

@@ -65,8 +65,8 @@ pub struct FollowParts {
     pub uptime: fn() -> Duration,
 }
 
-/// Makes durable that a process is registered: who succeeds it need not name those before. Logs what
-/// fails: nothing but a longer list comes of it.
+/// Makes durable that a process is registered: who succeeds it need not name those before. Logs
+/// what fails: nothing but a longer list comes of it.
 pub type Registered = Arc<dyn Fn() + Send + Sync>;
 
 /// A node's side of following.

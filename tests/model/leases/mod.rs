@@ -3,9 +3,9 @@
 //! ```text
 //! node                               control plane
 //!  │── heartbeat: position, mode ───────►│ registers the name durably; lease and margin begin
-//!  │◄── grant: mode, head, since ────────│
+//!  │◄── grant: mode, since ──────────────│
 //!  │ lease from sending; unfenced once   │ a receipt is complete when the node registered at the
-//!  │ the head is journaled               │ append has acknowledged, or its lease has run out
+//!  │ `since` is journaled                │ append has acknowledged, or its lease has run out
 //! ```
 //!
 //! Every node holds copies older than every purge, so it serves wrongly as soon as it runs unfenced
@@ -29,7 +29,9 @@
 //!   start would be unfenced by the grant before.
 //! - A name that is registered anew, after the operator's word or out of a registry that lost it,
 //!   was not waited for meanwhile. The grant says since which head it is; said once, it may be
-//!   lost.
+//!   lost. The same head is all that a fenced node must journal before it is trusted, if it rises
+//!   when the lease of one that revalidates runs out, and when a restart forgets whose has.
+//! - A node that leaves strikes `serve` from its journal before it says so.
 //! - A node hears the answer to its last heartbeat alone, and its saying that it is fenced ends no
 //!   wait: either may be overtaken by a grant.
 
@@ -39,7 +41,8 @@ use stateright::{Model, Property};
 
 use crate::words::PROMISE;
 use world::{
-    Control, Letter, Message, Mode, Node, Registration, World, crash, expel, hang_up, sort, tick,
+    Control, Letter, Message, Mode, Node, Registration, World, crash, expel, hang_up, leave, sort,
+    tick,
 };
 
 /// That receipts complete, either way, and that names are refused.
@@ -49,8 +52,13 @@ const REFUSED: &str = "a node is refused";
 
 rules! {
     Leases:
-    /// A grant carries the head, and a fenced node stays so until it has journaled that far.
-    GrantCarriesHead, grant_carries_head in LEASE: PROMISE;
+    /// A grant carries the head since which receipts wait, and a fenced node stays so until it has
+    /// journaled that far.
+    GrantCarriesSince, grant_carries_since in LEASE: PROMISE;
+    /// That is a later head once a lease has run out: receipts were complete without the node.
+    LapseRaisesSince, lapse_raises_since in LEASE: PROMISE;
+    /// So it is after a restart, which does not know whose lease had run out.
+    RestartRaisesSince, restart_raises_since in LEASE: PROMISE;
     /// The node counts its lease from sending the heartbeat, not from receiving the grant.
     LeaseFromSending, lease_from_sending in LEASE: PROMISE;
     /// The control plane adds a margin for clocks that drift apart.
@@ -71,6 +79,8 @@ rules! {
     RevalidateJournaledFirst, revalidate_journaled_first in MODES: PROMISE;
     /// A node that serves without the control plane never counts as fenced.
     ServeNeverFenced, serve_never_fenced in MODES: PROMISE;
+    /// A node that leaves strikes `serve` from its journal before it says so.
+    LeaveJournaledFirst, leave_journaled_first in MODES: PROMISE;
     /// A late heartbeat of an older process changes nothing.
     OlderProcessRefused, older_process_refused in MODES: PROMISE;
     /// While a lease is live, no other node has the name.
@@ -83,7 +93,7 @@ rules! {
     RefusedFencesItself, refused_fences_itself in EXPELLED: PROMISE;
     /// What fences it is journaled, so that its next start is fenced.
     FencingJournaled, fencing_journaled in EXPELLED: PROMISE;
-    /// A grant carries the head at which the name was registered: a node below it fences itself.
+    /// A node that serves below what a grant carries fences itself.
     RegistrationFences, registration_fences in EXPELLED: PROMISE;
 }
 
@@ -169,6 +179,8 @@ pub(crate) enum Action {
     Start(usize, Mode),
     /// A process is killed.
     Crash(usize),
+    /// A process ends, and says so.
+    Leave(usize),
     /// A node applies the next rule and journals it.
     Apply(usize),
     /// A node sends a heartbeat, and gives up the one before.
@@ -227,9 +239,12 @@ impl Model for Leases {
                 offer(!runs, Action::Start(at, mode));
             }
             offer(runs && slips, Action::Tick(Some(at)));
-            offer(runs && world.crashes < scope.crashes, Action::Crash(at));
+            let ends = runs && world.crashes < scope.crashes;
+            let sends = runs && world.letters.len() < scope.messages;
+            offer(ends, Action::Crash(at));
+            offer(ends && sends, Action::Leave(at));
             offer(runs && node.position < control.head, Action::Apply(at));
-            offer(runs && world.letters.len() < scope.messages, Action::Heartbeat(at));
+            offer(sends, Action::Heartbeat(at));
         }
         for &letter in &world.letters {
             offer(self.may_deliver(world, &letter), Action::Deliver(letter));
@@ -247,6 +262,7 @@ impl Model for Leases {
             Action::Tick(slow) => tick(&mut next, slow),
             Action::Start(at, mode) => self.start(&mut next.nodes[at], mode),
             Action::Crash(at) => crash(&mut next, at),
+            Action::Leave(at) => leave(&mut next, at, self.keeps(Rule::LeaveJournaledFirst)),
             Action::Apply(at) => next.nodes[at].position += 1,
             Action::Heartbeat(at) => self.heartbeat(&mut next, at),
             Action::Deliver(letter) => self.deliver(&mut next, letter),
@@ -313,8 +329,12 @@ impl Leases {
         if !self.keeps(Rule::RegistrationDurable) {
             (control.registered, control.lease) = (None, 0);
         }
-        if control.registered.is_none() {
-            control.lease = 0;
+        match &mut control.registered {
+            Some(registered) if self.keeps(Rule::RestartRaisesSince) => {
+                registered.since = control.head;
+            }
+            Some(_) => {}
+            None => control.lease = 0,
         }
     }
 
@@ -344,12 +364,12 @@ impl Leases {
     fn may_deliver(&self, world: &World, letter: &Letter) -> bool {
         let node = &world.nodes[letter.node];
         match letter.message {
-            Message::Grant { mode, head, .. } => {
+            Message::Grant { mode, since } => {
                 let late = mode == Mode::Revalidate && self.lease_of(letter) == 0;
-                let journaled = node.position >= head || !self.keeps(Rule::GrantCarriesHead);
+                let journaled = node.position >= since || !self.keeps(Rule::GrantCarriesSince);
                 !late && (!node.fenced || journaled)
             }
-            Message::Heartbeat { .. } | Message::Refusal => true,
+            Message::Heartbeat { .. } | Message::Leave | Message::Refusal => true,
         }
     }
 
@@ -378,10 +398,17 @@ impl Leases {
                     world.letters.push(Letter { message, ..letter });
                 }
             }
-            Message::Grant { mode, since, .. } => {
-                let missed = node.position < since && self.keeps(Rule::RegistrationFences);
+            Message::Leave => {
+                let of_it =
+                    |it: &Registration| (it.node, it.starts) == (letter.node, letter.starts);
+                if world.control.registered.as_ref().is_some_and(of_it) {
+                    world.control.strike();
+                }
+            }
+            Message::Grant { mode, since } => {
+                let missed = !node.fenced && node.position < since;
                 node.excused &= node.position >= since;
-                if missed {
+                if missed && self.keeps(Rule::RegistrationFences) {
                     return self.fence(node);
                 }
                 node.granted = Some(mode);
@@ -409,14 +436,22 @@ impl Leases {
             if !self.may_take(control.lease, registered, &claim) {
                 return Message::Refusal;
             }
+            let validates = registered.mode == Mode::Revalidate;
+            let lapsed = validates && control.lease == 0 && self.keeps(Rule::LapseRaisesSince);
+            // Its start was fenced, and the process before it has ended.
+            let fenced = claim.mode == Mode::Revalidate && claim.starts > registered.starts;
             if registered.node == claim.node {
                 claim.acknowledged = claim.acknowledged.max(registered.acknowledged);
-                claim.since = registered.since;
+                if fenced {
+                    control.awaiting = 0;
+                } else if !lapsed {
+                    claim.since = registered.since;
+                }
             }
         }
         control.registered = Some(claim);
         control.lease = self.whole_lease();
-        Message::Grant { mode: claim.mode, head: control.head, since: claim.since }
+        Message::Grant { mode: claim.mode, since: claim.since }
     }
 
     /// Whether the process may have the name, or keep it.

@@ -34,7 +34,7 @@ pub(crate) struct Registration {
     pub(crate) starts: u8,
     pub(crate) mode: Mode,
     pub(crate) acknowledged: u8,
-    /// The head when the name was registered for this node: receipts before did not wait for it.
+    /// Receipts up to here may be complete without it. In memory: a restart takes the head.
     pub(crate) since: u8,
     pub(crate) said_fenced: bool,
 }
@@ -56,8 +56,17 @@ pub(crate) struct Control {
 /// A heartbeat, or its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Message {
-    Heartbeat { mode: Mode, position: u8, fenced: bool },
-    Grant { mode: Mode, head: u8, since: u8 },
+    Heartbeat {
+        mode: Mode,
+        position: u8,
+        fenced: bool,
+    },
+    /// The last of a process, which serves nothing any more.
+    Leave,
+    Grant {
+        mode: Mode,
+        since: u8,
+    },
     Refusal,
 }
 
@@ -87,6 +96,11 @@ pub(crate) struct World {
 }
 
 impl Control {
+    /// Nobody has the name, and nothing waits for whoever had it.
+    pub(crate) fn strike(&mut self) {
+        (self.registered, self.lease, self.awaiting) = (None, 0, 0);
+    }
+
     /// The receipt of a purge waits for whoever is registered now.
     pub(crate) fn append(&mut self) {
         if self.registered.is_some() {
@@ -133,9 +147,21 @@ pub(crate) fn crash(world: &mut World, at: usize) {
     hang_up(world, at);
 }
 
+/// A process ends, and says so.
+pub(crate) fn leave(world: &mut World, at: usize, strikes: bool) {
+    crash(world, at);
+    let node = &mut world.nodes[at];
+    if strikes {
+        node.granted = None;
+    }
+    let (starts, message) = (node.starts, Message::Leave);
+    world.letters.push(Letter { node: at, starts, age: 0, awaited: false, message });
+}
+
 /// Nobody waits for the answers any more; the heartbeats may still arrive.
 pub(crate) fn hang_up(world: &mut World, at: usize) {
-    let asks = |letter: &Letter| matches!(letter.message, Message::Heartbeat { .. });
+    let asks =
+        |letter: &Letter| matches!(letter.message, Message::Heartbeat { .. } | Message::Leave);
     world.letters.retain(|letter| letter.node != at || asks(letter));
     for letter in world.letters.iter_mut().filter(|letter| letter.node == at) {
         letter.awaited = false;
@@ -146,11 +172,10 @@ pub(crate) fn hang_up(world: &mut World, at: usize) {
 /// The receipts record that they no longer wait for the node.
 pub(crate) fn expel(world: &mut World) {
     world.expulsions += 1;
-    let control = &mut world.control;
-    if let Some(registered) = control.registered.take() {
+    if let Some(registered) = world.control.registered {
         world.nodes[registered.node].excused = true;
     }
-    (control.lease, control.awaiting) = (0, 0);
+    world.control.strike();
 }
 
 /// Nodes are alike, and messages come in any order: one order stands for all.
