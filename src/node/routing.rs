@@ -39,9 +39,8 @@ pub(super) fn routing(
         .map_err(RoutingFault::Origin)?
         .with_shields(shields, loops, metrics, previous)
         .map_err(RoutingFault::Shield)?;
-    let sites = SiteTable::from_config(&config.sites, generations, |name| {
-        metrics.register_site(name)
-    });
+    let sites =
+        SiteTable::from_config(&config.sites, generations, |name| metrics.register_site(name));
     Ok(Routing { sites, upstreams })
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::client::{Client, Protocol};
 use crate::support::control::ControlProcess;
 use crate::support::door::Door;
+use crate::support::line::Line;
 use crate::support::process::{Home, NodeProcess};
 use crate::support::{Origin, Reply, Setup, eventually};
 
@@ -87,13 +88,14 @@ impl Run {
 #[tokio::test]
 async fn a_node_that_is_cut_off_and_serves_on_keeps_its_name() {
     let scene = Scene::new().await;
-    let cable = scene.control.cable().await;
-    let far = scene.node().control(&scene.control.lines_through(cable.address, "serve"));
+    let line = Line::start().await;
+    line.lead_to(scene.control.address());
+    let far = scene.node().control(&scene.control.lines_by(line.address, "serve"));
     let first = Run::of(&Home::new(&far)).await;
     first.is_trusted().await;
     scene.says(1);
     first.stores("version 1").await;
-    cable.cut().await;
+    line.cut();
     let lost = async || scene.door.data("/v1/nodes").await[0]["state"] == "lost";
     eventually("the end of its lease", lost).await;
     // Its config was copied to another machine.

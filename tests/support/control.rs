@@ -7,8 +7,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use super::client::Place;
 use super::door::Door;
@@ -103,11 +101,6 @@ impl ControlProcess {
         file
     }
 
-    /// A way to it that can be cut.
-    pub(crate) async fn cable(&self) -> Cable {
-        Cable::to(self.address).await
-    }
-
     /// For clients of its door.
     pub(crate) fn place(&self) -> Arc<Place> {
         let ca_file = self.folder.path().join("ca.pem");
@@ -120,35 +113,5 @@ impl Drop for ControlProcess {
         // Fails only if it has ended.
         let _ended = self.child.kill().is_err();
         let _reaped = self.child.wait();
-    }
-}
-
-/// Carries bytes between whoever connects here and another address.
-pub(crate) struct Cable {
-    pub(crate) address: SocketAddr,
-    carrying: tokio::task::JoinHandle<()>,
-}
-
-impl Cable {
-    async fn to(there: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let carrying = tokio::spawn(async move {
-            // Dropped with this task, and its connections with it.
-            let mut connections = JoinSet::new();
-            while let Ok((mut here, _)) = listener.accept().await {
-                connections.spawn(async move {
-                    let mut there = TcpStream::connect(there).await?;
-                    tokio::io::copy_bidirectional(&mut here, &mut there).await
-                });
-            }
-        });
-        Self { address, carrying }
-    }
-
-    /// Ends every connection, and takes no more.
-    pub(crate) async fn cut(self) {
-        self.carrying.abort();
-        assert!(self.carrying.await.unwrap_err().is_cancelled());
     }
 }

@@ -49,19 +49,6 @@ impl Door {
         serde_json::from_slice(&seen.body).unwrap()
     }
 
-    /// Deletes what is at a path.
-    pub(crate) async fn delete(&self, path: &str) {
-        let ask = Ask::new("DELETE", path).host("localhost");
-        let seen = within(path, self.0.ask(ask)).await.unwrap();
-        assert_eq!(seen.status, 200, "{}", seen.text());
-    }
-
-    /// What an endpoint tells.
-    pub(crate) async fn data(&self, path: &str) -> Value {
-        let told: Value = serde_json::from_slice(&self.get(path).await.body).unwrap();
-        told["data"].clone()
-    }
-
     /// What a purge would hit.
     pub(crate) async fn dry_run(&self, command: Value) -> Value {
         let ask = Ask::new("POST", "/v1/purges?dry_run=true").host("localhost");
@@ -92,5 +79,17 @@ impl Door {
         let metrics = self.get("/metrics").await;
         let values = metrics.text().lines().filter(|sample| sample.starts_with(line));
         values.map(|sample| sample.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+    /// Deletes what is at a path.
+    pub(crate) async fn delete(&self, path: &str) {
+        let ask = Ask::new("DELETE", path).host("localhost");
+        let seen = within(path, self.0.ask(ask)).await.unwrap();
+        assert_eq!(seen.status, 200, "{}", seen.text());
+    }
+
+    /// What an endpoint tells.
+    pub(crate) async fn data(&self, path: &str) -> Value {
+        let told: Value = serde_json::from_slice(&self.get(path).await.body).unwrap();
+        told["data"].clone()
     }
 }
