@@ -29,7 +29,7 @@ section! {
             Within(Duration::from_millis(10)..=Duration::from_mins(5));
         /// Longest wait from the end of the request to the head of the response; longer than the
         /// shields wait for their origins.
-        response_timeout: Duration = Duration::from_mins(1),
+        response_timeout: Duration = Duration::from_mins(2),
             Within(Duration::from_millis(10)..=Duration::from_hours(1));
         /// Longest silence between two pieces of a body.
         idle_timeout: Duration = Duration::from_secs(30),

@@ -69,6 +69,7 @@ fn fixed_sections(before: &Config, after: &Config) -> Vec<&'static str> {
         ("listen", before.listen == after.listen),
         ("cache", before.cache == after.cache),
         ("limits", before.limits == after.limits),
+        ("peer", before.peer == after.peer),
         ("logging", before.logging == after.logging),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()

@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use smallvec::SmallVec;
 
 use super::error::Refusal;
-use super::tier::Demand;
+use super::tier::{Demand, is_between_tiers};
 use super::{Proxy, Routing};
 use crate::message::{Body, Fields, Peer, Request, Response, Seen};
 use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
@@ -126,7 +126,8 @@ impl Inbound {
     pub(super) fn select(&self, spec: &VarySpec, out: &mut Selection) {
         let get = |name: &str| {
             let lines: SmallVec<[_; 4]> = self.fields.all(name).collect();
-            (!lines.is_empty()).then_some(lines)
+            // Nothing that tiers tell each other chooses a variant, whatever `Vary` says.
+            (!lines.is_empty() && !is_between_tiers(name)).then_some(lines)
         };
         write_selection(spec, get, out);
     }

@@ -11,7 +11,9 @@ use crate::message::{Body, Chain, Extra, FieldBlock, Response, Seen, push_field}
 use crate::object::{ObjectHead, Stored};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::cacheability;
-use crate::semantics::conditional::{self, Conditions, Outcome, Validators, if_range_matches};
+use crate::semantics::conditional::{
+    self, Conditions, EntityTag, Outcome, Validators, if_range_matches,
+};
 use crate::semantics::multipart::Multipart;
 use crate::semantics::range::{
     ByteRange, RangeSet, Resolved, write_content_range, write_unsatisfied_range,
@@ -161,7 +163,8 @@ fn precondition(
         }
     }
     let method = cacheability::Method::from_bytes(inbound.method.as_str().as_bytes());
-    let status = match conditional::evaluate(method, &conditions, &validators(head)) {
+    let status = match conditional::evaluate(method, &conditions, &validators(inbound, head, block))
+    {
         Outcome::Proceed => return None,
         Outcome::NotModified => StatusCode::NOT_MODIFIED,
         Outcome::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
@@ -180,8 +183,19 @@ fn precondition(
 /// The one content field that a 304 carries.
 const LOCATION: &str = "content-location";
 
-fn validators(head: &ObjectHead) -> Validators<'_> {
-    Validators { etag: head.etag(), last_modified: head.last_modified() }
+/// The validators that whoever asks has been told: an edge those of the origin.
+fn validators<'h>(
+    inbound: &Inbound,
+    head: &'h ObjectHead,
+    block: &'h FieldBlock,
+) -> Validators<'h> {
+    match inbound.edge {
+        None => Validators { etag: head.etag(), last_modified: head.last_modified() },
+        Some(_) => Validators {
+            etag: block.get("etag").filter(|tag| EntityTag::parse(tag).is_some()),
+            last_modified: block.get("last-modified").and_then(parse_http_date),
+        },
+    }
 }
 
 /// RFC 9110 section 14: the parts asked for. `None`: the field is to be ignored. `Some(None)`: the
@@ -201,7 +215,7 @@ fn partial(
     let ranges = RangeSet::parse(inbound.fields.get("range")?)?;
     if let Some(value) = inbound.fields.get("if-range") {
         let date = block.get("date").and_then(parse_http_date);
-        if !if_range_matches(value, &validators(head), date) {
+        if !if_range_matches(value, &validators(inbound, head, block), date) {
             return None;
         }
     }

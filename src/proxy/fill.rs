@@ -400,8 +400,12 @@ impl Fill {
     pub(super) fn keep(&self, variant: Option<&Variant>, stored: Arc<Stored>) {
         let (store, primary) = (&self.journey.proxy.store, self.journey.primary);
         self.leader.keep(|| {
-            // What a purge covers already must not take the place of what was fetched after it.
-            if !matches!(store.rules().judge(&stored.head), PurgeState::Hard | PurgeState::Soft) {
+            // What a purge covers already must not take the place of what was fetched after it; and
+            // what reflects more than is known here would outlive a log that goes on otherwise.
+            let is_known = stored.head.sequence <= store.rules().head();
+            if is_known
+                && !matches!(store.rules().judge(&stored.head), PurgeState::Hard | PurgeState::Soft)
+            {
                 store.insert(primary, variant, stored);
             }
         });

@@ -29,6 +29,7 @@ mod slices;
 mod tier;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -75,6 +76,8 @@ pub struct Proxy {
     uncacheable: RememberedKeys,
     /// Flights whose refresh goes on, or brought nothing a moment ago.
     refreshed: RememberedKeys,
+    /// The position at which purges that edges know of were waited for in vain.
+    lags_at: AtomicU64,
     metrics: Arc<Metrics>,
     log: Arc<AccessLog>,
 }
@@ -119,6 +122,7 @@ impl Proxy {
             flights: Arc::new(Flights::new(parts.flights)),
             uncacheable: RememberedKeys::new(keys, lifetime),
             refreshed: RememberedKeys::new(keys, parts.refresh_pause),
+            lags_at: AtomicU64::new(u64::MAX),
             metrics: parts.metrics,
             log: parts.log,
         }

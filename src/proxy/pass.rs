@@ -4,14 +4,14 @@ use http::{Method, StatusCode};
 
 use super::context::{Exchange, Journey, Sent, Served};
 use super::head::facts_of;
-use super::tier::{Fetched, push_stamp};
+use super::tier::{Fetched, push_failure, push_stamp};
 use super::{Refusal, deliver, error};
 use crate::message::{Body, Extra, Reply, Response};
 use crate::object::CacheKey;
 use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::semantics::cacheability::{Storage, invalidates};
 use crate::telemetry::metrics::Source;
-use crate::upstream::{IncomingResponse, UpstreamError};
+use crate::upstream::{Fault, IncomingResponse, UpstreamError};
 
 impl Journey {
     /// Sends the client's own request upstream.
@@ -112,7 +112,12 @@ impl Journey {
     /// The error response of an upstream that failed.
     pub(super) fn failed(&self, error: &UpstreamError, forward: Forward) -> Sent {
         tracing::debug!(origin = error.origin, detail = error.detail, "no response from upstream");
-        self.synthetic(error::unavailable(error), Served::Error, Some(forward), error.reason)
+        let mut response = error::unavailable(error);
+        let is_clients = matches!(error.fault, Fault::Client | Fault::ContentTooLarge);
+        if self.inbound.edge.is_some() && !is_clients {
+            push_failure(error.reason, &mut response.extra);
+        }
+        self.synthetic(response, Served::Error, Some(forward), error.reason)
     }
 
     fn synthetic(

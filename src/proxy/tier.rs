@@ -7,16 +7,17 @@
 //!                                               still behind: copies are possibly purged, what is
 //!                                               fetched now reflects the floor
 //!                                               of another log: fetched for this request alone
-//!  stamp ≥ floor, or nothing between covers ◄── stamp: the position before the look-up, if the
-//!  it: taken. Else the shield has failed.       copy is clean; else the copy's own sequence
+//!  nothing since the stamp covers it: taken ◄── stamp: the position before the look-up, if the
+//!  else the next is asked                       copy is clean; else the copy's own sequence
 //! ```
 //!
 //! Invariant: a stamp claims too little rather than too much, a floor the other way round; where a
 //! node goes on with another log meanwhile, nothing is claimed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::timeout;
 
 use super::context::Journey;
@@ -24,7 +25,7 @@ use crate::message::{Extra, Fields, push_field};
 use crate::object::{LogNumbers, LogSequence, ObjectHead, PurgeState, Sequence, TagKey, tags_of};
 use crate::store::Rules;
 use crate::telemetry::metrics::Source;
-use crate::upstream::{IncomingResponse, OutgoingRequest, UpstreamError};
+use crate::upstream::{Acceptance, Fault, IncomingResponse, OutgoingRequest, UpstreamError};
 
 /// The lowest position that an answer has to reflect.
 const FLOOR: HeaderName = HeaderName::from_static("headland-floor");
@@ -32,9 +33,12 @@ const FLOOR: HeaderName = HeaderName::from_static("headland-floor");
 /// The position that an answer reflects.
 const STAMP: HeaderName = HeaderName::from_static("headland-sequence");
 
+/// Why a shield had to make a response of its own: its upstream failed.
+const FAILURE: HeaderName = HeaderName::from_static("headland-failure");
+
 /// Whether only tiers tell each other so, each of its own: none goes on.
 pub(super) fn is_between_tiers(name: &str) -> bool {
-    matches!(name, "headland-floor" | "headland-peer" | "headland-sequence")
+    matches!(name, "headland-failure" | "headland-floor" | "headland-peer" | "headland-sequence")
 }
 
 /// What an edge asks for, beside the resource.
@@ -46,6 +50,9 @@ pub(super) struct Demand {
     /// This node's position by then: before anything was looked up.
     position: u64,
 }
+
+/// Purges that an edge may know of and this node not: more is no floor that an edge can have.
+const AHEAD_MAX: u64 = 1 << 32;
 
 /// How a floor lies to the position of this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +86,8 @@ impl Demand {
         let Some(floor) = self.floor else { return Floor::Met };
         match self.numbers.as_ref().and_then(|numbers| numbers.to_here(floor)) {
             Some(here) if here <= self.position => Floor::Met,
-            Some(here) => Floor::Ahead(here),
-            None => Floor::Foreign,
+            Some(here) if here - self.position <= AHEAD_MAX => Floor::Ahead(here),
+            Some(_) | None => Floor::Foreign,
         }
     }
 
@@ -158,10 +165,10 @@ impl Asking {
 
     /// What an answer reflects, in this node's numbers; `None` where that is not proven.
     fn reflected(&self, headers: &HeaderMap, rules: &Rules) -> Option<Sequence> {
-        // Whoever says nothing of it has refused the request, or knows no tiers.
         let stamp: LogSequence = headers.get(STAMP)?.to_str().ok()?.parse().ok()?;
-        let (Some(numbers), Some(_)) = (&self.numbers, self.floor()) else {
-            return Some(self.since);
+        let Some(numbers) = self.numbers.as_ref().filter(|_| self.since.number > 0) else {
+            // Nothing is purged as yet, or in numbers that are not known: older than every rule.
+            return Some(Sequence::default());
         };
         let is_same = rules.numbers().is_some_and(|now| Arc::ptr_eq(&now, numbers));
         let here = numbers.to_here(stamp).filter(|_| is_same)?;
@@ -187,13 +194,14 @@ impl Journey {
         }
         // Where the request cannot be made again, any answer is better than none.
         let takes_any = !request.method.is_idempotent();
-        let accept = |response: &IncomingResponse| {
-            let reflected = asking.reflected(&response.headers, rules);
-            takes_any
-                || reflected
-                    .is_some_and(|sequence| self.may_be_taken(sequence, since, &response.headers))
+        let accept = |response: &IncomingResponse| match takes_any {
+            true => Acceptance::Taken,
+            false => self.accept(&asking, response),
         };
         match shields.fetch(&self.resource.shield_key(), request, &accept).await {
+            Ok(response) if response.headers.contains_key(FAILURE) => {
+                Err(self.failed_behind_shield(&response))
+            }
             Ok(mut response) => {
                 let sequence = asking.reflected(&response.headers, rules).unwrap_or_default();
                 response.headers.remove(STAMP);
@@ -215,7 +223,9 @@ impl Journey {
         sequence: Sequence,
     ) -> Result<Fetched, UpstreamError> {
         let mut response = self.origin()?.fetch(request).await?;
-        response.headers.remove(STAMP);
+        for name in [STAMP, FAILURE] {
+            response.headers.remove(name);
+        }
         Ok(Fetched { response, sequence, source: Source::Origin })
     }
 
@@ -227,12 +237,24 @@ impl Journey {
         }
     }
 
-    /// Whether an answer that reflects `sequence` is good for a request made as of `since`: stale
-    /// by a soft purge is what the shield says it is.
-    fn may_be_taken(&self, sequence: Sequence, since: Sequence, headers: &HeaderMap) -> bool {
-        if sequence >= since {
-            return true;
+    /// What becomes of a shield's answer.
+    fn accept(&self, asking: &Asking, response: &IncomingResponse) -> Acceptance {
+        let IncomingResponse { status, headers, .. } = response;
+        let is_busy = headers.contains_key(FAILURE) && *status == StatusCode::SERVICE_UNAVAILABLE;
+        if !headers.contains_key(STAMP) {
+            // Refusals are of the request: a client may have brought them about.
+            let is_refusal = status.is_client_error() || *status == StatusCode::LOOP_DETECTED;
+            return if is_refusal { Acceptance::Declined } else { Acceptance::Refused };
         }
+        match asking.reflected(headers, self.proxy.store.rules()) {
+            Some(sequence) if !is_busy && self.may_begin(sequence, headers) => Acceptance::Taken,
+            _ => Acceptance::Declined,
+        }
+    }
+
+    /// Whether a response may begin now from an answer that reflects `sequence`, which was on its
+    /// way for who knows how long: stale by a soft purge is what the shield says it is.
+    fn may_begin(&self, sequence: Sequence, headers: &HeaderMap) -> bool {
         let lines = || headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         let tags = || tags_of(lines()).map(TagKey::new);
         let rules = self.proxy.store.rules();
@@ -242,30 +264,54 @@ impl Journey {
         }
     }
 
+    /// The error where a shield could not reach the origin: what it made of that is its own.
+    fn failed_behind_shield(&self, response: &IncomingResponse) -> UpstreamError {
+        let why = response.headers.get(FAILURE).map(HeaderValue::as_bytes).unwrap_or_default();
+        UpstreamError {
+            origin: self.route.origin.clone(),
+            fault: Fault::Origin,
+            timeout: response.status == StatusCode::GATEWAY_TIMEOUT,
+            reason: "shield-origin-failed",
+            detail: format!("behind the shield: {}", why.escape_ascii()),
+        }
+    }
+
     /// Waits a bounded moment until this node is as far as an edge asks.
     pub(super) async fn catch_up(&mut self) -> Standing {
         let Some(demand) = self.inbound.edge.as_deref_mut().filter(|demand| !demand.is_met())
         else {
             return Standing::AsItWas;
         };
-        let rules = self.proxy.store.rules();
+        let (rules, lags_at) = (self.proxy.store.rules(), &self.proxy.lags_at);
         let floor = demand.floor;
-        let caught_up = rules.until(|rules| Demand::of(floor, rules).is_met());
-        let _late = timeout(self.proxy.config.catch_up, caught_up).await.is_err();
+        // Where one has waited in vain, all others do not before something has come.
+        if lags_at.load(Ordering::Relaxed) != demand.position {
+            let caught_up = rules.until(|rules| Demand::of(floor, rules).is_met());
+            if timeout(self.proxy.config.catch_up, caught_up).await.is_err() {
+                lags_at.store(rules.head().number, Ordering::Relaxed);
+            }
+        }
         *demand = Demand::of(floor, rules);
-        self.unknown_below = demand.unknown_below();
-        match demand.floor() {
-            Floor::Foreign => Standing::Foreign,
-            Floor::Met | Floor::Ahead(_) => Standing::Moved,
+        match (demand.floor(), &demand.numbers) {
+            (Floor::Met, _) => Standing::Moved,
+            (Floor::Ahead(here), Some(numbers)) if rules.give(here, numbers) => {
+                self.unknown_below = here;
+                Standing::Moved
+            }
+            _ => {
+                demand.numbers = None;
+                Standing::Foreign
+            }
         }
     }
 
     /// Whether purges cover a stored response, as far as this request may trust it.
     pub(super) fn purged(&self, head: &ObjectHead) -> PurgeState {
-        let rules = self.proxy.store.rules();
-        match rules.judge(head) {
+        // In this order: rules that come in between are judged by.
+        let is_unknown = self.is_unknown(head.sequence);
+        match self.proxy.store.rules().judge(head) {
             PurgeState::Hard => PurgeState::Hard,
-            _ if self.is_unknown(head.sequence) => PurgeState::Possibly,
+            _ if is_unknown => PurgeState::Possibly,
             state => state,
         }
     }
@@ -292,6 +338,11 @@ impl Journey {
     pub(super) fn stamp_fetched(&self) -> Option<LogSequence> {
         self.inbound.edge.as_ref()?.stamp_fetched(self.proxy.store.rules())
     }
+}
+
+/// The line that tells why a response is the shield's own.
+pub(super) fn push_failure(reason: &str, extra: &mut Extra) {
+    push_field(extra, FAILURE.as_str(), reason.as_bytes());
 }
 
 /// The line that tells a stamp.

@@ -3,8 +3,6 @@
 //!
 //! Invariants: the position moves only once all of that is so; it moves by one task alone.
 
-use std::sync::Arc;
-
 use super::commit::on_thread;
 use super::{Followed, JournalError, Purger};
 use crate::object::{LogNumbers, LogSequence, Position, PurgeCommand, PurgeKind, PurgeRule};
@@ -51,6 +49,7 @@ impl Purger {
             let resolved = self.resolve_all(commands);
             let (rules, again) = (self.rules(), resolved.clone());
             let follow = move |journal: &mut super::Journal| journal.follow(&again, followed);
+            self.make_way(followed.position, resolved.len() as u64).await?;
             let first = self.journal_or_else(follow, rules.head().number + 1).await?;
             // Ahead of the rules: until the last of them holds, nothing is said to reflect them.
             self.number(followed.position, first + resolved.len() as u64 - 1);
@@ -73,6 +72,7 @@ impl Purger {
         let followed = Followed { position, serves };
         let distrust = move |journal: &mut super::Journal| journal.distrust(followed);
         let rules = self.rules();
+        self.make_way(position, 1).await?;
         let number = self.journal_or_else(distrust, rules.head().number + 1).await?;
         self.number(position, number);
         rules.distrust(number);
@@ -83,13 +83,32 @@ impl Purger {
 
     /// The log's `position` has the number `here` on this node.
     pub(super) fn number(&self, position: Position, here: u64) {
-        let since = LogSequence { log: position.log, number: position.number };
-        let runs_on = |numbers: Arc<LogNumbers>| {
-            numbers.since.log == since.log && numbers.stamp(here) == since
-        };
-        if !self.rules().numbers().is_some_and(runs_on) {
+        if !self.runs_on(position, here) {
+            let since = LogSequence { log: position.log, number: position.number };
             self.rules().set_numbers(LogNumbers { since, here });
         }
+    }
+
+    /// Whether the log's `position` has the number `here` already.
+    fn runs_on(&self, position: Position, here: u64) -> bool {
+        let since = LogSequence { log: position.log, number: position.number };
+        self.rules().numbers().is_some_and(|numbers| numbers.stamp(here) == since)
+    }
+
+    /// Where `count` purges that bring the node to `position` are numbered otherwise than it was
+    /// told: puts them above every number that was given meanwhile.
+    async fn make_way(&self, position: Position, count: u64) -> Result<(), String> {
+        let rules = self.rules();
+        let head = rules.head().number;
+        if self.runs_on(position, head + count) {
+            return Ok(());
+        }
+        let given = rules.withdraw_numbers();
+        if given > head {
+            self.journal_or_else(move |journal| journal.skip_to(given), given).await?;
+            rules.publish(None, PurgeKind::Hard, given);
+        }
+        Ok(())
     }
 
     /// What covers nothing here has a number all the same.

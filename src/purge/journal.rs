@@ -198,6 +198,17 @@ impl Journal {
         Ok(number)
     }
 
+    /// Makes durable that no purge has a number from the next up to `number`, which is returned.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn skip_to(&mut self, number: u64) -> Result<u64, JournalError> {
+        let nothing = Purged { possibly: number, ..Purged::default() };
+        self.append_records(&[Record::Purge(None, nothing)])?;
+        self.head = number;
+        Ok(number)
+    }
+
     fn numbered(&self, purges: &[(Option<PurgeRule>, PurgeKind)]) -> (u64, Vec<Record>) {
         let first = self.head + 1;
         let record = |((rule, kind), number): (&(Option<PurgeRule>, PurgeKind), u64)| {

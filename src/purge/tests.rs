@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::object::{BATCH_MAX, Coverage, PurgeState, PurgeTarget, Sequence, SiteKey, TargetUri};
+use crate::object::{
+    BATCH_MAX, Coverage, LogSequence, PurgeState, PurgeTarget, Sequence, SiteKey, TargetUri,
+};
 use crate::store::{RuleBounds, StoreLimits};
 
 pub(super) fn target<'a>(site: &str, host: &'a str, path: &'a str) -> TargetUri<'a> {
@@ -352,4 +354,40 @@ fn event_loops_have_turned_when_the_barrier_passes() {
     let loops = EventLoops::new(vec![gone.handle().clone(), here.handle().clone()]);
     drop(gone);
     runtime.block_on(loops.pass());
+}
+
+#[tokio::test]
+async fn numbers_that_were_given_ahead_are_older_than_whatever_comes_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let (purger, _) = follower_of(&folder);
+    let at = |log, number| Position { number, ..Position::start(LogId(log)) };
+    let command = PurgeCommand::from_json(&json!({"kind": "url", "value": "http://shop.example/a"})).unwrap();
+    purger.distrust(at(7, 10), true).await.unwrap();
+    purger.apply(&[&command], at(7, 11), true).await.unwrap();
+    let rules = purger.rules();
+    let (head, numbers) = (rules.head().number, rules.numbers().unwrap());
+    let there = |number| LogSequence { log: LogId(7), number };
+    assert_eq!(numbers.to_here(there(11)), Some(head), "what follows runs on");
+    // A fetch for an edge that knows of nine purges more.
+    let ahead = Sequence { number: numbers.to_here(there(20)).unwrap() };
+    assert!(rules.give(ahead.number, &numbers));
+    rules.fence(false);
+    assert_eq!(rules.url_state_since(ahead, &target("shop", "shop.example", "/a")), PurgeState::Clean);
+    // The log goes on elsewhere: purges that cover the fetch are known by no number.
+    purger.distrust(at(8, 3), true).await.unwrap();
+    assert_eq!(rules.url_state_since(ahead, &target("shop", "shop.example", "/a")), PurgeState::Possibly);
+    assert!(!rules.give(99, &numbers), "in numbers that hold no longer");
+    assert_eq!(rules.numbers().unwrap().stamp(rules.head().number).number, 3);
+    // And again behind a gap, where only the purges that still matter are told.
+    let numbers = rules.numbers().unwrap();
+    let ahead = Sequence { number: rules.head().number + 30 };
+    assert!(rules.give(ahead.number, &numbers));
+    purger.apply(&[&command], at(8, 99), true).await.unwrap();
+    assert_eq!(rules.url_state_since(ahead, &target("shop", "shop.example", "/a")), PurgeState::Hard);
+    let head = rules.head();
+    drop(purger);
+    let (again, followed) = follower_of(&folder);
+    assert_eq!((again.rules().head(), followed.unwrap().position), (head, at(8, 99)));
+    let numbers = again.rules().numbers().unwrap();
+    assert_eq!(numbers.stamp(head.number), LogSequence { log: LogId(8), number: 99 });
 }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 pub use error::{Fault, SetupError, UpstreamError};
 pub use origin::Origin;
-pub use shields::{ShieldSettings, Shields, ShieldsFailed};
+pub use shields::{Acceptance, ShieldSettings, Shields, ShieldsFailed};
 pub use status::ServerStatus;
 
 use crate::config::origin::Origin as OriginConfig;

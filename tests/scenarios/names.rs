@@ -138,7 +138,7 @@ async fn a_node_that_is_killed_takes_its_name_up_again() {
         eventually("its word", applied).await;
         node.is_trusted().await;
         assert_eq!(node.page().await.0, "version 2");
-        assert!(!node.node.log().contains("409"), "{}", node.node.log());
+        assert!(!node.node.log().contains(REFUSED), "{}", node.node.log());
         scene.door.delete("/v1/nodes/fra-1").await;
     }
 }

@@ -20,7 +20,8 @@
 //! identity and the slot's place, so that a record holds in its own file and place alone. A rule is
 //! the highest number of each kind that purges what it covers; a purge has one: its own. A record
 //! at the end of the file whose text is not all there was never acknowledged, and counts as none.
-//! Records that tell how far the node has come in the log that it follows have no number.
+//! Records that tell how far the node has come in the log that it follows have no number. One of
+//! nothing that is possibly purged skips the numbers up to its own.
 //!
 //! Whoever changes the layout raises [`VERSION`]: a file of another version is damaged, which costs
 //! what is stored and no more.
@@ -231,6 +232,11 @@ impl Contents {
             Record::Purge(_, purged) if is_of_snapshot => purged.last() <= self.head,
             Record::Purge(_, purged) if is_next(*purged, self.head) => {
                 self.head += 1;
+                true
+            }
+            // Numbers that were skipped.
+            Record::Purge(None, Purged { hard: 0, soft: 0, possibly }) if *possibly > self.head => {
+                self.head = *possibly;
                 true
             }
             Record::Purge(..) => false,

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use self::group::Group;
@@ -48,6 +48,8 @@ pub struct Rules {
     table: RwLock<Table>,
     bounds: RuleBounds,
     numbers: ArcSwapOption<LogNumbers>,
+    /// The highest number that a fetch was given above the head. Numbers change while it is held.
+    given: Mutex<u64>,
     /// The head has risen, or is numbered otherwise.
     moved: Notify,
 }
@@ -78,6 +80,7 @@ impl Rules {
             table: RwLock::default(),
             bounds,
             numbers: ArcSwapOption::empty(),
+            given: Mutex::new(0),
             moved: Notify::new(),
         }
     }
@@ -116,10 +119,30 @@ impl Rules {
         self.numbers.load_full()
     }
 
-    /// The log that is applied from here on. What is at hand by then was published before.
+    /// The log that is applied from here on, told ahead of the rules that bring the node there: a
+    /// place that it tells is not reached before the head has its number.
     pub fn set_numbers(&self, numbers: LogNumbers) {
+        let _given = self.given.lock();
         self.numbers.store(Some(Arc::new(numbers)));
         self.moved.notify_waiters();
+    }
+
+    /// Gives `number` above the head to a fetch; false where `numbers` tells it no longer.
+    pub fn give(&self, number: u64, numbers: &Arc<LogNumbers>) -> bool {
+        let mut given = self.given.lock();
+        let holds = self.numbers().is_some_and(|now| Arc::ptr_eq(&now, numbers));
+        if holds {
+            *given = number.max(*given);
+        }
+        holds
+    }
+
+    /// No number lies in a log until it is [said](Self::set_numbers) anew; returns the highest that
+    /// was given: what comes next must have a higher one, lest it seem older than a fetch before it.
+    pub fn withdraw_numbers(&self) -> u64 {
+        let given = self.given.lock();
+        self.numbers.store(None);
+        *given
     }
 
     /// Waits until what is published here makes `is_met` true.

@@ -29,7 +29,7 @@ use tokio::time::timeout;
 
 use super::breaker::{Admission, Breaker, BreakerConfig, Change};
 use super::error::{Fault, SHIELD, SetupError, UpstreamError};
-use super::repeat::keep;
+use super::repeat::{Kept, keep};
 use super::shield::{Shield, ShieldOrder, order};
 use super::status::ServerStatus;
 use crate::config::address::Scheme;
@@ -83,8 +83,19 @@ pub struct ShieldsFailed {
 
 type Outcome = Result<IncomingResponse, ShieldsFailed>;
 
-/// Which answers are taken.
-type Accept<'a> = &'a (dyn Fn(&IncomingResponse) -> bool + Sync);
+/// What becomes of a shield's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    /// It is the response.
+    Taken,
+    /// It does not serve this request, which says nothing of the shield.
+    Declined,
+    /// It is none that a shield gives: the shield has failed.
+    Refused,
+}
+
+/// Judges answers.
+type Accept<'a> = &'a (dyn Fn(&IncomingResponse) -> Acceptance + Sync);
 
 impl Shields {
     /// Connects to nobody yet. `loops` is the number of event loops that will ask. Reads the file
@@ -112,8 +123,7 @@ impl Shields {
     /// Asks the shields for `key` (host, path and query) one after the other until one gives an
     /// answer that `accept` takes, and waits for its head. The proof of the secret is added here.
     ///
-    /// An answer that is not taken counts as a failure of its shield. The next one is asked only if
-    /// the request is idempotent: whoever sends others takes any answer.
+    /// Where an answer is not taken, the next one is asked, but only if the request is idempotent: whoever sends others takes any answer.
     ///
     /// Cancel safe: dropping the future gives up what is under way.
     pub async fn fetch(
@@ -200,14 +210,23 @@ impl Shields {
         let status = outcome.as_ref().ok().map(|response| response.status.as_u16());
         self.metrics.shield_request(&member.url, status);
         let failed = match outcome {
-            Ok(response) if accept(&response) => {
-                self.answered(member);
-                return Ok(response);
+            Ok(response) => {
+                let refused = |kept: Kept| ShieldsFailed {
+                    error: UpstreamError::refused_answer(&member.url),
+                    request: kept.after_answer(),
+                };
+                match accept(&response) {
+                    Acceptance::Taken => {
+                        self.answered(member);
+                        return Ok(response);
+                    }
+                    Acceptance::Declined => {
+                        self.answered(member);
+                        return Err(refused(kept));
+                    }
+                    Acceptance::Refused => refused(kept),
+                }
             }
-            Ok(_) => ShieldsFailed {
-                error: UpstreamError::refused_answer(&member.url),
-                request: kept.after_answer(),
-            },
             Err(error) => ShieldsFailed {
                 request: kept.after(&error),
                 error: UpstreamError::of_shield(&member.url, &error),

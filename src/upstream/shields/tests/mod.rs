@@ -173,7 +173,11 @@ fn get() -> OutgoingRequest {
 
 /// Asks, takes only 200, and gives the name of the shield that answered.
 async fn ask(shields: &Shields, request: OutgoingRequest) -> Result<String, ShieldsFailed> {
-    let accept = |response: &IncomingResponse| response.status == StatusCode::OK;
+    let accept = |response: &IncomingResponse| match response.status {
+        StatusCode::OK => Acceptance::Taken,
+        StatusCode::NOT_FOUND => Acceptance::Declined,
+        _ => Acceptance::Refused,
+    };
     let response = shields.fetch(b"www.example.com/a?b", request, &accept).await?;
     Ok(response.headers[NAME].to_str().unwrap().to_owned())
 }
