@@ -56,12 +56,13 @@ enum Role {
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let Action::New(args) = &args.action;
-    let mut random = [0; 32];
-    if default_provider().secure_random.fill(&mut random).is_err() {
-        eprintln!("headland token: the system gives no random bytes; try again");
-        return ExitCode::FAILURE;
-    }
-    let token = format!("hl_{}", base64url(&random));
+    let token = match random() {
+        Ok(token) => token,
+        Err(error) => {
+            eprintln!("headland token: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let hash = TokenHash::of(&Secret::new(token.as_str())).to_string();
     let role = args.role.to_possible_value().map_or(String::new(), |it| it.get_name().to_owned());
     let stanza = stanza(&args.name, &role, &args.site, &hash);
@@ -80,6 +81,18 @@ pub(super) fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// The system gives no random bytes.
+#[derive(Debug, thiserror::Error)]
+#[error("the system gives no random bytes; try again")]
+pub(super) struct NoRandom;
+
+/// A token that nobody has.
+pub(super) fn random() -> Result<String, NoRandom> {
+    let mut random = [0; 32];
+    default_provider().secure_random.fill(&mut random).map_err(|_| NoRandom)?;
+    Ok(format!("hl_{}", base64url(&random)))
+}
+
 fn stanza(name: &str, role: &str, sites: &[String], hash: &str) -> String {
     let sites = match sites {
         [] => String::new(),
@@ -90,7 +103,7 @@ fn stanza(name: &str, role: &str, sites: &[String], hash: &str) -> String {
 }
 
 /// A name as the config takes it.
-fn name(text: &str) -> Result<String, String> {
+pub(super) fn name(text: &str) -> Result<String, String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
     match (1..=64).contains(&text.len()) && text.bytes().all(plain) {
         true => Ok(text.to_owned()),

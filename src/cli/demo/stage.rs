@@ -1,30 +1,35 @@
-//! Setting the stage: folder, certificate, origin, node.
+//! Setting the stage: keys, origin, control plane, nodes; and what is told of it.
 
-use std::fs;
+use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
-use super::files;
-use super::origin::Origin;
-use crate::config::Config;
+use super::fleet::{EDGES, Member, MemberError, Ports, SHIELD, Surroundings};
+use super::folder::{Folder, FolderError};
+use super::keys::{self, CA, KeyError, TOKEN};
+use super::origin::{Asked, Origin};
+use super::{ask, files};
+use crate::config::control_plane::ControlPlane;
 use crate::config::fault::Report;
+use crate::control::{self, Control};
 use crate::net::{Drain, Front, Gate, Limits, bind};
-use crate::node::{Node, StartError};
 
-/// The name of the node.
-pub(super) const EDGE: &str = "edge-1";
+/// Where the control plane is, and the ports of both edges, unless they are in use.
+const USUAL: (u16, [Ports; 2]) = (9190, [[8080, 8443, 9180], [8081, 8444, 9181]]);
 
 /// Everything that the demo runs.
 pub(super) struct Stage {
     folder: PathBuf,
     origin: SocketAddr,
-    asked: Arc<AtomicUsize>,
-    node: Node,
+    asked: Arc<Asked>,
+    control: Control,
+    /// The shield, and the edges behind it.
+    members: Vec<Member>,
     _origin_drain: Drain,
 }
 
@@ -34,148 +39,167 @@ pub(super) enum StageError {
     /// No address to listen on.
     #[error(transparent)]
     Bind(#[from] bind::BindError),
-    /// No certificate.
-    #[error("certificate: {0}")]
-    Certificate(#[from] rcgen::Error),
-    /// The config that the demo writes is refused.
-    #[error("config:\n{0}")]
+    /// The config that the demo writes for the control plane is refused.
+    #[error("control plane: config:\n{0}")]
     Config(Report),
-    /// The folder cannot be made, or a file in it.
-    #[error("temporary folder {}: {source}", folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The control plane does not start.
+    #[error("control plane: {0}")]
+    Control(#[from] control::StartError),
+    /// No folder, or no file in it.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// No keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// A node does not start.
+    #[error("{0}: {1}")]
+    Member(&'static str, MemberError),
     /// The event loop or a signal cannot be had.
     #[error(transparent)]
     Runtime(#[from] io::Error),
-    /// The node does not start.
-    #[error(transparent)]
-    Start(#[from] StartError),
+    /// The control plane gives a node no lease.
+    #[error("{0} gets no lease from the control plane")]
+    Untrusted(&'static str),
 }
 
 impl Stage {
-    /// Makes the folder, starts the origin on the calling runtime, and a node on threads of its
-    /// own. With `usual_ports` the node takes 8080 and 8443 where they are free.
-    pub(super) async fn set(usual_ports: bool) -> Result<Self, StageError> {
-        let folder = std::env::temp_dir().join(format!("headland-demo-{}", std::process::id()));
-        let failed = |source| StageError::Folder { folder: folder.clone(), source };
-        files::make(&folder.join("files")).map_err(failed)?;
-        write_certificate(&folder, &make_certificate()?).map_err(failed)?;
-        let asked = Arc::new(AtomicUsize::new(0));
-        let (origin, origin_drain) = start_origin(&folder, &asked)?;
-        let node = match usual_ports {
-            true => start_node(&folder, origin, [8080, 8443, 9180])
-                .or_else(|_| start_node(&folder, origin, [0; 3])),
-            false => start_node(&folder, origin, [0; 3]),
-        }?;
-        Ok(Self { folder, origin, asked, node, _origin_drain: origin_drain })
+    /// Starts the origin on the runtime that was entered, and all else on threads of its own. With
+    /// `usual_ports` those are taken where they are free.
+    pub(super) fn set(folder: &Folder, usual_ports: bool) -> Result<Self, StageError> {
+        let path = folder.path();
+        files::make(&path.join("files")).map_err(folder.fault())?;
+        let tokens = keys::make(path)?;
+        let asked = Arc::new(Asked::default());
+        let (origin, origin_drain) = start_origin(path, &asked)?;
+        let (port, ports) = if usual_ports { USUAL } else { (0, [[0; 3]; 2]) };
+        let control =
+            start_control(path, &tokens, port).or_else(|_| start_control(path, &tokens, 0))?;
+        let mut stage = Self {
+            folder: path.to_owned(),
+            origin,
+            asked,
+            control,
+            members: Vec::new(),
+            _origin_drain: origin_drain,
+        };
+        for (name, ports) in [(SHIELD, [0; 3]), (EDGES[0], ports[0]), (EDGES[1], ports[1])] {
+            match Member::start(name, &stage.around(name), ports) {
+                Ok(member) => stage.members.push(member),
+                Err(error) => {
+                    stage.strike();
+                    return Err(StageError::Member(name, error));
+                }
+            }
+        }
+        Ok(stage)
+    }
+
+    fn around(&self, name: &str) -> Surroundings {
+        let shield = self.members.first().filter(|_| name != SHIELD).map(Member::https);
+        let (folder, origin, control) = (self.folder.clone(), self.origin, self.control());
+        Surroundings { folder, origin, control, shield }
+    }
+
+    /// Waits until every node trusts what it stores.
+    pub(super) async fn settled(&self) -> Result<(), StageError> {
+        for member in &self.members {
+            if !ask::is_trusted(member.admin()).await {
+                return Err(StageError::Untrusted(member.name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops a node.
+    pub(super) async fn stop(&mut self, name: &str) {
+        let member = self.members.iter_mut().find(|member| member.name == name);
+        if let Some(node) = member.and_then(Member::take) {
+            // It fails only by a panic, which was told.
+            let _ = spawn_blocking(|| node.shutdown()).await;
+        }
+    }
+
+    /// Starts a node again that was stopped.
+    pub(super) fn start(&mut self, name: &str) -> Result<(), MemberError> {
+        let around = self.around(name);
+        match self.members.iter_mut().find(|member| member.name == name) {
+            Some(member) => member.restart(&around),
+            None => Ok(()),
+        }
+    }
+
+    /// A node.
+    pub(super) fn member(&self, name: &str) -> &Member {
+        self.members.iter().find(|member| member.name == name).unwrap_or(&self.members[0])
+    }
+
+    /// Where the control plane is.
+    pub(super) fn control(&self) -> SocketAddr {
+        self.control.address()
+    }
+
+    /// The file of the token for everything.
+    pub(super) fn token_file(&self) -> PathBuf {
+        self.folder.join(TOKEN)
     }
 
     /// The file of the throw-away certificate authority.
     pub(super) fn ca_file(&self) -> PathBuf {
-        self.folder.join("ca.pem")
+        self.folder.join(CA)
     }
 
-    /// Requests that the origin has seen.
-    pub(super) fn asked(&self) -> usize {
-        self.asked.load(Ordering::Relaxed)
+    /// The folder of the origin's files.
+    pub(super) fn files(&self) -> PathBuf {
+        self.folder.join("files")
     }
 
-    /// Where the node serves HTTP.
-    pub(super) fn http(&self) -> SocketAddr {
-        self.node.addresses().http[0]
+    /// Where the origin is.
+    pub(super) fn origin(&self) -> SocketAddr {
+        self.origin
     }
 
-    /// Where the node serves HTTPS, and HTTP/3.
-    pub(super) fn https(&self) -> SocketAddr {
-        self.node.addresses().https[0]
-    }
-
-    /// The node's admin door.
-    pub(super) fn admin(&self) -> SocketAddr {
-        self.node.addresses().admin.unwrap_or(self.http())
+    /// What the origin was asked for.
+    pub(super) fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// One line for machines.
     pub(super) fn describe(&self) -> String {
+        let node = |member: &Member| {
+            json!({
+                "name": member.name,
+                "role": member.role(),
+                "http": format!("http://{}", member.http()),
+                "https": format!("https://localhost:{}", member.https().port()),
+                "admin": format!("http://{}", member.admin()),
+            })
+        };
         json!({
-            "control": null,
-            "token_file": null,
+            "control": format!("http://{}", self.control()),
+            "token_file": self.token_file(),
             "ca_file": self.ca_file(),
             "origin": format!("http://{}", self.origin),
-            "nodes": [{
-                "name": EDGE,
-                "role": "edge",
-                "http": format!("http://{}", self.http()),
-                "https": format!("https://localhost:{}", self.https().port()),
-                "admin": format!("http://{}", self.admin()),
-            }],
+            "nodes": self.members.iter().map(node).collect::<Value>(),
         })
         .to_string()
     }
 
-    /// What a person could try.
-    pub(super) fn invitation(&self) -> String {
-        let (http, https, admin) = (self.http(), self.https(), self.admin());
-        let (ca, files) = (self.ca_file(), self.folder.join("files"));
-        let (ca, files, origin) = (ca.display(), files.display(), self.origin);
-        format!(
-            "\
-Headland serves http://{http} and https://{https} (HTTP/1.1, 2 and 3)
-from an origin at http://{origin}, whose files lie in
-{files}
-
-Try, in another terminal:
-  curl -i http://{http}/                                a miss, then hits: see Cache-Status
-  curl -i --cacert {ca} https://{https}/
-  curl -i http://{http}/news.html                       revalidated each time
-  curl -i -r 0-3 http://{http}/big.bin                  a part of a large file
-  curl -i -XPOST http://{admin}/v1/purges -H 'content-type: application/json' \\
-       -d '{{\"kind\":\"url\",\"value\":\"http://{http}/\"}}'
-  curl http://{admin}/v1/status
-  curl http://{admin}/metrics
-
-Ctrl-C ends it.
-"
-        )
-    }
-
-    /// Stops the node and takes the folder away.
+    /// Stops everything, those who ask before those who are asked.
     pub(super) fn strike(self) {
-        self.node.shutdown();
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            eprintln!("headland demo: {} is left: {error}", self.folder.display());
+        let nodes = self.members.into_iter().rev().filter_map(|mut member| member.take());
+        // All at once, so that it takes as long as the slowest.
+        let stopping: Vec<_> =
+            nodes.map(|node| std::thread::spawn(move || node.shutdown())).collect();
+        for stopped in stopping {
+            if stopped.join().is_err() {
+                eprintln!("headland demo: a node ended by a panic");
+            }
         }
+        self.control.shutdown();
     }
 }
 
-/// The files of a certificate for localhost by a throw-away authority.
-type CertificateFiles = [(&'static str, String); 3];
-
-fn make_certificate() -> Result<CertificateFiles, rcgen::Error> {
-    let authority_key = rcgen::KeyPair::generate()?;
-    let mut authority = rcgen::CertificateParams::new(Vec::new())?;
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    authority.distinguished_name.push(rcgen::DnType::CommonName, "Headland demo");
-    let ca = authority.self_signed(&authority_key)?;
-    let issuer = rcgen::Issuer::new(authority, authority_key);
-    let key = rcgen::KeyPair::generate()?;
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let leaf = rcgen::CertificateParams::new(names)?.signed_by(&key, &issuer)?;
-    Ok([("ca.pem", ca.pem()), ("cert.pem", leaf.pem()), ("key.pem", key.serialize_pem())])
-}
-
-fn write_certificate(folder: &Path, files: &CertificateFiles) -> io::Result<()> {
-    files.iter().try_for_each(|(name, text)| fs::write(folder.join(name), text))
-}
-
-fn start_origin(
-    folder: &Path,
-    asked: &Arc<AtomicUsize>,
-) -> Result<(SocketAddr, Drain), StageError> {
+fn start_origin(folder: &Path, asked: &Arc<Asked>) -> Result<(SocketAddr, Drain), StageError> {
     let mut listeners = bind::tcp((Ipv4Addr::LOCALHOST, 0).into(), 1)?;
     let listener = listeners.remove(0);
     let address = listener.local_addr()?;
@@ -190,34 +214,21 @@ fn start_origin(
     Ok((address, drain))
 }
 
-fn start_node(
-    folder: &Path,
-    origin: SocketAddr,
-    [http, https, admin]: [u16; 3],
-) -> Result<Node, StageError> {
-    let config = format!(
+fn start_control(folder: &Path, tokens: &str, port: u16) -> Result<Control, StageError> {
+    let mut text = format!(
         r#"
-        [node]
-        name = "{EDGE}"
         [listen]
-        http = ["127.0.0.1:{http}"]
-        https = ["127.0.0.1:{https}"]
-        admin = "127.0.0.1:{admin}"
-        [tls]
-        certificates = [{{ cert = "cert.pem", key = "key.pem" }}]
-        [cache]
-        memory = "128MiB"
-        [logging]
-        access = "off"
-        [[origin]]
-        name = "files"
-        servers = [{{ url = "http://{origin}" }}]
-        [[site]]
-        name = "demo"
-        hosts = ["localhost", "127.0.0.1", "[::1]"]
-        origin = "files"
+        api = "127.0.0.1:{port}"
+        [fleet]
+        lease = "5s"
+        [purge_log]
+        path = "control"
+        [limits]
+        drain_timeout = "2s"
         "#
     );
-    let config = Config::parse(&config, "demo.toml", folder, &|_| None);
-    Ok(Node::start(config.map_err(StageError::Config)?)?)
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "\n{tokens}");
+    let config = ControlPlane::parse(&text, "demo-control.toml", folder, &|_| None);
+    Ok(Control::start(config.map_err(StageError::Config)?)?)
 }
