@@ -64,6 +64,9 @@ fn help_is_given_for_every_command() {
         "purge prefix",
         "purge tag",
         "purge site",
+        "purges",
+        "nodes",
+        "nodes forget",
         "status",
         "top",
         "token",
@@ -81,7 +84,7 @@ fn help_is_given_for_every_command() {
 
 #[test]
 fn bad_usage_exits_with_2() {
-    let cases: [&[&str]; 15] = [
+    let cases: [&[&str]; 20] = [
         &[],
         &["fly"],
         &["check"],
@@ -96,6 +99,11 @@ fn bad_usage_exits_with_2() {
         &["cache", "verify"],
         &["cache", "verify", "--config", "/nonexistent/edge.toml"],
         &["top", "--interval", "0"],
+        &["nodes", "--control", "127.0.0.1:9190"],
+        &["nodes", "forget", "a/b"],
+        &["nodes", "--node", "http://127.0.0.1:9180"],
+        &["purges", "x"],
+        &["purges", "--limit", "0"],
         &["token", "new", "--name", "a b", "--role", "view"],
     ];
     for arguments in cases {
@@ -159,6 +167,10 @@ fn who_does_not_answer_is_named() {
         &["status", "--node", "http://127.0.0.1:1"][..],
         &["top", "--node", "http://127.0.0.1:1"],
         &["purge", "url", "http://shop.example/", "--node", "http://127.0.0.1:1"],
+        &["purge", "tag", "p42", "--wait", "--control", "http://127.0.0.1:1"],
+        &["nodes", "--control", "http://127.0.0.1:1"],
+        &["purges", "--control", "http://127.0.0.1:1"],
+        &["nodes", "forget", "fra-1", "--control", "http://127.0.0.1:1"],
     ] {
         let output = headland(arguments);
         assert_eq!(code(&output), 1, "{arguments:?}");

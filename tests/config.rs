@@ -337,7 +337,7 @@ fn shipped(name: &str) -> PathBuf {
 
 #[test]
 fn shipped_configs_are_accepted() {
-    for name in ["edge.toml", "reference.toml"] {
+    for name in ["edge.toml", "shield.toml", "reference.toml"] {
         if let Err(report) = Config::read(&shipped(name)) {
             panic!("{report}");
         }

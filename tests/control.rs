@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
+#[path = "control/commands.rs"]
+mod commands;
+#[path = "control/deploy.rs"]
+mod deploy;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -21,25 +26,28 @@ use tempfile::TempDir;
 /// Longer than anything here takes.
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// A token for everything, where tokens are asked for.
+const ADMIN: &str = "hl_admin";
+
 /// A control plane in a process of its own; dropping it kills it.
 struct Control {
     child: Child,
     address: SocketAddr,
+    /// A field that every request has.
+    authorization: String,
 }
 
 impl Control {
     fn start(folder: &Path) -> Self {
-        Self::start_with(folder, "path = \"log\"")
+        Self::start_with(folder, "")
     }
 
-    /// One whose log lives as `purge_log` says.
-    fn start_with(folder: &Path, purge_log: &str) -> Self {
+    /// The same with `tokens`, one of which is [`ADMIN`]'s.
+    fn start_with(folder: &Path, tokens: &str) -> Self {
         let config = folder.join("control.toml");
-        let text = format!(
-            "[listen]\napi = \"127.0.0.1:0\"\n[fleet]\nlease = \"300ms\"\n\
-             [purge_log]\n{purge_log}\n[limits]\nrequests_per_second = 100000\n"
-        );
-        std::fs::write(&config, text).unwrap();
+        let text = "[listen]\napi = \"127.0.0.1:0\"\n[fleet]\nlease = \"300ms\"\n\
+                    [purge_log]\npath = \"log\"\n[limits]\nrequests_per_second = 100000\n";
+        std::fs::write(&config, format!("{text}{tokens}")).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_headland"))
             .args(["control", "--config"])
             .arg(config)
@@ -54,15 +62,16 @@ impl Control {
         });
         // Whoever writes more must find a reader.
         std::thread::spawn(move || stderr.for_each(drop));
-        Self { child, address: serving.unwrap() }
+        let authorization = format!("authorization: Bearer {ADMIN}");
+        Self { child, address: serving.unwrap(), authorization }
     }
 
     fn send(&self, method: &str, path: &str, body: &str) -> Option<TcpStream> {
         let mut stream = TcpStream::connect(self.address).ok()?;
         stream.set_read_timeout(Some(LONGEST)).unwrap();
-        let (host, length) = (self.address, body.len());
+        let (host, length, authorization) = (self.address, body.len(), &self.authorization);
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}\r\ncontent-type: application/json\r\n\
              content-length: {length}\r\nconnection: close\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).ok()?;
@@ -83,12 +92,16 @@ impl Control {
     }
 
     fn beat(&self, applied: Position) -> (u16, Value) {
+        self.beat_of("fra-1", applied)
+    }
+
+    fn beat_of(&self, name: &str, applied: Position) -> (u16, Value) {
         let position = json!({ "log": applied.log.to_string(), "number": applied.number });
         let beat = json!({
             "incarnation": "0000000000000001", "role": "edge", "on_control_loss": "serve",
             "fenced": false, "position": position,
         });
-        self.ask("POST", "/v1/nodes/fra-1", &beat).unwrap()
+        self.ask("POST", &format!("/v1/nodes/{name}"), &beat).unwrap()
     }
 
     fn log(&self) -> LogId {

@@ -21,6 +21,12 @@ use crate::net::client::{
 /// Where a node listens unless told otherwise.
 const NODE: &str = "http://127.0.0.1:9180";
 
+/// Where a control plane listens unless told otherwise.
+const CONTROL: &str = "http://127.0.0.1:9190";
+
+/// Items of a page, as many as may be asked for.
+const PAGE: usize = 1000;
+
 /// Bytes of an answer, at most.
 const ANSWER_MAX: usize = 64 << 20;
 
@@ -34,6 +40,29 @@ pub(super) struct DoorArgs {
     /// http://127.0.0.1:9180]
     #[arg(long, value_name = "URL", value_parser = endpoint)]
     node: Option<Endpoint>,
+    #[command(flatten)]
+    proof: ProofArgs,
+}
+
+/// Which control plane to ask
+#[derive(Debug, clap::Args)]
+pub(super) struct ControlArgs {
+    /// The control plane to ask
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HEADLAND_CONTROL",
+        value_parser = endpoint,
+        default_value = CONTROL
+    )]
+    control: Endpoint,
+    #[command(flatten)]
+    proof: ProofArgs,
+}
+
+/// What both sides show to each other
+#[derive(Debug, clap::Args)]
+struct ProofArgs {
     /// File with the token to show
     #[arg(long, value_name = "FILE", env = "HEADLAND_TOKEN_FILE")]
     token_file: Option<PathBuf>,
@@ -45,9 +74,19 @@ pub(super) struct DoorArgs {
 /// A connection to whom was named.
 pub(super) struct Door {
     url: Endpoint,
+    role: Role,
     pool: Pool,
     authorization: Option<HeaderValue>,
     runtime: Runtime,
+}
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A control plane.
+    Control,
+    /// One node.
+    Node,
 }
 
 /// An answer of success.
@@ -64,15 +103,16 @@ pub(super) struct Told {
 pub(super) enum DoorError {
     /// What was answered is not an answer of this program.
     #[error(
-        "{url} answered {status}, but not as Headland does; is it the address of listen.admin?"
+        "{url} answered {status}, but not as Headland does; is it the address of {}?",
+        role.key()
     )]
-    Foreign { url: Endpoint, status: StatusCode },
+    Foreign { url: Endpoint, role: Role, status: StatusCode },
     /// The name is not one that a certificate can have.
     #[error("{0}: expected a host name or an address")]
     Name(Endpoint),
     /// The answer is a refusal.
-    #[error("{url} refused: {detail}{}", advice(*status))]
-    Refused { url: Endpoint, status: StatusCode, detail: String },
+    #[error("{url} refused: {detail}{}", advice(*status, *with_token))]
+    Refused { url: Endpoint, status: StatusCode, detail: String, with_token: bool },
     /// Nothing can be trusted.
     #[error(transparent)]
     Roots(#[from] RootsError),
@@ -86,8 +126,12 @@ pub(super) enum DoorError {
     #[error("{0} broke off its answer; try again")]
     Truncated(Endpoint),
     /// No answer.
-    #[error("{url} does not answer ({error}); is the node running, and is this its listen.admin?")]
-    Unreachable { url: Endpoint, error: ClientError },
+    #[error(
+        "{url} does not answer ({error}); is the {} running, and is this its {}?",
+        role.name(),
+        role.key()
+    )]
+    Unreachable { url: Endpoint, role: Role, error: ClientError },
 }
 
 impl DoorError {
@@ -95,7 +139,40 @@ impl DoorError {
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Name(_) | Self::Roots(_) | Self::Token { .. } => ExitCode::from(USAGE),
+            // What was asked for makes no sense there.
+            Self::Refused {
+                status: StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY,
+                ..
+            } => ExitCode::from(USAGE),
             _ => ExitCode::FAILURE,
+        }
+    }
+
+    /// Whether it may go away by itself.
+    pub(super) fn is_fleeting(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Truncated(_) => true,
+            Self::Refused { status, .. } | Self::Foreign { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control plane",
+            Self::Node => "node",
+        }
+    }
+
+    /// The key of the config that says where it is.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Control => "listen.api",
+            Self::Node => "listen.admin",
         }
     }
 }
@@ -103,20 +180,42 @@ impl DoorError {
 impl Door {
     /// The door that `args` name; an answer may take up to `patience`.
     pub(super) fn new(args: &DoorArgs, patience: Duration) -> Result<Self, DoorError> {
-        let named = args.node.clone().or_else(|| args.control.clone());
-        let url = named.or_else(|| Endpoint::parse(NODE)).unwrap_or_default();
+        let (url, role) = match (&args.node, &args.control) {
+            (Some(node), _) => (node.clone(), Role::Node),
+            (None, Some(control)) => (control.clone(), Role::Control),
+            (None, None) => (Endpoint::parse(NODE).unwrap_or_default(), Role::Node),
+        };
+        Self::open(url, role, &args.proof, patience)
+    }
+
+    /// The door of the control plane that `args` name.
+    pub(super) fn control(args: &ControlArgs, patience: Duration) -> Result<Self, DoorError> {
+        Self::open(args.control.clone(), Role::Control, &args.proof, patience)
+    }
+
+    fn open(
+        url: Endpoint,
+        role: Role,
+        proof: &ProofArgs,
+        patience: Duration,
+    ) -> Result<Self, DoorError> {
         let server = match url.scheme {
             Scheme::Http => Server::http(&url.host, url.port),
             Scheme::Https => {
-                let tls = tls_config(args.ca.as_deref())?;
+                let tls = tls_config(proof.ca.as_deref())?;
                 let server = Server::https(&url.host, url.port, None, tls);
                 server.map_err(|_| DoorError::Name(url.clone()))?
             }
         };
         let config = PoolConfig { response_timeout: patience, ..PoolConfig::default() };
-        let authorization = args.token_file.clone().map(read_token).transpose()?;
+        let authorization = proof.token_file.clone().map(read_token).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { url, pool: Pool::new(server, config), authorization, runtime })
+        Ok(Self { url, role, pool: Pool::new(server, config), authorization, runtime })
+    }
+
+    /// Who is asked.
+    pub(super) fn role(&self) -> Role {
+        self.role
     }
 
     /// Looks at `target`.
@@ -128,6 +227,26 @@ impl Door {
     pub(super) fn post(&self, target: &str, json: &Value) -> Result<Told, DoorError> {
         let body = Body::Full(json.to_string().into());
         self.runtime.block_on(self.ask(Method::POST, target, body))
+    }
+
+    /// Takes away what `target` names.
+    pub(super) fn delete(&self, target: &str) -> Result<Told, DoorError> {
+        self.runtime.block_on(self.ask(Method::DELETE, target, Body::Empty))
+    }
+
+    /// Every item of the list that `target` is, page by page.
+    pub(super) fn list(&self, target: &str) -> Result<Vec<Value>, DoorError> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let told = self.get(&format!("{target}?limit={PAGE}{cursor}"))?;
+            if let Value::Array(page) = told.data {
+                items.extend(page);
+            }
+            match told.whole["meta"]["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(items),
+            }
+        }
     }
 
     async fn ask(&self, method: Method, target: &str, body: Body) -> Result<Told, DoorError> {
@@ -144,8 +263,11 @@ impl Door {
         let target = target.to_owned().into();
         let request = OutgoingRequest { method, target, headers, body, content_length };
         let sent = self.pool.send(request).await;
-        let response =
-            sent.map_err(|error| DoorError::Unreachable { url: self.url.clone(), error })?;
+        let response = sent.map_err(|error| DoorError::Unreachable {
+            url: self.url.clone(),
+            role: self.role,
+            error,
+        })?;
         let text = self.read(response.body).await?;
         self.understand(response.status, &text)
     }
@@ -165,14 +287,17 @@ impl Door {
     }
 
     fn understand(&self, status: StatusCode, text: &[u8]) -> Result<Told, DoorError> {
-        let url = self.url.clone();
+        let (url, role, with_token) = (self.url.clone(), self.role, self.authorization.is_some());
         let Ok(whole) = serde_json::from_slice::<Value>(text) else {
-            return Err(DoorError::Foreign { url, status });
+            return Err(DoorError::Foreign { url, role, status });
         };
         match (whole.get("data"), whole.get("detail").and_then(Value::as_str)) {
             (Some(data), _) if status.is_success() => Ok(Told { data: data.clone(), whole }),
-            (_, Some(detail)) => Err(DoorError::Refused { url, status, detail: detail.to_owned() }),
-            _ => Err(DoorError::Foreign { url, status }),
+            (_, Some(detail)) => {
+                let detail = detail.to_owned();
+                Err(DoorError::Refused { url, status, detail, with_token })
+            }
+            _ => Err(DoorError::Foreign { url, role, status }),
         }
     }
 }
@@ -196,10 +321,10 @@ fn read_token(file: PathBuf) -> Result<HeaderValue, DoorError> {
     Ok(value)
 }
 
-fn advice(status: StatusCode) -> &'static str {
+fn advice(status: StatusCode, with_token: bool) -> &'static str {
     match status {
+        StatusCode::UNAUTHORIZED if with_token => "; is it the right file?",
         StatusCode::UNAUTHORIZED => "; name a token with --token-file or HEADLAND_TOKEN_FILE",
-        StatusCode::NOT_FOUND => "; nothing was done",
         StatusCode::SERVICE_UNAVAILABLE => "; try again",
         _ => "",
     }

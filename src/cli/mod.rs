@@ -7,7 +7,9 @@ mod cache;
 mod check;
 pub mod demo;
 mod door;
+mod nodes;
 mod purge;
+mod purges;
 mod status;
 mod table;
 mod token;
@@ -37,6 +39,8 @@ Examples:
   headland run --config edge.toml
   headland control --config control.toml
   headland purge url https://static.example.com/app.js --wait
+  headland nodes --control http://127.0.0.1:9190
+  headland purges 42 --control http://127.0.0.1:9190
   headland status --node http://127.0.0.1:9180
   headland top --node http://127.0.0.1:9180
   headland cache verify --config edge.toml
@@ -46,7 +50,8 @@ Exit codes: 0 done, 1 failed, 2 bad usage or config.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show it at work: an origin with real files, and a node in front of it, on loopback
+    /// Show it at work: an origin with real files, a shield and two edges in front of it, and the
+    /// control plane that purges them, on loopback
     #[command(after_help = "\
 Examples:
   headland demo           until Ctrl-C; prints what to try
@@ -76,9 +81,10 @@ Examples:
     Check(check::Args),
     Cache(cache::Args),
     Purge(purge::Args),
+    Purges(purges::Args),
+    Nodes(nodes::Args),
     Status(status::Args),
     Top(top::Args),
-
     Token(token::Args),
 }
 
@@ -91,9 +97,10 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Purge(args) => purge::run(&args),
+        Command::Purges(args) => purges::run(&args),
+        Command::Nodes(args) => nodes::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),
-
         Command::Token(args) => token::run(&args),
     }
 }

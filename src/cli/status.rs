@@ -1,22 +1,26 @@
-//! `headland status`: how a node fares.
+//! `headland status`: how a node fares, or the fleet of a control plane.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::door::{Door, DoorArgs};
-use super::say;
-use super::table::{bytes, table};
+use super::door::{Door, DoorArgs, DoorError};
+use super::table::{Section, bytes, rows, text};
+use super::{nodes, say};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Show how a node fares: state, tiers, upstreams, purges
+/// The role of a control plane.
+const CONTROL: &str = "control";
+
+/// Show how a node fares: state, tiers, upstreams, purges; or, of a control plane, the fleet
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   headland status
+  headland status --control https://control.internal:9190 --token-file view.token
   headland status --node https://edge-1.internal:9180 --ca ca.pem --token-file view.token
   headland status --json | jq .data.tiers")]
 pub(super) struct Args {
@@ -28,34 +32,35 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    let told = Door::new(&args.door, PATIENCE).and_then(|door| door.get("/v1/status"));
-    match told {
-        Ok(told) if args.json => say(&format!("{}\n", told.whole)),
-        Ok(told) => say(&describe(&told.data)),
+    match ask(args) {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("headland status: {error}");
-            return error.exit_code();
+            error.exit_code()
         }
     }
-    ExitCode::SUCCESS
+}
+
+fn ask(args: &Args) -> Result<String, DoorError> {
+    let door = Door::new(&args.door, PATIENCE)?;
+    let told = door.get("/v1/status")?;
+    if args.json {
+        return Ok(format!("{}\n", told.whole));
+    }
+    let mut text = describe(&told.data);
+    if told.data["role"] == CONTROL {
+        let fleet = nodes::section(&Value::Array(door.list("/v1/nodes")?));
+        text.push_str(&format!("\n{}", fleet.text()));
+    }
+    Ok(text)
 }
 
 fn describe(status: &Value) -> String {
     let texts: Vec<_> = sections(status, None).iter().map(Section::text).collect();
     texts.join("\n")
-}
-
-/// One table of what a node tells.
-#[derive(Debug)]
-pub(super) struct Section {
-    pub(super) head: Vec<&'static str>,
-    pub(super) rows: Vec<Vec<String>>,
-}
-
-impl Section {
-    pub(super) fn text(&self) -> String {
-        table(&self.head, &self.rows)
-    }
 }
 
 /// An earlier status, and how long ago that was: what counts are compared with.
@@ -77,11 +82,23 @@ pub(super) fn sections(status: &Value, since: Option<Since<'_>>) -> Vec<Section>
     let node = one(head, status, &keys);
     let purges = vec!["purge log", "position", "head"];
     let purges = one(purges, &status["purge"], &["log", "position", "head"]);
+    if status["role"] == CONTROL {
+        let fleet = fleet(status);
+        return vec![node, fleet, purges];
+    }
     let disk = disk(&status["tiers"]);
     let upstreams = upstreams(&status["upstreams"]);
     let all =
         [Some(node), Some(tiers(&status["tiers"], since)), disk, Some(upstreams), Some(purges)];
     all.into_iter().flatten().collect()
+}
+
+/// How many nodes there are, and what waits for them.
+fn fleet(status: &Value) -> Section {
+    let head = vec!["live", "held", "fenced", "lost", "following", "purges pending"];
+    let mut row: Vec<_> = head[..4].iter().map(|state| text(&status["nodes"][*state])).collect();
+    row.extend([text(&status["feeds"]), text(&status["receipts_pending"])]);
+    Section { head, rows: vec![row] }
 }
 
 fn tiers(tiers: &Value, since: Option<Since<'_>>) -> Section {
@@ -154,19 +171,6 @@ fn percent(ratio: f64) -> String {
     format!("{:.1} %", ratio * 100.0)
 }
 
-fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
-    list.as_array().into_iter().flatten().map(row).collect()
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -197,6 +201,28 @@ app       http://10.0.0.5  no
 
 purge log  position  head
 f00        3         4
+";
+        assert_eq!(describe(&status), expected);
+    }
+
+    #[test]
+    fn a_fleet_is_described() {
+        let status = json!({
+            "version": "0.1.0", "name": "control", "region": "", "role": "control",
+            "state": "serving", "tiers": [], "upstreams": [],
+            "purge": { "log": "f00", "position": 4, "head": 4 },
+            "nodes": { "live": 2, "held": 0, "fenced": 1, "lost": 0 },
+            "feeds": 2, "receipts_pending": 1,
+        });
+        let expected = "\
+node     role     region  state    version  config
+control  control  -       serving  0.1.0    -
+
+live  held  fenced  lost  following  purges pending
+2     0     1       0     2          1
+
+purge log  position  head
+f00        4         4
 ";
         assert_eq!(describe(&status), expected);
     }

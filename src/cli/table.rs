@@ -1,9 +1,42 @@
 //! Text in columns, for people.
 
-/// Lines of `rows` below `head`, each column as wide as its widest cell.
+use serde_json::Value;
+
+/// A table of what was told.
+#[derive(Debug)]
+pub(super) struct Section {
+    pub(super) head: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+impl Section {
+    pub(super) fn text(&self) -> String {
+        table(&self.head, &self.rows)
+    }
+}
+
+/// A row for each item of a list.
+pub(super) fn rows(list: &Value, row: impl Fn(&Value) -> Vec<String>) -> Vec<Vec<String>> {
+    list.as_array().into_iter().flatten().map(row).collect()
+}
+
+/// A cell; what is not there is a dash.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Lines of `rows` below `head`, each column as wide as its widest cell. What would move a
+/// terminal's cursor is shown as a mark.
 pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
-    let lines = || std::iter::once(&head).chain(rows);
+    let harmless = |cell: &String| cell.replace(char::is_control, "\u{fffd}");
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(harmless).collect()).collect();
+    let lines = || std::iter::once(&head).chain(&rows);
     let width = |column: usize| {
         lines().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max()
     };
@@ -37,6 +70,12 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = [vec!["memory".to_owned(), "7".to_owned()], vec!["d".to_owned()]];
         assert_eq!(table(&["tier", "objects"], &rows), "tier    objects\nmemory  7\nd\n");
+    }
+
+    #[test]
+    fn no_cell_moves_the_cursor() {
+        let rows = [vec!["a\x1b[2Jb\n".to_owned()]];
+        assert_eq!(table(&["tag"], &rows), "tag\na\u{fffd}[2Jb\u{fffd}\n");
     }
 
     #[test]

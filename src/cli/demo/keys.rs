@@ -6,7 +6,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::fleet::NODES;
 use crate::cli::token::{self, NoRandom};
 use crate::config::secret::{Secret, TokenHash};
 
@@ -33,13 +32,14 @@ pub(super) enum KeyError {
     Write(#[from] io::Error),
 }
 
-/// Writes all of them; the `[[token]]` tables by which the control plane knows the tokens.
-pub(super) fn make(folder: &Path) -> Result<String, KeyError> {
+/// Writes all of them, with a token for each of `nodes`; the `[[token]]` tables by which the control
+/// plane knows them.
+pub(super) fn make(folder: &Path, nodes: &[&str]) -> Result<String, KeyError> {
     write_certificate(folder)?;
     fs::write(folder.join(PEER_SECRET), token::random()?)?;
     let mut tables = String::new();
-    let nodes = NODES.map(|name| (name, "node", format!("{name}.token")));
-    for (name, role, file) in nodes.into_iter().chain([("you", "admin", TOKEN.to_owned())]) {
+    let nodes = nodes.iter().map(|name| (*name, "node", format!("{name}.token")));
+    for (name, role, file) in nodes.chain([("you", "admin", TOKEN.to_owned())]) {
         let token = token::random()?;
         let hash = TokenHash::of(&Secret::new(token.as_str()));
         // Writing to a String cannot fail.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
-use super::fleet::{EDGES, Member, MemberError, Ports, SHIELD, Surroundings};
+use super::fleet::{EDGES, Member, MemberError, NODES, Ports, SHIELD, Surroundings};
 use super::folder::{Folder, FolderError};
 use super::keys::{self, CA, KeyError, TOKEN};
 use super::origin::{Asked, Origin};
@@ -68,7 +68,7 @@ impl Stage {
     pub(super) fn set(folder: &Folder, usual_ports: bool) -> Result<Self, StageError> {
         let path = folder.path();
         files::make(&path.join("files")).map_err(folder.fault())?;
-        let tokens = keys::make(path)?;
+        let tokens = keys::make(path, &NODES)?;
         let asked = Arc::new(Asked::default());
         let (origin, origin_drain) = start_origin(path, &asked)?;
         let (port, ports) = if usual_ports { USUAL } else { (0, [[0; 3]; 2]) };

@@ -14,7 +14,8 @@ use serde_json::Value;
 
 use super::door::{Door, DoorArgs, DoorError};
 use super::say;
-use super::status::{Section, Since, sections};
+use super::status::{Since, sections};
+use super::table::Section;
 use crate::config::units::{parse_duration, show_duration};
 
 /// How long an answer may take. No key is heard meanwhile.

@@ -6,7 +6,7 @@ use ratatui::style::Stylize as _;
 use ratatui::text::Line;
 use ratatui::widgets::{Row, Table};
 
-use crate::cli::status::Section;
+use crate::cli::table::Section;
 
 /// Draws `sections`, and `foot` on the last line. What finds no room is cut off.
 pub(super) fn draw(frame: &mut Frame<'_>, sections: &[Section], foot: &str) {

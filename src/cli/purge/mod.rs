@@ -1,19 +1,26 @@
 //! `headland purge`: what is stored away, and a receipt for each purge; or what each would hit.
 
+mod progress;
+
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::door::{Door, DoorArgs, DoorError};
+use self::progress::Progress;
+use super::door::{Door, DoorArgs, DoorError, Role};
 use super::say;
 use crate::config::units::{parse_duration, show_duration};
 use crate::object::BATCH_MAX;
 
 /// What the way there and back may take beyond what the door is asked to wait.
 const WAY: Duration = Duration::from_secs(10);
+
+/// Nodes that are named where some are pending.
+const NAMED: usize = 5;
 
 /// Purge what is stored
 #[derive(Debug, clap::Args)]
@@ -68,10 +75,10 @@ struct TargetArgs {
     /// Tell what it would hit, and purge nothing
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
-    /// Wait until every node has applied it
+    /// Wait until every node has applied it, and tell on stderr how far they are
     #[arg(long)]
     wait: bool,
-    /// How long to wait, up to 60s
+    /// How long to wait; up to 60s where one node is asked
     #[arg(
         long,
         value_name = "DURATION",
@@ -122,7 +129,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             ExitCode::SUCCESS
         }
         None => {
-            eprintln!("headland purge: pending; the nodes that have yet to apply it will");
+            eprintln!("headland purge: {}", pending(&receipts));
             ExitCode::FAILURE
         }
     }
@@ -135,11 +142,14 @@ fn purge(
     receipts: &mut Vec<Value>,
 ) -> Result<(), DoorError> {
     let door = Door::new(&args.door, args.timeout + WAY)?;
-    let target = match args.wait {
+    // A control plane is asked again and again instead, so that it can be told how they come on.
+    let is_watched = args.wait && door.role() == Role::Control;
+    let target = match args.wait && !is_watched {
         _ if args.dry_run => "/v1/purges?dry_run=true".to_owned(),
         true => format!("/v1/purges?wait=true&timeout={}", show_duration(args.timeout)),
         false => "/v1/purges".to_owned(),
     };
+    let until = Instant::now() + args.timeout;
     for batch in args.values.chunks(BATCH_MAX) {
         let told = door.post(&target, &batch.iter().map(&command).collect())?;
         match told.data {
@@ -147,7 +157,52 @@ fn purge(
             one => receipts.push(one),
         }
     }
+    if is_watched {
+        let mut progress = Progress::new(!args.json);
+        let watched = receipts
+            .chunks_mut(BATCH_MAX)
+            .try_for_each(|batch| watch(&door, &mut progress, until, batch));
+        progress.clear();
+        watched?;
+    }
     Ok(())
+}
+
+/// Waits for the purges of one batch. They stand in one entry of the log, which a node applies as
+/// one: how the last fares, all do.
+fn watch(
+    door: &Door,
+    progress: &mut Progress,
+    until: Instant,
+    batch: &mut [Value],
+) -> Result<(), DoorError> {
+    let Some(number) = batch.last().and_then(|last| last["sequence"]["number"].as_u64()) else {
+        return Ok(());
+    };
+    let receipt = progress.watch(door, number, until)?;
+    for earlier in batch {
+        earlier["state"] = receipt["state"].clone();
+        earlier["nodes"] = receipt["nodes"].clone();
+    }
+    Ok(())
+}
+
+/// Whom is still waited for.
+fn pending(receipts: &[Value]) -> String {
+    let nodes = receipts.iter().filter_map(|receipt| receipt["nodes"].as_array()).flatten();
+    let late: BTreeSet<_> = nodes
+        .filter(|node| node["state"] == "pending")
+        .filter_map(|node| node["name"].as_str())
+        .collect();
+    if late.is_empty() {
+        return "pending; the nodes that have yet to apply it will".to_owned();
+    }
+    let more = match late.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named: Vec<_> = late.into_iter().take(NAMED).collect();
+    format!("pending at {}{more}, which will apply it when they can", named.join(", "))
 }
 
 /// A line for each purge, and one for each node below it.
@@ -159,12 +214,19 @@ fn describe(receipts: &[Value]) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{state:<8}  {}  {value}", receipt["sequence"]["number"]);
         for node in receipt["nodes"].as_array().into_iter().flatten() {
-            let (name, state) = (text(&node["name"]), text(&node["state"]));
-            let ms = node["ms"].as_f64().map_or(String::new(), |ms| format!("  {ms} ms"));
-            let _ = writeln!(out, "  {name}  {state}{ms}");
+            let _ = writeln!(out, "{}", describe_node(node));
         }
     }
     out
+}
+
+/// How one node fares.
+fn describe_node(node: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let (name, state) = (text(&node["name"]), text(&node["state"]));
+    let ms = node["ms"].as_f64().map_or(String::new(), |ms| format!("  {ms} ms"));
+    let by = node["removed_by"].as_str().map_or(String::new(), |by| format!("  by {by}"));
+    format!("  {name}  {state}{ms}{by}")
 }
 
 /// A line for each purge that was only tried.
@@ -205,6 +267,19 @@ pending   7  https://a.example/x
   nyc-1  pending
 ";
         assert_eq!(describe(&[receipt]), expected);
+    }
+
+    #[test]
+    fn whoever_is_late_is_named() {
+        let node = |name: &str, state: &str| json!({ "name": name, "state": state });
+        let nodes = json!([node("fra-1", "pending"), node("nyc-1", "applied")]);
+        let receipt = json!({ "nodes": nodes });
+        let told = "pending at fra-1, which will apply it when they can";
+        assert_eq!(pending(&[receipt.clone(), receipt]), told);
+        let nodes: Vec<_> = (1..=7).map(|n| node(&format!("n{n}"), "pending")).collect();
+        let told = pending(&[json!({ "nodes": nodes })]);
+        assert!(told.starts_with("pending at n1, n2, n3, n4, n5 and 2 more, "), "{told}");
+        assert!(pending(&[json!({})]).starts_with("pending; the nodes"));
     }
 
     #[test]
