@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use headland::config::Config;
+use headland::config::control_plane::ControlPlane;
 use headland::config::fault::Report;
 use headland::config::logging::AccessLog;
 use headland::config::reference::{Key, Sample};
@@ -345,11 +346,19 @@ fn shipped_configs_are_accepted() {
 }
 
 #[test]
-fn the_first_config_of_the_readme_is_accepted() {
+fn the_configs_of_the_readme_are_accepted() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
-    let config = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    parse(config).unwrap_or_else(|report| panic!("{report}"));
+    let blocks = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let [first, control, shield, edge] = blocks.collect::<Vec<_>>()[..] else { panic!() };
+    parse(first).unwrap_or_else(|report| panic!("{report}"));
+    // The others say what stands besides.
+    let (_, rest) = SOUND.split_once("[[origin]]").unwrap();
+    for text in [format!("{shield}[[origin]]{rest}"), format!("{edge}{SOUND}")] {
+        parse(&text).unwrap_or_else(|report| panic!("{report}\n{text}"));
+    }
+    let control = ControlPlane::parse(control, "control.toml", Path::new("/etc"), &|_| None);
+    control.unwrap_or_else(|report| panic!("{report}"));
 }
 
 /// `HEADLAND_BLESS=1 cargo test --test config` writes the file anew.
