@@ -2,11 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
-#[path = "control/commands.rs"]
-mod commands;
-#[path = "control/deploy.rs"]
-mod deploy;
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -22,6 +17,11 @@ mod standby;
 use headland::object::{Entry, LogId, Position};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+#[path = "control/commands.rs"]
+mod commands;
+#[path = "control/deploy.rs"]
+mod deploy;
 
 /// Longer than anything here takes.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -39,15 +39,17 @@ struct Control {
 
 impl Control {
     fn start(folder: &Path) -> Self {
-        Self::start_with(folder, "")
+        Self::start_with(folder, "path = \"log\"")
     }
 
-    /// The same with `tokens`, one of which is [`ADMIN`]'s.
-    fn start_with(folder: &Path, tokens: &str) -> Self {
+    /// One whose log lives as `purge_log` says.
+    fn start_with(folder: &Path, purge_log: &str) -> Self {
         let config = folder.join("control.toml");
-        let text = "[listen]\napi = \"127.0.0.1:0\"\n[fleet]\nlease = \"300ms\"\n\
-                    [purge_log]\npath = \"log\"\n[limits]\nrequests_per_second = 100000\n";
-        std::fs::write(&config, format!("{text}{tokens}")).unwrap();
+        let text = format!(
+            "[listen]\napi = \"127.0.0.1:0\"\n[fleet]\nlease = \"300ms\"\n\
+             [purge_log]\n{purge_log}\n[limits]\nrequests_per_second = 100000\n"
+        );
+        std::fs::write(&config, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_headland"))
             .args(["control", "--config"])
             .arg(config)

@@ -51,7 +51,8 @@ fn ask(args: &Args) -> Result<String, DoorError> {
         return Ok(format!("{}\n", told.whole));
     }
     let mut text = describe(&told.data);
-    if told.data["role"] == CONTROL {
+    // One that stands by does not know how the nodes are.
+    if told.data["role"] == CONTROL && told.data["state"] == "serving" {
         let fleet = nodes::section(&Value::Array(door.list("/v1/nodes")?));
         text.push_str(&format!("\n{}", fleet.text()));
     }

@@ -31,7 +31,8 @@ impl Stage {
             let hash = TokenHash::of(&Secret::new(token));
             format!("[[token]]\nname = \"{name}\"\nrole = \"{role}\"\nhash = \"{hash}\"\n")
         });
-        let control = Control::start_with(folder.path(), &tokens.concat());
+        let tables = format!("path = \"log\"\n{}", tokens.concat());
+        let control = Control::start_with(folder.path(), &tables);
         let start = Position::start(control.log());
         assert_eq!(control.beat(start).0, 200);
         Self { control, folder, start }
