@@ -73,8 +73,8 @@ impl Control {
         stream.set_read_timeout(Some(LONGEST)).unwrap();
         let (host, length, authorization) = (self.address, body.len(), &self.authorization);
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}\r\ncontent-type: application/json\r\n\
-             content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).ok()?;
         Some(stream)

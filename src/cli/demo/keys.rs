@@ -32,8 +32,8 @@ pub(super) enum KeyError {
     Write(#[from] io::Error),
 }
 
-/// Writes all of them, with a token for each of `nodes`; the `[[token]]` tables by which the control
-/// plane knows them.
+/// Writes all of them, with a token for each of `nodes`; the `[[token]]` tables by which the
+/// control plane knows them.
 pub(super) fn make(folder: &Path, nodes: &[&str]) -> Result<String, KeyError> {
     write_certificate(folder)?;
     fs::write(folder.join(PEER_SECRET), token::random()?)?;
