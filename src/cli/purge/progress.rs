@@ -27,10 +27,10 @@ pub(super) struct Progress {
     lines: HashMap<String, String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum How {
-    /// So many lines stand on the terminal.
-    Terminal(usize),
+    /// These lines stand on the terminal.
+    Terminal(Vec<String>),
     Lines,
     Nothing,
 }
@@ -39,7 +39,7 @@ impl Progress {
     /// Shown on stderr, if at all.
     pub(super) fn new(is_shown: bool) -> Self {
         let how = match (is_shown, stderr().is_terminal()) {
-            (true, true) => How::Terminal(0),
+            (true, true) => How::Terminal(Vec::new()),
             (true, false) => How::Lines,
             (false, _) => How::Nothing,
         };
@@ -76,19 +76,25 @@ impl Progress {
     /// Takes from the terminal what will be part of the receipts.
     pub(super) fn clear(&mut self) {
         if let How::Terminal(drawn) = &mut self.how {
-            write(&erase(std::mem::take(drawn)));
+            write(&erase(std::mem::take(drawn).len()));
         }
     }
 
     fn show(&mut self, receipt: &Value) {
-        match self.how {
+        match &mut self.how {
             How::Terminal(drawn) => {
-                let columns = terminal::size().map_or(80, |(columns, _)| columns);
-                let frame = frame(receipt, columns.into());
-                self.how = How::Terminal(frame.len());
-                write(&format!("{}{}", erase(drawn), text(&frame)));
+                // Some terminals do not know how wide they are.
+                let columns = terminal::size().map_or(0, |(columns, _)| usize::from(columns));
+                let frame = frame(receipt, if columns == 0 { 80 } else { columns });
+                if frame != *drawn {
+                    write(&format!("{}{}", erase(drawn.len()), text(&frame)));
+                    *drawn = frame;
+                }
             }
-            How::Lines => write(&text(&self.changes(receipt))),
+            How::Lines => {
+                let changes = self.changes(receipt);
+                write(&text(&changes));
+            }
             How::Nothing => {}
         }
     }
