@@ -361,7 +361,8 @@ async fn numbers_that_were_given_ahead_are_older_than_whatever_comes_otherwise()
     let folder = tempfile::tempdir().unwrap();
     let (purger, _) = follower_of(&folder);
     let at = |log, number| Position { number, ..Position::start(LogId(log)) };
-    let command = PurgeCommand::from_json(&json!({"kind": "url", "value": "http://shop.example/a"})).unwrap();
+    let command =
+        PurgeCommand::from_json(&json!({"kind": "url", "value": "http://shop.example/a"})).unwrap();
     purger.distrust(at(7, 10), true).await.unwrap();
     purger.apply(&[&command], at(7, 11), true).await.unwrap();
     let rules = purger.rules();
@@ -372,10 +373,16 @@ async fn numbers_that_were_given_ahead_are_older_than_whatever_comes_otherwise()
     let ahead = Sequence { number: numbers.to_here(there(20)).unwrap() };
     assert!(rules.give(ahead.number, &numbers));
     rules.fence(false);
-    assert_eq!(rules.url_state_since(ahead, &target("shop", "shop.example", "/a")), PurgeState::Clean);
+    assert_eq!(
+        rules.url_state_since(ahead, &target("shop", "shop.example", "/a")),
+        PurgeState::Clean
+    );
     // The log goes on elsewhere: purges that cover the fetch are known by no number.
     purger.distrust(at(8, 3), true).await.unwrap();
-    assert_eq!(rules.url_state_since(ahead, &target("shop", "shop.example", "/a")), PurgeState::Possibly);
+    assert_eq!(
+        rules.url_state_since(ahead, &target("shop", "shop.example", "/a")),
+        PurgeState::Possibly
+    );
     assert!(!rules.give(99, &numbers), "in numbers that hold no longer");
     assert_eq!(rules.numbers().unwrap().stamp(rules.head().number).number, 3);
     // And again behind a gap, where only the purges that still matter are told.
@@ -383,7 +390,10 @@ async fn numbers_that_were_given_ahead_are_older_than_whatever_comes_otherwise()
     let ahead = Sequence { number: rules.head().number + 30 };
     assert!(rules.give(ahead.number, &numbers));
     purger.apply(&[&command], at(8, 99), true).await.unwrap();
-    assert_eq!(rules.url_state_since(ahead, &target("shop", "shop.example", "/a")), PurgeState::Hard);
+    assert_eq!(
+        rules.url_state_since(ahead, &target("shop", "shop.example", "/a")),
+        PurgeState::Hard
+    );
     let head = rules.head();
     drop(purger);
     let (again, followed) = follower_of(&folder);
