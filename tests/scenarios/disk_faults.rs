@@ -238,6 +238,12 @@ async fn a_directory_in_use_is_refused_by_name() {
     let log = second.logged("in use by another node (process ").await;
     assert!(log.contains(scene.cache().to_str().unwrap()), "{log}");
     assert_eq!(second.ended().await.code(), Some(1));
+    // What an operator takes for a stale lock is none: the folder is held all the same.
+    std::fs::remove_file(scene.cache().join("lock")).unwrap();
+    let second = NodeProcess::launch(&scene.home);
+    let log = second.logged("in use by another node").await;
+    assert!(log.contains(scene.cache().to_str().unwrap()), "{log}");
+    assert_eq!(second.ended().await.code(), Some(1));
     assert!(scene.lives() && scene.get("/").await.is_hit());
 }
 

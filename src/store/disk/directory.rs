@@ -1,8 +1,11 @@
 //! The cache directory: one process at a time, one store, swept of what is no part of it.
+//!
+//! The lock is on the directory itself and not on a file in it, which could be removed: then two
+//! processes would each hold a lock of the same name.
 
 use std::fmt::Write as _;
 use std::fs::{File, TryLockError};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +14,10 @@ use super::segment::{id_of, path_of};
 
 /// Name of the superblock's file.
 const STORE: &str = "store";
-/// Name of the file that the process holds a lock on.
+/// Name of the file that tells which process holds the lock.
 const LOCK: &str = "lock";
+/// How what stands in it begins.
+const HOLDER: &str = " (process ";
 /// Name of the file that tells what was used of late.
 const RECENCY: &str = "recency";
 /// Ends the name of a file that is not yet whole: it is renamed once it is.
@@ -53,8 +58,8 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    /// Held until it is dropped.
-    lock: File,
+    /// The directory itself, locked until this is dropped.
+    held: File,
 }
 
 impl Directory {
@@ -64,20 +69,16 @@ impl Directory {
     /// Another process has it, or it cannot be used.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         std::fs::create_dir_all(path).map_err(failed("make", path))?;
-        let name = path.join(LOCK);
-        let options = File::options().read(true).write(true).create(true).truncate(false).clone();
-        let mut lock = options.open(&name).map_err(failed("open", &name))?;
-        match lock.try_lock() {
+        let held = File::open(path).map_err(failed("open", path))?;
+        match held.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(in_use(path, &mut lock)),
-            Err(TryLockError::Error(error)) => return Err(failed("lock", &name)(error)),
+            Err(TryLockError::WouldBlock) => return Err(in_use(path)),
+            Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
         }
-        let told = lock
-            .set_len(0)
-            .and_then(|()| lock.rewind())
-            .and_then(|()| write!(lock, " (process {})", std::process::id()));
-        told.map_err(failed("write", &name))?;
-        Ok(Self { path: path.to_owned(), lock })
+        let holder = path.join(LOCK);
+        let told = std::fs::write(&holder, format!("{HOLDER}{})", std::process::id()));
+        told.map_err(failed("write", &holder))?;
+        Ok(Self { path: path.to_owned(), held })
     }
 
     /// Takes hold of a directory that a node has used, for as long as nothing is to change there.
@@ -85,18 +86,22 @@ impl Directory {
     /// # Errors
     /// A node has it, or none ever had, or it cannot be read.
     pub fn hold(path: &Path) -> Result<Self, OpenError> {
-        let name = path.join(LOCK);
-        let mut lock = match File::open(&name) {
+        let no_store =
+            |why: &str| OpenError::NoStore { path: path.to_owned(), why: why.to_owned() };
+        let held = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let why = "no node has used it".to_owned();
-                return Err(OpenError::NoStore { path: path.to_owned(), why });
+                return Err(no_store("there is no such folder"));
             }
-            lock => lock.map_err(failed("open", &name))?,
+            held => held.map_err(failed("open", path))?,
         };
-        match lock.try_lock_shared() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
-            Err(TryLockError::WouldBlock) => Err(in_use(path, &mut lock)),
-            Err(TryLockError::Error(error)) => Err(failed("lock", &name)(error)),
+        match held.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(in_use(path)),
+            Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
+        }
+        match [LOCK, STORE].iter().any(|name| path.join(name).exists()) {
+            true => Ok(Self { path: path.to_owned(), held }),
+            false => Err(no_store("no node has used it")),
         }
     }
 
@@ -133,13 +138,14 @@ impl Directory {
 
     /// Whether the path still leads to the file system that it did.
     pub(super) fn is_on_its_disk(&self) -> io::Result<bool> {
-        Ok(std::fs::metadata(&self.path)?.dev() == self.lock.metadata()?.dev())
+        Ok(std::fs::metadata(&self.path)?.dev() == self.held.metadata()?.dev())
     }
 
-    /// Whether the lock that is held is the one that the directory has.
-    pub(super) fn is_locked_by_us(&self) -> bool {
-        let there = std::fs::metadata(self.path.join(LOCK));
-        there.and_then(|there| Ok(there.ino() == self.lock.metadata()?.ino())).unwrap_or(false)
+    /// Whether the path still leads to the directory that is held.
+    pub(super) fn is_in_place(&self) -> bool {
+        let place = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let there = std::fs::metadata(&self.path).map(place);
+        there.and_then(|there| Ok(there == place(self.held.metadata()?))).unwrap_or(false)
     }
 
     /// Makes an empty store: every file of an older one goes first.
@@ -213,12 +219,10 @@ impl Directory {
     }
 }
 
-/// Who holds `lock`, as far as is known.
-fn in_use(path: &Path, lock: &mut File) -> OpenError {
-    let mut holder = String::new();
-    if lock.read_to_string(&mut holder).is_err() {
-        holder.clear();
-    }
+/// That another process holds the directory, and which, as far as it has told.
+fn in_use(path: &Path) -> OpenError {
+    let told = std::fs::read_to_string(path.join(LOCK)).unwrap_or_default();
+    let holder = if told.starts_with(HOLDER) { told } else { String::new() };
     OpenError::InUse { path: path.to_owned(), holder }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  directory   store             superblock
-//!              lock              held by the process that uses the directory
+//!              lock              which process uses the directory (see `directory`)
 //!              recency           the tags of what was used of late (see `recency`)
 //!              00000000000000a1.segment, …2.segment, …    the number is the segment's id
 //!

@@ -339,7 +339,7 @@ impl Log {
             let why = "its disk is not mounted".to_owned();
             return Err(OpenError::NoStore { path, why });
         }
-        let other = match self.directory.is_locked_by_us() {
+        let other = match self.directory.is_in_place() {
             true => None,
             false => Some(Directory::open(&path)?),
         };

@@ -232,6 +232,9 @@ fn a_directory_in_use_is_refused() {
     let told = error.to_string();
     assert!(told.contains("in use by another node"), "{told}");
     assert!(told.contains(&std::process::id().to_string()), "{told}");
+    std::fs::remove_file(folder.path().join("lock")).unwrap();
+    let told = Directory::open(folder.path()).unwrap_err().to_string();
+    assert!(told.contains("in use by another node: each"), "{told}");
 }
 
 #[test]
