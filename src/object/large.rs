@@ -18,7 +18,12 @@ pub(super) enum Large {
         length: u64,
     },
     /// In slices, each a stored entry.
-    Sliced(Slices),
+    Sliced {
+        /// How it is cut.
+        slices: Slices,
+        /// Whether the head was found on disk.
+        is_on_disk: bool,
+    },
     /// On disk.
     Elsewhere(Arc<dyn BodySource>),
 }
@@ -55,7 +60,7 @@ impl Large {
     pub(super) fn length(&self) -> u64 {
         match self {
             Self::Pieces { length, .. } => *length,
-            Self::Sliced(_) => 0,
+            Self::Sliced { .. } => 0,
             Self::Elsewhere(body) => body.bytes().len() as u64,
         }
     }

@@ -69,13 +69,24 @@ impl Stored {
 
     /// The response of `head` whose body is stored in slices.
     pub fn sliced(head: &ObjectHead, slices: Slices) -> Self {
-        Self { head: head.beside(Large::Sliced(slices)) }
+        Self { head: head.beside(Large::Sliced { slices, is_on_disk: false }) }
+    }
+
+    /// The same, found on disk.
+    pub fn sliced_on_disk(head: &ObjectHead, slices: Slices) -> Self {
+        Self { head: head.beside(Large::Sliced { slices, is_on_disk: true }) }
+    }
+
+    /// Whether the response was found on disk: its body stands there, or that of its slices.
+    pub fn is_on_disk(&self) -> bool {
+        let large = self.head.large();
+        matches!(large, Some(Large::Elsewhere(_) | Large::Sliced { is_on_disk: true, .. }))
     }
 
     /// How the body is sliced; `None` if it is here.
     pub fn slices(&self) -> Option<Slices> {
         match self.head.large() {
-            Some(Large::Sliced(slices)) => Some(*slices),
+            Some(Large::Sliced { slices, .. }) => Some(*slices),
             _ => None,
         }
     }
@@ -101,6 +112,7 @@ impl Stored {
                 // Of lost bytes nothing is made that lasts: who sends the body finds it out.
                 if mark.holds() { copy } else { Self::mapped(head, body.clone()) }
             }
+            Some(Large::Sliced { slices, .. }) => Self::sliced(head, *slices),
             Some(large) => Self { head: head.beside(large.clone()) },
             None => Self::new(head, &[self.head.behind()]),
         }
@@ -121,7 +133,7 @@ impl Stored {
                 COUNTERS + pieces.iter().map(piece).sum::<usize>()
             }
             Large::Elsewhere(_) => COUNTERS + size_of::<Bytes>(),
-            Large::Sliced(_) => 0,
+            Large::Sliced { .. } => 0,
         });
         (size_of::<Self>() + COUNTERS + self.head.bookkeeping() + large) as u64
     }
@@ -147,7 +159,7 @@ impl Stored {
             _ if length == 0 => return Body::Empty,
             None => self.head.behind(),
             Some(Large::Pieces { pieces, .. }) if pieces.len() == 1 => pieces[0].clone(),
-            Some(Large::Pieces { .. } | Large::Sliced(_)) => {
+            Some(Large::Pieces { .. } | Large::Sliced { .. }) => {
                 return Body::Stream(Box::new(self.pieces(start, length)));
             }
             Some(Large::Elsewhere(body)) => {
@@ -164,7 +176,7 @@ impl Stored {
     /// The pieces of `length` bytes from `start` on.
     pub fn pieces(&self, start: u64, length: u64) -> PieceList {
         let pieces = match self.head.large() {
-            Some(Large::Sliced(_)) => Arc::default(),
+            Some(Large::Sliced { .. }) => Arc::default(),
             None => Arc::from([self.head.behind()]),
             Some(Large::Pieces { pieces, .. }) => pieces.clone(),
             Some(Large::Elsewhere(body)) => Arc::from([body.bytes().clone()]),

@@ -59,7 +59,7 @@ impl Proxy {
     }
 }
 
-/// The tier that a stored response is sent from.
+/// The tier that had a stored response.
 pub(super) fn source_of(stored: &Stored) -> Source {
-    if stored.is_mapped() { Source::Disk } else { Source::Memory }
+    if stored.is_on_disk() { Source::Disk } else { Source::Memory }
 }
