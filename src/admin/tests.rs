@@ -13,7 +13,7 @@ use crate::net::peer::PeerProof;
 use crate::proxy::{Parts, ProxyConfig, Routing, Served};
 use crate::purge::{EventLoops, Journal, PurgerParts};
 use crate::site::{Generations, SiteTable};
-use crate::store::{CacheDirectory, DiskConfig, RuleBounds, Rules, Store, StoreLimits};
+use crate::store::{CacheDirectory, DiskConfig, KnownLog, RuleBounds, Rules, Store, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, AccessLog, Format, Target};
 use crate::upstream::{ShieldSettings, Upstreams};
 
@@ -94,7 +94,7 @@ fn door_over(store: Store, tokens: Vec<Token>, journal: Option<Journal>) -> Admi
     let proxy = proxy(&metrics, store);
     let purger = Purger::new(PurgerParts {
         store: proxy.store().clone(),
-        journal,
+        journal: journal.map(|journal| Arc::new(Mutex::new(journal))),
         resolve: resolve_by(&proxy),
         barrier: Box::new(EventLoops::new(Vec::new())),
         metrics: metrics.clone(),
@@ -282,7 +282,8 @@ async fn a_disk_tier_is_told_of() {
         errors: prometheus::IntCounter::new("errors", "errors").unwrap(),
     };
     let directory = CacheDirectory::open(folder.path()).unwrap();
-    let store = Store::open(LIMITS, Rules::new(RULES), directory, &disk, 1).unwrap();
+    let store =
+        Store::open(LIMITS, Rules::new(RULES), directory, &disk, KnownLog::unkept(1)).unwrap();
     let door = door_over(store, Vec::new(), None);
     let metrics = get(&door, "/metrics").await.text;
     for name in ["store_refused_total", "store_waiting_bytes", "store_aside"] {

@@ -43,7 +43,9 @@ section! {
     pub struct Disk {
         /// Folder of the segment files, for this node alone.
         path: PathBuf = PathBuf::new(), Required(r#""/var/cache/headland""#);
-        /// Disk space for stored responses.
+        /// Disk space for stored responses. A change of it empties a store whose segments would
+        /// then be fewer than 4 or more than 16383: a new store has segments of a 32nd of its
+        /// size, at least 8MiB and up to 2TiB at most 256MiB.
         size: ByteSize = ByteSize::gib(100), Within(ByteSize::mib(64)..=ByteSize::tib(16));
         /// Responses that may wait to be written; past it they are served and not stored on disk.
         queue: ByteSize = ByteSize::mib(64), Within(ByteSize::mib(1)..=ByteSize::gib(16));

@@ -1,7 +1,9 @@
 //! Opens the files that a config names, to tell what is wrong with them before a node starts.
 
+use std::io;
 use std::path::Path;
 
+use rustix::fs::{Access, access};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -42,8 +44,8 @@ impl Config {
             check("logging.access", "a file in a folder that exists", path, find_folder(path));
         }
         if let Some(disk) = &self.cache.disk {
-            let found = if disk.path.is_file() { Err("a file".to_owned()) } else { Ok(()) };
-            check("cache.disk.path", "a folder, or none yet", &disk.path, found);
+            let expected = "a folder that can be written, or none yet";
+            check("cache.disk.path", expected, &disk.path, try_folder(&disk.path));
         }
         Report::sorted(faults)
     }
@@ -62,6 +64,20 @@ fn read_certificates(path: &Path) -> Result<(), String> {
 
 fn read_key(path: &Path) -> Result<(), String> {
     PrivateKeyDer::from_pem_file(path).map(drop).map_err(|error| error.to_string())
+}
+
+/// Whether a folder can be written, or made.
+fn try_folder(path: &Path) -> Result<(), String> {
+    match path.symlink_metadata().and_then(|_| path.metadata()) {
+        Ok(found) if !found.is_dir() => Err("a file".to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => try_folder(parent),
+            _ => Ok(()),
+        },
+        Err(error) => Err(error.to_string()),
+        Ok(_) => access(path, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|errno| io::Error::from(errno).to_string()),
+    }
 }
 
 fn find_folder(path: &Path) -> Result<(), String> {

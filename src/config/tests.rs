@@ -182,7 +182,7 @@ fn what_is_missing() {
         ),
         (
             "[tls]\ncertificates = [{ cert = \"a.pem\" }]",
-            "11:17: tls.certificates[0].key: expected a path such as \"cert.pem\", found none",
+            "11:17: tls.certificates[0].key: expected a path, found none",
         ),
         (
             "[[site]]\nname = \"b\"\nhosts = []\norigin = \"app\"",
@@ -357,7 +357,7 @@ fn what_this_version_does_not_serve_is_refused() {
     assert_eq!(
         faults(&format!("{SOUND}[cache]\ndisk = {{ size = 5 }}")),
         [
-            "edge.toml:11:8: cache.disk.path: expected a path such as \"cert.pem\", found none",
+            "edge.toml:11:8: cache.disk.path: expected a path, found none",
             "edge.toml:11:17: cache.disk.size: expected \"64MiB\" to \"16TiB\", found 5",
             "2 faults"
         ]

@@ -201,7 +201,7 @@ impl Value for Duration {
 
 impl Value for PathBuf {
     fn expected() -> String {
-        "a path such as \"cert.pem\"".to_owned()
+        "a path".to_owned()
     }
 
     /// Paths start from the folder of the config.

@@ -26,7 +26,7 @@ use crate::net::{
     ServerTls, bind,
 };
 use crate::proxy::{Parts, Proxy, ProxyConfig, Served};
-use crate::purge::{Followed, Follower, Journal};
+use crate::purge::{Followed, Follower, SharedJournal};
 use crate::telemetry::access_log::{self, AccessConfig, AccessLog};
 use crate::telemetry::metrics::Metrics;
 
@@ -56,7 +56,7 @@ pub(super) struct Assembled {
     /// Of the keys of the sites.
     pub(super) generations: Mutex<KeptGenerations>,
     /// Taken by the purger.
-    pub(super) journal: Mutex<Option<Journal>>,
+    pub(super) journal: Mutex<Option<SharedJournal>>,
     /// How far it has come in the log that the node follows.
     pub(super) followed: Option<Followed>,
     /// Where that log is, and who this node is to whoever keeps it.

@@ -2,14 +2,20 @@
 //!
 //! The folder is held before anything in it is opened. What is stored survives a restart only
 //! together with the purges: a journal that was lost or damaged is one of another identity, and the
-//! store empties itself.
+//! store empties itself. A disk that fails at the start is waited for: meanwhile all is in memory,
+//! and purges are refused that could not survive beside what the disk may have.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::{StartError, generations, identity};
 use crate::config::cache::{Cache, Disk};
 use crate::config::purge::Purge;
-use crate::purge::{Followed, Journal};
+use crate::purge::{Followed, Journal, SharedJournal};
 use crate::store::{
-    self, CacheDirectory, DiskConfig, OpenError, RuleBounds, Rules, Store, StoreLimits, StoreReport,
+    self, CacheDirectory, DiskConfig, KnownLog, OpenError, RuleBounds, Rules, Store, StoreLimits,
+    StoreReport,
 };
 use crate::telemetry::metrics::Metrics;
 
@@ -22,16 +28,27 @@ pub(super) fn open(
     cache: &Cache,
     purge: &Purge,
     metrics: &Metrics,
-) -> Result<(Store, Option<Journal>, Option<Followed>), StartError> {
+) -> Result<(Store, Option<SharedJournal>, Option<Followed>), StartError> {
     let rules = RuleBounds { rules: purge.rules, wildcards: purge.wildcards };
     let limits = StoreLimits { memory: cache.memory.0, variants: cache.variants, rules };
     let Some(disk) = &cache.disk else { return Ok((Store::new(limits), None, None)) };
-    let directory = CacheDirectory::open(&disk.path)?;
-    let (journal, restored) = Journal::open(&disk.path.join(JOURNAL), purge.rules)?;
+    let directory = CacheDirectory::open_or_wait(&disk.path)?;
+    let path = disk.path.join(JOURNAL);
+    if directory.has_store() && !path.exists() {
+        let path = path.display();
+        tracing::warn!(%path, "there is no purge journal, so what is stored on disk is void");
+    }
+    let (journal, restored) = match directory.is_held() {
+        true => Journal::open(&path, purge.rules)?,
+        false => Journal::ahead(&path, purge.rules)?,
+    };
+    let journal = Arc::new(Mutex::new(journal));
+    let kept = journal.clone();
+    let keep = Box::new(move || kept.lock().keep().map_err(|error| error.to_string()));
+    let log = KnownLog { identity: restored.identity, keep };
     let rules = Rules::new(rules);
     rules.restore(restored.head, restored.rules);
-    let store =
-        Store::open(limits, rules, directory, &disk_config(disk, metrics), restored.identity)?;
+    let store = Store::open(limits, rules, directory, &disk_config(disk, metrics), log)?;
     Ok((store, Some(journal), restored.followed))
 }
 

@@ -12,11 +12,15 @@
 //!
 //! Invariants:
 //! - what [`Journal::append`] returned for is durable, and in the file that the next start finds:
-//!   a file gets its name only when it is synced, and takes records only when its name is;
+//!   a file gets its name only when it is synced, takes records only when its name is, and is
+//!   written anew where another has its name by then;
 //! - what it failed for takes no number. Its records may yet be found by the next start if none
 //!   came to stand in their place: then more is purged, never less;
 //! - numbers within one identity have no gap. A file in which anything is not as it was written is
 //!   given up, identity and all, and with it whatever a store holds under that identity.
+//!
+//! Where the disk is full, read-only or failing, the journal opens all the same, in a file without a
+//! name: the first purge puts it in its place, or is refused.
 //!
 //! A kill leaves no record torn, for none lies across two pages; the loss of power may tear what
 //! was not synced, and so costs what is stored at worst.
@@ -25,15 +29,17 @@ mod layout;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{MemfdFlags, memfd_create};
+
 pub use self::layout::Followed;
 use self::layout::{Contents, Header, Record, SLOT, encode_records};
 use crate::object::{Coverage, PurgeKind, PurgeRule, Purged};
-use crate::store::NumberedRule;
+use crate::store::{NumberedRule, is_at, may_pass};
 
 /// A file of purges, open for more. Its calls block: they are not for event loops.
 #[derive(Debug)]
@@ -85,32 +91,36 @@ impl Journal {
     /// # Errors
     /// The file system's.
     pub fn open(path: &Path, rules_max: usize) -> Result<(Self, Restored), JournalError> {
-        let failed = |act| move |source| JournalError { path: path.to_owned(), act, source };
-        let opened = match OpenOptions::new().read(true).write(true).open(path) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(failed("opened")(error)),
-        };
-        let whole = match opened {
-            None => None,
-            Some(file) => match read(&file).map_err(failed("read"))? {
-                Ok(contents) => Some((file, contents)),
-                Err(damage) => {
-                    set_aside(path, damage).map_err(failed("set aside"))?;
-                    None
-                }
-            },
-        };
-        let (file, contents) = match whole {
-            Some(whole) => whole,
+        let (file, contents) = match find(path)? {
+            Some(found) => found,
             None => {
-                let identity = fastrand::u128(..);
-                let header = Header { identity, head: 0, rules: 0 };
-                let file =
-                    replace(path, &file_of(identity, 0, &[], None)).map_err(failed("created"))?;
-                (file, Contents { header, records: Vec::new(), head: 0, slots: 1 })
+                let contents = Contents::fresh();
+                let file = match replace(path, &contents.encode()) {
+                    Err(error) if may_pass(&error) => unnamed(&contents),
+                    made => made,
+                };
+                (file.map_err(failed_at(path, "created"))?, contents)
             }
         };
+        Self::over(path, rules_max, file, contents)
+    }
+
+    /// A journal of a new identity for a folder that cannot be had yet.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn ahead(path: &Path, rules_max: usize) -> Result<(Self, Restored), JournalError> {
+        let contents = Contents::fresh();
+        let file = unnamed(&contents).map_err(failed_at(path, "created"))?;
+        Self::over(path, rules_max, file, contents)
+    }
+
+    fn over(
+        path: &Path,
+        rules_max: usize,
+        file: File,
+        contents: Contents,
+    ) -> Result<(Self, Restored), JournalError> {
         let rules_max = rules_max.max(1) as u64;
         let mut journal = Self {
             path: path.to_owned(),
@@ -124,7 +134,16 @@ impl Journal {
             has_remains: true,
             followed: None,
         };
-        journal.settle(&contents.records)?;
+        if is_at(&journal.file, path) {
+            // The folder is this node's alone: whoever has the lock is this process.
+            let _ours = journal.file.try_lock().is_err();
+            match journal.settle(&contents.records) {
+                Err(error) if may_pass(&error.source) => {
+                    journal.file = unnamed(&contents).map_err(failed_at(path, "kept"))?;
+                }
+                settled => settled?,
+            }
+        }
         let restored = contents.restored();
         journal.followed = restored.followed;
         Ok((journal, restored))
@@ -135,9 +154,8 @@ impl Journal {
     /// # Errors
     /// The file system's.
     pub fn inspect(path: &Path) -> Result<Result<Restored, String>, JournalError> {
-        let failed = |act| move |source| JournalError { path: path.to_owned(), act, source };
-        let file = File::open(path).map_err(failed("opened"))?;
-        let contents = read(&file).map_err(failed("read"))?;
+        let file = File::open(path).map_err(failed_at(path, "opened"))?;
+        let contents = read(&file).map_err(failed_at(path, "read"))?;
         Ok(contents.map(Contents::restored).map_err(|damage| damage.to_string()))
     }
 
@@ -225,9 +243,40 @@ impl Journal {
         self.has_remains = true;
         self.file.write_all_at(&bytes, at).map_err(|error| self.failed("written", error))?;
         self.file.sync_data().map_err(|error| self.failed("synced", error))?;
+        let slots = self.slots + (bytes.len() / SLOT) as u64;
+        if !is_at(&self.file, &self.path) {
+            self.put_back(slots)?;
+        }
         self.has_remains = false;
-        self.slots += (bytes.len() / SLOT) as u64;
+        self.slots = slots;
         Ok(())
+    }
+
+    /// Makes sure that the folder names the journal's file, and durably so.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn keep(&mut self) -> Result<(), JournalError> {
+        if !is_at(&self.file, &self.path) {
+            self.put_back(self.slots)?;
+        }
+        self.name()
+    }
+
+    /// Gives the journal's first `slots` its name again, which is nobody's by now, or that of
+    /// another file: of a copy of the folder, say.
+    fn put_back(&mut self, slots: u64) -> Result<(), JournalError> {
+        let mut bytes = vec![0; usize::try_from(slots).unwrap_or(usize::MAX) * SLOT];
+        self.file.read_exact_at(&mut bytes, 0).map_err(|error| self.failed("read", error))?;
+        self.file = match is_held(&self.path) {
+            true => Err(io::Error::other("another node's stands there")),
+            false => replace(&self.path, &bytes),
+        }
+        .map_err(|error| self.failed("put in its place", error))?;
+        let path = self.path.display();
+        tracing::warn!(%path, "the purge journal was not in its place: it is written anew");
+        self.is_named = false;
+        self.name()
     }
 
     /// Whether the file is so long that a snapshot should take its place.
@@ -245,6 +294,7 @@ impl Journal {
     /// If the snapshot is of another moment.
     pub fn compact(&mut self, head: u64, rules: &[NumberedRule]) -> Result<(), JournalError> {
         assert_eq!(head, self.head, "what is journaled is published");
+        self.keep()?;
         // Where it fails, it is not tried at every purge.
         self.slots_max = self.slots + self.rules_max;
         let bytes = file_of(self.identity, head, rules, self.followed);
@@ -293,11 +343,28 @@ impl Journal {
     }
 
     fn failed(&self, act: &'static str, source: io::Error) -> JournalError {
-        JournalError { path: self.path.clone(), act, source }
+        failed_at(&self.path, act)(source)
     }
 }
 
+fn failed_at(path: &Path, act: &'static str) -> impl Fn(io::Error) -> JournalError {
+    let path = path.to_owned();
+    move |source| JournalError { path: path.clone(), act, source }
+}
+
 impl Contents {
+    /// Nothing yet, of a new identity.
+    fn fresh() -> Self {
+        let header = Header { identity: fastrand::u128(..), head: 0, rules: 0 };
+        Self { header, records: Vec::new(), head: 0, slots: 1 }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = self.header.encode().to_vec();
+        bytes.extend(encode_records(self.header.identity, 1, &self.records));
+        bytes
+    }
+
     fn restored(self) -> Restored {
         let (identity, head) = (self.header.identity, self.head);
         let (mut rules, mut followed) = (Vec::new(), None);
@@ -316,15 +383,55 @@ fn read(file: &File) -> io::Result<Result<Contents, layout::Damage>> {
     Contents::read(file.metadata()?.len(), BufReader::new(file))
 }
 
-fn set_aside(path: &Path, damage: layout::Damage) -> io::Result<()> {
+/// The file that is there, and what it holds; one that is damaged is set aside.
+fn find(path: &Path) -> Result<Option<(File, Contents)>, JournalError> {
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    let is_writable = opened.is_ok();
+    let opened = match opened {
+        // What is read-only can be read.
+        Err(error) if may_pass(&error) => File::open(path),
+        opened => opened,
+    };
+    let damage = match opened.map(|file| (read(&file), file)) {
+        Ok((Ok(Ok(contents)), file)) if is_writable => return Ok(Some((file, contents))),
+        Ok((Ok(Ok(contents)), _)) => {
+            let file = unnamed(&contents).map_err(failed_at(path, "kept"))?;
+            return Ok(Some((file, contents)));
+        }
+        Ok((Ok(Err(damage)), _)) => damage.to_string(),
+        Ok((Err(error), _)) if may_pass(&error) => error.to_string(),
+        Ok((Err(error), _)) => return Err(failed_at(path, "read")(error)),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if may_pass(&error) => error.to_string(),
+        Err(error) => return Err(failed_at(path, "opened")(error)),
+    };
+    match set_aside(path, &damage) {
+        Err(error) if !may_pass(&error) => Err(failed_at(path, "set aside")(error)),
+        // Where it stays, the first purge takes its place.
+        _ => Ok(None),
+    }
+}
+
+fn set_aside(path: &Path, damage: &str) -> io::Result<()> {
     let kept = beside(path, "damaged");
-    fs::rename(path, &kept)?;
     tracing::warn!(
         path = %path.display(),
         kept = %kept.display(),
         "the purge journal is damaged, so what is stored on disk is void: {damage}",
     );
-    Ok(())
+    fs::rename(path, &kept)
+}
+
+/// A file without a name, which can be written whatever becomes of the disk.
+fn unnamed(contents: &Contents) -> io::Result<File> {
+    let file = File::from(memfd_create("purges.journal", MemfdFlags::CLOEXEC)?);
+    file.write_all_at(&contents.encode(), 0)?;
+    Ok(file)
+}
+
+/// Whether a process has the journal at `path` open.
+fn is_held(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// The bytes of a snapshot.
@@ -337,15 +444,16 @@ fn file_of(
     let rules = rules.iter().map(|(rule, purged)| Record::Purge(Some(rule.clone()), *purged));
     let records: Vec<_> = rules.chain(followed.map(Record::Followed)).collect();
     let header = Header { identity, head, rules: records.len() as u64 };
-    let mut bytes = header.encode().to_vec();
-    bytes.extend(encode_records(identity, 1, &records));
-    bytes
+    let slots = 0;
+    Contents { header, records, head, slots }.encode()
 }
 
 /// Writes a file beside `path`, and gives it that name once it is synced.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
     let new = beside(path, "new");
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
+    // Held, so that a node whose folder this is no longer leaves it alone; nobody else has it yet.
+    let _held = file.try_lock().is_err();
     file.write_all_at(bytes, 0)?;
     file.sync_all()?;
     fs::rename(&new, path)?;

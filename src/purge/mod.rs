@@ -74,7 +74,7 @@ pub struct PurgerParts {
     /// Holds the rules; those of the journal are restored.
     pub store: Arc<Store>,
     /// Where purges are made durable; none where nothing stored survives a restart.
-    pub journal: Option<Journal>,
+    pub journal: Option<SharedJournal>,
     /// What a purge names.
     pub resolve: Resolve,
     /// The event loops.
@@ -106,12 +106,14 @@ pub struct Asked {
     pub since: Instant,
 }
 
+/// A journal, for one task at a time, on threads that may block.
+pub type SharedJournal = Arc<Mutex<Journal>>;
+
 /// Carries purges out on a node that stands alone.
 pub struct Purger {
     parts: PurgerParts,
     log: String,
-    /// Used by one task at a time, on threads that may block.
-    journal: Option<Arc<Mutex<Journal>>>,
+    journal: Option<SharedJournal>,
     ledger: Mutex<Ledger>,
     /// The number up to which every event loop judges by the purges.
     applied: watch::Sender<u64>,
@@ -135,12 +137,14 @@ impl Purger {
         let journal = parts.journal.take();
         let head = parts.store.rules().head().number;
         if let Some(journal) = &journal {
-            assert_eq!(journal.head(), head, "the journal's rules are restored first");
+            assert_eq!(journal.lock().head(), head, "the journal's rules are restored first");
         }
-        let identity = journal.as_ref().map_or_else(|| fastrand::u128(..), Journal::identity);
+        let identity = journal
+            .as_ref()
+            .map_or_else(|| fastrand::u128(..), |journal| journal.lock().identity());
         let purger = Arc::new(Self {
             log: format!("{identity:032x}"),
-            journal: journal.map(|journal| Arc::new(Mutex::new(journal))),
+            journal,
             ledger: Mutex::new(Ledger::new(parts.recent_max)),
             applied: watch::Sender::new(head),
             is_following: parts.follows.is_some(),

@@ -100,7 +100,7 @@ fn parts_of(
     };
     let parts = PurgerParts {
         store: Arc::new(store),
-        journal,
+        journal: journal.map(|journal| Arc::new(Mutex::new(journal))),
         resolve: Box::new(resolve),
         barrier: Box::new(gate.clone()),
         metrics: Arc::new(Metrics::new(&["hit"])),

@@ -24,8 +24,8 @@ mod scan;
 use std::sync::Arc;
 
 pub use disk::{
-    Damage, Directory as CacheDirectory, DiskConfig, OpenError, SegmentReport, StoreReport, Sums,
-    verify,
+    Damage, Directory as CacheDirectory, DiskConfig, KnownLog, OpenError, SegmentReport,
+    StoreReport, Sums, is_at, may_pass, verify,
 };
 use disk::{Disk, Found, Item, Used};
 pub use memory::TierFigures;
@@ -102,8 +102,9 @@ impl Store {
         }
     }
 
-    /// A store over a directory, with what is stored there. `log` is the identity of the log whose
-    /// purges `rules` reflects.
+    /// A store over a directory, with what is stored there. `rules` reflect the purges of
+    /// `log`. Where the disk is full, read-only or failing, it is a store in memory alone until the
+    /// disk is not.
     ///
     /// # Errors
     /// The directory cannot be used.
@@ -112,7 +113,7 @@ impl Store {
         rules: Rules,
         directory: CacheDirectory,
         disk: &DiskConfig,
-        log: u128,
+        log: KnownLog,
     ) -> Result<Self, OpenError> {
         let memory = Arc::new(Memory::new(limits.memory));
         let resident = memory.clone();

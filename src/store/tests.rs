@@ -122,7 +122,7 @@ pub(super) fn on_disk(folder: &std::path::Path) -> Store {
         errors: prometheus::IntCounter::new("errors", "errors").unwrap(),
     };
     let directory = CacheDirectory::open(folder).unwrap();
-    Store::open(LIMITS, Rules::new(RULES), directory, &config, 1).unwrap()
+    Store::open(LIMITS, Rules::new(RULES), directory, &config, KnownLog::unkept(1)).unwrap()
 }
 
 #[test]
@@ -173,6 +173,7 @@ fn an_object_in_slices_stays_so_however_often_it_is_found_on_disk() {
     for _ in 0..200 {
         if let At::Stored(found) = store.at(key("/film")) {
             assert_eq!(found.slices(), Some(slices));
+            assert!(found.is_on_disk(), "whoever counts hits is told where it was");
         }
     }
 }

@@ -2,9 +2,12 @@
 //! that leave. After each step nothing that a purge or an unsafe request has displaced is found.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::StatusCode;
+use prometheus::IntCounter;
+use tempfile::TempDir;
 
 use crate::collapse::{Flights, Follower, Join, Landing, Leader};
 use crate::message::FieldBlock;
@@ -13,16 +16,43 @@ use crate::object::{
     CacheKey, Coverage, ObjectHead, PurgeKind, PurgeRule, PurgeState, Selection, Stored, UrlKey,
     Variant, VarySpec,
 };
-use crate::store::{Lookup, RuleBounds, Store, StoreLimits};
+use crate::store::{
+    CacheDirectory, DiskConfig, KnownLog, Lookup, RuleBounds, Rules, Store, StoreLimits,
+};
 
 const KEYS: usize = 3;
 const FLIGHTS_MAX: usize = 6;
 const SEEDS: u64 = 200;
 const STEPS: usize = 300;
 
+/// Seeds of which one shakes a store whose memory holds nothing.
+const ON_DISK_ONE_IN: u64 = 8;
+
+const LIMITS: StoreLimits =
+    StoreLimits { memory: 1, variants: 2, rules: RuleBounds { rules: 4, wildcards: 1 } };
+
+/// A store that finds everything in the disk's queue or on the disk.
+fn on_disk() -> (Store, Option<TempDir>) {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = CacheDirectory::open(folder.path()).unwrap();
+    let config = DiskConfig {
+        size: 64 << 20,
+        queue: 1 << 20,
+        readers: 1,
+        checkpoint: Duration::from_secs(3600),
+        scrub: 0,
+        errors: IntCounter::new("errors", "errors").unwrap(),
+    };
+    let rules = Rules::new(LIMITS.rules);
+    let store = Store::open(LIMITS, rules, directory, &config, KnownLog::unkept(1)).unwrap();
+    (store, Some(folder))
+}
+
 struct Shaken {
     rng: fastrand::Rng,
     store: Store,
+    /// Where the disk tier is, if there is one; dropped behind the store.
+    _folder: Option<TempDir>,
     flights: Arc<Flights>,
     /// What the origin says now, by key.
     version: [u64; KEYS],
@@ -60,13 +90,14 @@ fn selection(key: usize, value: u8) -> Option<Variant> {
 
 impl Shaken {
     fn new(seed: u64) -> Self {
+        let (store, folder) = match seed % ON_DISK_ONE_IN {
+            0 => on_disk(),
+            _ => (Store::new(StoreLimits { memory: 1 << 20, ..LIMITS }), None),
+        };
         Self {
             rng: fastrand::Rng::with_seed(seed),
-            store: Store::new(StoreLimits {
-                memory: 1 << 20,
-                variants: 2,
-                rules: RuleBounds { rules: 4, wildcards: 1 },
-            }),
+            store,
+            _folder: folder,
             flights: Arc::new(Flights::new(FLIGHTS_MAX)),
             version: [0; KEYS],
             required: [0; KEYS],
@@ -77,6 +108,9 @@ impl Shaken {
     }
 
     fn step(&mut self) {
+        if self.rng.u8(..4) == 0 {
+            self.store.flush();
+        }
         let key = self.rng.usize(..KEYS);
         match self.rng.u8(..12) {
             0..4 => self.ask(key),

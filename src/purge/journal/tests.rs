@@ -1,5 +1,7 @@
 //! The codec under bit flips, and files that are reopened, cut, damaged and compacted.
 
+mod place;
+
 use std::io::Cursor;
 
 use proptest::prelude::*;

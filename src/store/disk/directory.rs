@@ -4,13 +4,14 @@
 //! processes would each hold a lock of the same name.
 
 use std::fmt::Write as _;
-use std::fs::{File, TryLockError};
-use std::io::{self, Write as _};
+use std::fs::{File, Metadata, TryLockError};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::format::{SUPERBLOCK, Superblock};
-use super::segment::{id_of, path_of};
+use super::format::{SEGMENT_MAGIC, SUPERBLOCK, Superblock};
+use super::recency;
+use super::segment::{id_of, name_of, path_of};
 
 /// Name of the superblock's file.
 const STORE: &str = "store";
@@ -44,6 +45,22 @@ pub enum OpenError {
         /// Why it failed.
         error: io::Error,
     },
+    /// What stands there is none of ours.
+    #[error("cache.disk.path: {path} {what}: expected a folder for the cache of this node alone")]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What it is, or holds.
+        what: String,
+    },
+    /// The purges that what is stored there is judged by would not survive a restart.
+    #[error("cache.disk.path: {path} takes nothing: {why}")]
+    Unkept {
+        /// The directory.
+        path: PathBuf,
+        /// What the journal says.
+        why: String,
+    },
     /// Nothing is stored there.
     #[error("{path} holds no cache: {why}")]
     NoStore {
@@ -54,12 +71,25 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether the disk may do better later.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Io { error, .. } => may_pass(error),
+            Self::Unkept { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// A cache directory that this process holds.
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    /// The directory itself, locked until this is dropped.
-    held: File,
+    /// The directory itself, locked until this is dropped. None where it could not be had yet.
+    held: Option<File>,
+    /// Why nothing can be written there, as far as is known from the start.
+    fault: Option<String>,
 }
 
 impl Directory {
@@ -68,6 +98,10 @@ impl Directory {
     /// # Errors
     /// Another process has it, or it cannot be used.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
+        if path.metadata().is_ok_and(|found| !found.is_dir()) {
+            let what = "is a file".to_owned();
+            return Err(OpenError::Foreign { path: path.to_owned(), what });
+        }
         std::fs::create_dir_all(path).map_err(failed("make", path))?;
         let held = File::open(path).map_err(failed("open", path))?;
         match held.try_lock() {
@@ -75,10 +109,90 @@ impl Directory {
             Err(TryLockError::WouldBlock) => return Err(in_use(path)),
             Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
         }
+        let mut directory = Self { path: path.to_owned(), held: Some(held), fault: None };
+        directory.refuse_foreign()?;
         let holder = path.join(LOCK);
         let told = std::fs::write(&holder, format!("{HOLDER}{})", std::process::id()));
-        told.map_err(failed("write", &holder))?;
-        Ok(Self { path: path.to_owned(), held })
+        match told.map_err(failed("write", &holder)) {
+            Err(error) if error.may_pass() => directory.fault = Some(error.to_string()),
+            told => told?,
+        }
+        Ok(directory)
+    }
+
+    /// The same, but where the disk is full, read-only or failing, a directory that cannot be had
+    /// yet: [`fault`](Self::fault) tells why.
+    ///
+    /// # Errors
+    /// Another process has it, or it cannot be used, whatever becomes of the disk.
+    pub fn open_or_wait(path: &Path) -> Result<Self, OpenError> {
+        match Self::open(path) {
+            Err(error) if error.may_pass() => {
+                Ok(Self { path: path.to_owned(), held: None, fault: Some(error.to_string()) })
+            }
+            opened => opened,
+        }
+    }
+
+    /// Whether the directory is there, and is this process's.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Why nothing can be written there, as far as is known from the start.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
+    }
+
+    /// Whether there is a store.
+    pub fn has_store(&self) -> bool {
+        self.path.join(STORE).exists()
+    }
+
+    /// Fails if files of our names are not ours: they would be removed or written over. What says
+    /// that the directory is ours does so for every file: one may be damaged.
+    fn refuse_foreign(&self) -> Result<(), OpenError> {
+        let new = |name: &str| name.to_owned() + UNFINISHED;
+        let mut files = vec![
+            (STORE.to_owned(), Superblock::MAGIC),
+            (LOCK.to_owned(), HOLDER.as_bytes()),
+            (RECENCY.to_owned(), &recency::MAGIC[..]),
+            (new(STORE), Superblock::MAGIC),
+            (new(RECENCY), &recency::MAGIC[..]),
+        ];
+        let segments = self.segments()?.into_iter().map(name_of);
+        files.extend(segments.map(|name| (name, SEGMENT_MAGIC)));
+        let mut foreign = None;
+        for (place, (name, magic)) in files.into_iter().enumerate() {
+            match Beginning::of(&self.path.join(&name), magic) {
+                Beginning::Ours if place < 2 => return Ok(()),
+                Beginning::Other if foreign.is_none() => foreign = Some(name),
+                _ => {}
+            }
+        }
+        let what = |name| format!("holds a file {name:?} that is none of a cache");
+        let refused = |name| OpenError::Foreign { path: self.path.clone(), what: what(name) };
+        foreign.map_or(Ok(()), |name| Err(refused(name)))
+    }
+
+    /// Fails if a segment is there that may not be opened: it would be given up as if damaged.
+    pub(super) fn may_open(&self, ids: &[u64]) -> Result<(), OpenError> {
+        for id in ids {
+            let path = path_of(&self.path, *id);
+            match File::options().read(true).write(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(failed("open", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that are free on its disk for this process.
+    pub(super) fn free(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.path)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// Takes hold of a directory that a node has used, for as long as nothing is to change there.
@@ -100,7 +214,7 @@ impl Directory {
             Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
         }
         match [LOCK, STORE].iter().any(|name| path.join(name).exists()) {
-            true => Ok(Self { path: path.to_owned(), held }),
+            true => Ok(Self { path: path.to_owned(), held: Some(held), fault: None }),
             false => Err(no_store("no node has used it")),
         }
     }
@@ -121,7 +235,7 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("read", &name)(error)),
         };
-        let why = |why: &str| {
+        let why = |why: String| {
             let mut told = String::new();
             // Writing to a string does not fail.
             let _never = write!(told, "{}: {why}", name.display()).is_err();
@@ -138,14 +252,13 @@ impl Directory {
 
     /// Whether the path still leads to the file system that it did.
     pub(super) fn is_on_its_disk(&self) -> io::Result<bool> {
-        Ok(std::fs::metadata(&self.path)?.dev() == self.held.metadata()?.dev())
+        let Some(held) = &self.held else { return Ok(true) };
+        Ok(std::fs::metadata(&self.path)?.dev() == held.metadata()?.dev())
     }
 
     /// Whether the path still leads to the directory that is held.
     pub(super) fn is_in_place(&self) -> bool {
-        let place = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-        let there = std::fs::metadata(&self.path).map(place);
-        there.and_then(|there| Ok(there == place(self.held.metadata()?))).unwrap_or(false)
+        self.held.as_ref().is_some_and(|held| is_at(held, &self.path))
     }
 
     /// Makes an empty store: every file of an older one goes first.
@@ -217,6 +330,42 @@ impl Directory {
     pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
+}
+
+/// What a file begins with.
+enum Beginning {
+    /// What ours do.
+    Ours,
+    /// Something else.
+    Other,
+    /// Nothing that was written, or what cannot be read: no loss to anybody.
+    Nothing,
+}
+
+impl Beginning {
+    fn of(path: &Path, magic: &[u8]) -> Self {
+        let mut bytes = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(64).read_to_end(&mut bytes));
+        match read {
+            Ok(_) if bytes.starts_with(magic) => Self::Ours,
+            Ok(_) if bytes.iter().any(|byte| *byte != 0) => Self::Other,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// Whether `path` leads to the file that is open, and to no other of its name.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let place = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    let there = std::fs::metadata(path).map(place);
+    there.and_then(|there| Ok(there == place(file.metadata()?))).unwrap_or(false)
+}
+
+/// Whether a disk that fails so may do better later: it is full, read-only, or cannot be read.
+pub fn may_pass(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let passing = [Errno::NOSPC, Errno::DQUOT, Errno::ROFS, Errno::IO];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
 }
 
 /// That another process holds the directory, and which, as far as it has told.

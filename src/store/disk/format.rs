@@ -9,15 +9,16 @@
 //!  segment     0       64                               tail              length - 64   length
 //!              │ front │ record │ record │ … │ record │  │ footer entries … │ trailer │
 //!
-//!  record      0       4     8         16    32        64
-//!              │ magic │ crc │ segment │ key │ content │
+//!  record      0       4     8       16    32        64
+//!              │ magic │ crc │ mark  │ key │ content │
 //!              64            72            76     77  78      80
 //!              │ body length │ head length │ kind │ 0 │ epoch │ head … │ body … │ padding │
 //! ```
 //!
 //! All numbers are little-endian. `crc` is the CRC-32 of the record's header behind it and of the
-//! head. `content` is the BLAKE3 of the body. Segment ids rise and are never used again, so what an
-//! older file left on the same blocks is never taken for a record. Each process that goes on
+//! head. `content` is the BLAKE3 of the body. `mark` is the segment's own: ids rise and are never
+//! used again, so what an older file left on the same blocks is never taken for a record; nor is
+//! part of a body, for the store's number is in it, which nobody outside knows. Each process that goes on
 //! writing a segment wipes what stands behind the last whole record, lest it come back once the
 //! torn one is written over, and has an epoch of its own there: behind a record no older epoch
 //! follows.
@@ -25,7 +26,7 @@
 use crate::object::CacheKey;
 
 /// Raised whenever the layout changes; a directory of another version is emptied.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Records begin at multiples of this.
 pub(super) const UNIT: u64 = 64;
@@ -46,9 +47,9 @@ pub(super) const TRAILER: usize = 64;
 pub(super) const SUPERBLOCK: usize = 64;
 
 const RECORD_MAGIC: [u8; 4] = *b"HlRc";
-const SEGMENT_MAGIC: [u8; 4] = *b"HlSg";
+/// What a segment begins with.
+pub(super) const SEGMENT_MAGIC: &[u8] = b"HlSg";
 const TRAILER_MAGIC: [u8; 4] = *b"HlFt";
-const STORE_MAGIC: [u8; 4] = *b"HlSt";
 
 /// BLAKE3 of a body.
 pub(super) type Content = [u8; 32];
@@ -90,7 +91,8 @@ impl Kind {
 /// The fixed part of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) segment: u64,
+    /// That of the segment (see [`mark`]).
+    pub(super) mark: u64,
     pub(super) key: u128,
     pub(super) content: Content,
     /// Bytes of the body, wherever it stands.
@@ -106,7 +108,7 @@ impl Header {
     pub(super) fn encode(&self, head: &[u8]) -> [u8; HEADER] {
         let mut out = [0; HEADER];
         out[..4].copy_from_slice(&RECORD_MAGIC);
-        out[8..16].copy_from_slice(&self.segment.to_le_bytes());
+        out[8..16].copy_from_slice(&self.mark.to_le_bytes());
         out[16..32].copy_from_slice(&self.key.to_le_bytes());
         out[32..64].copy_from_slice(&self.content);
         out[64..72].copy_from_slice(&self.body.to_le_bytes());
@@ -118,15 +120,15 @@ impl Header {
         out
     }
 
-    /// Reads a record of `segment` at the beginning of `bytes`: its header and its head, if both
-    /// are whole.
-    pub(super) fn decode(bytes: &[u8], segment: u64) -> Option<(Self, &[u8])> {
+    /// Reads a record of the segment that has this mark at the beginning of `bytes`: its header and
+    /// its head, if both are whole.
+    pub(super) fn decode(bytes: &[u8], mark: u64) -> Option<(Self, &[u8])> {
         let fixed = bytes.first_chunk::<HEADER>()?;
-        if fixed[..4] != RECORD_MAGIC || u64_at(fixed, 8) != segment || fixed[77] != 0 {
+        if fixed[..4] != RECORD_MAGIC || u64_at(fixed, 8) != mark || fixed[77] != 0 {
             return None;
         }
         let header = Self {
-            segment,
+            mark,
             key: u128::from_le_bytes(array(&fixed[16..32])),
             content: array(&fixed[32..64]),
             body: u64_at(fixed, 64),
@@ -228,10 +230,15 @@ pub(super) fn content_tag(content: &Content) -> u64 {
     u64_at(content, 0).max(1)
 }
 
+/// What the records of segment `id` of `store` have, and no other bytes.
+pub(super) fn mark(id: u64, store: u128) -> u64 {
+    id ^ store as u64
+}
+
 /// The front of segment `id`.
 pub(super) fn front(id: u64, store: u128, length: u64) -> [u8; FRONT as usize] {
     let mut out = [0; FRONT as usize];
-    out[..4].copy_from_slice(&SEGMENT_MAGIC);
+    out[..4].copy_from_slice(SEGMENT_MAGIC);
     out[8..12].copy_from_slice(&VERSION.to_le_bytes());
     out[16..24].copy_from_slice(&id.to_le_bytes());
     out[24..40].copy_from_slice(&store.to_le_bytes());
@@ -285,9 +292,12 @@ pub(super) struct Superblock {
 }
 
 impl Superblock {
+    /// What it begins with.
+    pub(super) const MAGIC: &[u8] = b"HlSt";
+
     pub(super) fn encode(&self) -> [u8; SUPERBLOCK] {
         let mut out = [0; SUPERBLOCK];
-        out[..4].copy_from_slice(&STORE_MAGIC);
+        out[..4].copy_from_slice(Self::MAGIC);
         out[8..12].copy_from_slice(&VERSION.to_le_bytes());
         out[16..32].copy_from_slice(&self.store.to_le_bytes());
         out[32..48].copy_from_slice(&self.log.to_le_bytes());
@@ -296,16 +306,17 @@ impl Superblock {
     }
 
     /// Reads a superblock, or says what it is instead.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
         let bytes = bytes.first_chunk::<SUPERBLOCK>().ok_or("it is too short")?;
-        if bytes[..4] != STORE_MAGIC {
-            return Err("it is no superblock");
+        if !bytes.starts_with(Self::MAGIC) {
+            return Err("it is no superblock".to_owned());
         }
-        if u32_at(bytes, 8) != VERSION {
-            return Err("it is of another version of the format");
+        let version = u32_at(bytes, 8);
+        if version != VERSION {
+            return Err(format!("it is of version {version} of the format and not {VERSION}"));
         }
         if with_crc(*bytes) != *bytes {
-            return Err("its checksum is wrong");
+            return Err("its checksum is wrong".to_owned());
         }
         Ok(Self {
             store: u128::from_le_bytes(array(&bytes[16..32])),

@@ -1,9 +1,15 @@
 //! How the tier fares: errors counted, and whether it has stepped aside.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use prometheus::IntCounter;
+
+use super::segment::Segment;
+
+/// Damaged places that are remembered, so that each is told of once.
+const DAMAGE_MAX: usize = 4096;
 
 /// Counters and state, for status and metrics.
 #[derive(Debug)]
@@ -12,6 +18,8 @@ pub(super) struct Health {
     evictions: AtomicU64,
     refused: AtomicU64,
     aside: Mutex<Option<String>>,
+    /// Segments, and the bytes of them at which damage was found.
+    damage: Mutex<HashSet<(u64, u64)>>,
 }
 
 impl Health {
@@ -22,12 +30,27 @@ impl Health {
             evictions: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             aside: Mutex::new(None),
+            damage: Mutex::default(),
         }
     }
 
     /// A read or a write failed, or what was read is not what was written.
     pub(super) fn error(&self) {
         self.errors.inc();
+    }
+
+    /// What stands at byte `offset` of `segment` cannot be read, or is not what was written. It is
+    /// counted and told of once, whoever comes upon it again.
+    pub(super) fn damaged(&self, segment: &Segment, offset: u64, what: &'static str) {
+        let mut damage = self.damage.lock();
+        if damage.len() >= DAMAGE_MAX {
+            damage.clear();
+        }
+        if damage.insert((segment.id, offset)) {
+            self.error();
+            let path = segment.path().display();
+            tracing::warn!(%path, offset, what, "what is stored is damaged");
+        }
     }
 
     /// Errors counted so far.
@@ -46,11 +69,11 @@ impl Health {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Nothing is written until the disk can be used again.
+    /// Nothing is written until the disk can be used again, which is counted and told of once.
     pub(super) fn step_aside(&self, why: String) {
-        self.error();
         let mut aside = self.aside.lock();
         if aside.is_none() {
+            self.error();
             tracing::error!(%why, "the disk tier steps aside: nothing is written to it");
         }
         *aside = Some(why);

@@ -19,13 +19,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Shared;
 use super::directory::{Directory, OpenError};
 use super::format::{Content, Entry, FRONT, Header, Kind, Superblock, UNIT, footer};
 use super::location::{Location, RECORD_MAX};
 use super::recover::{Recovered, Unsealed, room};
 use super::references::References;
 use super::segment::Segment;
+use super::{KeepPurges, Shared};
 use crate::object::CacheKey;
 
 /// Why a record was not written.
@@ -73,6 +73,7 @@ pub(super) struct Log {
     pub(super) shared: Arc<Shared>,
     directory: Directory,
     superblock: Superblock,
+    keep: KeepPurges,
     /// From the oldest to the newest, the active one included.
     pub(super) segments: VecDeque<Arc<Segment>>,
     active: Option<Active>,
@@ -95,15 +96,15 @@ struct Active {
 impl Log {
     pub(super) fn new(
         shared: Arc<Shared>,
-        directory: Directory,
-        superblock: Superblock,
+        (directory, superblock): (Directory, Superblock),
+        keep: KeepPurges,
         found: Recovered,
     ) -> Self {
         let Recovered { segments, unsealed, references, last_id } = found;
         let active = segments.last().cloned().zip(unsealed).and_then(|(segment, unsealed)| {
             let Unsealed { entries, tail, epoch } = unsealed;
-            // Behind a torn record whole ones of its epoch may stand. They are not to be found once
-            // others stand in its place, nor is their epoch to be given again.
+            // Part of a torn record may stand there, and is not to be taken for what is written in
+            // its place.
             if let Err(error) = segment.wipe(tail) {
                 tracing::info!(%error, segment = segment.id, "a segment is not written on");
                 return None;
@@ -117,6 +118,7 @@ impl Log {
             shared,
             directory,
             superblock,
+            keep,
             segments,
             active,
             last_id,
@@ -156,7 +158,7 @@ impl Log {
     pub(super) fn append(&mut self, record: &Record<'_>) -> Result<Location, WriteError> {
         const PADDING: [u8; UNIT as usize] = [0; UNIT as usize];
         let Some(active) = &mut self.active else { return Err(WriteError::Refused) };
-        let header = record.header(active.segment.id, active.epoch);
+        let header = record.header(active.segment.mark, active.epoch);
         if header.length() > active.room() {
             return Err(WriteError::Refused);
         }
@@ -344,6 +346,9 @@ impl Log {
             false => Some(Directory::open(&path)?),
         };
         let directory = other.as_ref().unwrap_or(&self.directory);
+        // Without its purges the next start could not trust it.
+        let unkept = |why| OpenError::Unkept { path: path.clone(), why };
+        (self.keep)().map_err(unkept)?;
         self.superblock.store = fastrand::u128(..);
         directory.format(&self.superblock)?;
         self.active = None;
@@ -369,9 +374,9 @@ impl Active {
 }
 
 impl Record<'_> {
-    fn header(&self, segment: u64, epoch: u16) -> Header {
+    fn header(&self, mark: u64, epoch: u16) -> Header {
         Header {
-            segment,
+            mark,
             key: self.key.as_u128(),
             content: self.content,
             body: self.length,

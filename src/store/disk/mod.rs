@@ -17,11 +17,9 @@
 //!
 //! Invariants:
 //! - the tier never fails a request and never delays one: what cannot be read is a miss, what
-//!   cannot
-//!   be written is not stored, both are counted;
+//!   cannot be written is not stored, both are counted;
 //! - no byte is served that is not what was stored: heads are checked by CRC at each read, bodies
-//!   by
-//!   BLAKE3 at the first read after a start, or by the scrub before that;
+//!   by BLAKE3 at the first read after a start, or by the scrub before that;
 //! - one process uses a directory at a time.
 
 mod admission;
@@ -46,6 +44,7 @@ mod segment;
 mod tests;
 mod varies;
 mod verify;
+mod walk;
 mod writer;
 
 use std::fmt;
@@ -59,7 +58,7 @@ use prometheus::IntCounter;
 use tokio::sync::Semaphore;
 
 use self::body::Readers;
-pub use self::directory::{Directory, OpenError};
+pub use self::directory::{Directory, OpenError, is_at, may_pass};
 use self::format::{Superblock, tag_of};
 use self::health::Health;
 use self::index::Index;
@@ -71,6 +70,7 @@ use self::scrub::Scrub;
 use self::segment::Segments;
 pub use self::verify::{Damage, SegmentReport, StoreReport, Sums, verify};
 use super::TierFigures;
+use crate::config::units::ByteSize;
 use crate::object::{CacheKey, Stored, VarySpec};
 
 /// How the tier is set up.
@@ -88,6 +88,24 @@ pub struct DiskConfig {
     pub scrub: u64,
     /// Counts what fails.
     pub errors: IntCounter,
+}
+
+/// The log of the purges that a store reflects.
+pub struct KnownLog {
+    /// Its identity.
+    pub identity: u128,
+    /// Called before a store is made: sees to it that the log's journal stands beside it, without
+    /// which the next start would not trust it. Tells why it cannot.
+    pub keep: KeepPurges,
+}
+
+/// Makes sure that purges survive a restart; tells why they do not.
+type KeepPurges = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+impl fmt::Debug for KnownLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KnownLog").field("identity", &self.identity).finish_non_exhaustive()
+    }
 }
 
 /// Whether the memory tier has a key.
@@ -125,6 +143,9 @@ struct Opened {
     /// The segments that are there, in rising order.
     ids: Vec<u64>,
     checkpoint: Duration,
+    keep: KeepPurges,
+    /// Why nothing can be written yet.
+    aside: Option<String>,
 }
 
 impl Disk {
@@ -132,12 +153,14 @@ impl Disk {
     /// store that knows the purges of another log than `log` is emptied: they may not have reached
     /// it.
     ///
+    /// Where the disk is full, read-only or failing, the tier stands aside until it is not.
+    ///
     /// # Errors
     /// The directory cannot be used.
     pub(super) fn open(
         directory: Directory,
         config: &DiskConfig,
-        log: u128,
+        log: KnownLog,
         in_use: InUse,
     ) -> Result<Self, OpenError> {
         let path = directory.path().to_owned();
@@ -160,13 +183,17 @@ impl Disk {
     fn prepare(
         directory: Directory,
         config: &DiskConfig,
-        log: u128,
+        log: KnownLog,
         in_use: InUse,
     ) -> Result<(Self, Opened, Receiver<Job>), OpenError> {
-        if let Err(error) = directory.sweep() {
-            tracing::warn!(%error, "what was left unfinished cannot be removed");
-        }
-        let superblock = superblock(&directory, log, config.size)?;
+        let (superblock, ids, aside) = match survey(&directory, &log, config.size) {
+            Ok((superblock, ids)) => (superblock, ids, directory.fault().map(str::to_owned)),
+            Err(error) if !directory.is_held() || error.may_pass() => {
+                let why = directory.fault().map_or_else(|| error.to_string(), str::to_owned);
+                (fresh_superblock(log.identity, config.size), Vec::new(), Some(why))
+            }
+            Err(error) => return Err(error),
+        };
         let segments_max = usize::try_from(config.size / superblock.segment).unwrap_or(SLOTS_MAX);
         let waiting = Arc::new(AtomicU64::new(0));
         let shared = Arc::new(Shared {
@@ -182,8 +209,17 @@ impl Disk {
         });
         let (sender, jobs) = mpsc::channel();
         let checkpoint = config.checkpoint;
-        let ids = directory.segments()?;
-        let opened = Opened { shared: shared.clone(), directory, superblock, ids, checkpoint };
+        let keep = log.keep;
+        let shared_by_writer = shared.clone();
+        let opened = Opened {
+            shared: shared_by_writer,
+            directory,
+            superblock,
+            ids,
+            checkpoint,
+            keep,
+            aside,
+        };
         let queue = Queue::new(sender, waiting, config.queue);
         Ok((Self { shared, queue, writer: None, scrub: None }, opened, jobs))
     }
@@ -327,23 +363,63 @@ impl Shared {
     }
 }
 
+/// The store that is there, or an empty one that is made, and its segments in rising order.
+fn survey(
+    directory: &Directory,
+    log: &KnownLog,
+    size: u64,
+) -> Result<(Superblock, Vec<u64>), OpenError> {
+    if !directory.is_held() {
+        let why = "it cannot be had yet".to_owned();
+        return Err(OpenError::NoStore { path: directory.path().to_owned(), why });
+    }
+    if let Err(error) = directory.sweep() {
+        tracing::warn!(%error, "what was left unfinished cannot be removed");
+    }
+    let superblock = superblock(directory, log, size)?;
+    let ids = directory.segments()?;
+    directory.may_open(&ids)?;
+    let taken = ids.len() as u64 * superblock.segment;
+    match directory.free() {
+        Ok(free) if free.saturating_add(taken) < size => {
+            let path = directory.path().display();
+            let [size, has] = [size, free + taken].map(|bytes| ByteSize(bytes >> 20 << 20));
+            tracing::warn!(%path, "cache.disk.size is {size}, for which its disk has {has}");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "how much its disk has free cannot be told"),
+    }
+    Ok((superblock, ids))
+}
+
 /// The superblock that is there, or a fresh one over an emptied directory.
-fn superblock(directory: &Directory, log: u128, size: u64) -> Result<Superblock, OpenError> {
+fn superblock(directory: &Directory, log: &KnownLog, size: u64) -> Result<Superblock, OpenError> {
     let path = directory.path();
     let fits =
         |found: &Superblock| (SEGMENTS_MIN..SLOTS_MAX as u64).contains(&(size / found.segment));
     let why = match directory.superblock() {
-        Ok(Some(found)) if found.log != log => "it knows the purges of another log".to_owned(),
+        Ok(Some(found)) if found.log != log.identity => {
+            "it knows the purges of another log".to_owned()
+        }
         Ok(Some(found)) if fits(&found) => return Ok(found),
         Ok(Some(_)) => "its segments are too large or too small for the size".to_owned(),
-        Ok(None) => "there is none yet".to_owned(),
+        Ok(None) => String::new(),
         Err(OpenError::NoStore { why, .. }) => why,
         Err(error) => return Err(error),
     };
-    tracing::info!(path = %path.display(), why, "an empty disk cache is made");
-    let fresh = Superblock { store: fastrand::u128(..), log, segment: segment_length(size) };
+    let shown = path.display();
+    match why.is_empty() {
+        true => tracing::info!(path = %shown, "an empty disk cache is made: there is none yet"),
+        false => tracing::warn!(path = %shown, why, "an empty disk cache is made: it is void"),
+    }
+    (log.keep)().map_err(|why| OpenError::Unkept { path: path.to_owned(), why })?;
+    let fresh = fresh_superblock(log.identity, size);
     directory.format(&fresh)?;
     Ok(fresh)
+}
+
+fn fresh_superblock(log: u128, size: u64) -> Superblock {
+    Superblock { store: fastrand::u128(..), log, segment: segment_length(size) }
 }
 
 /// How long the queue may take to be written when the node ends. Of what a slower disk has left,

@@ -126,8 +126,14 @@ impl Shared {
     /// Forgets a record that cannot be served, and the body in it.
     pub(super) fn damaged(&self, tag: u64, location: Location, what: &'static str) {
         if self.index.disown(tag, location) {
-            self.health.error();
-            tracing::warn!(what, tag = %format_args!("{tag:016x}"), "a stored record is damaged");
+            self.tell_damaged(location, what);
+        }
+    }
+
+    /// Counts that the record at `location` is damaged, and tells of it.
+    pub(super) fn tell_damaged(&self, location: Location, what: &'static str) {
+        if let Some(segment) = self.segments.get(location) {
+            self.health.damaged(&segment, location.offset(), what);
         }
     }
 
@@ -154,7 +160,7 @@ impl Shared {
                 };
                 let (head, slices) = ObjectHead::decode(&lines).ok_or(Fault::Damaged("head"))?;
                 Ok(Item::Response(match slices {
-                    Some(slices) => Stored::sliced(&head, slices),
+                    Some(slices) => Stored::sliced_on_disk(&head, slices),
                     None => Stored::mapped(&head, body),
                 }))
             }
@@ -196,15 +202,7 @@ impl Shared {
 
     /// Whether a body is stored, and sound. May block.
     pub(super) fn has_body(&self, content: &Content, length: u64) -> bool {
-        match self.body_elsewhere(content, length, Reach::Disk) {
-            Ok(_) => true,
-            Err(Fault::Damaged(what)) => {
-                self.health.error();
-                tracing::warn!(what, "a stored body is damaged");
-                false
-            }
-            Err(_) => false,
-        }
+        self.body_elsewhere(content, length, Reach::Disk).is_ok()
     }
 
     /// The body of a reference.
@@ -226,12 +224,12 @@ impl Shared {
         body.map_err(|fault| self.found_faulty(fault, content, location))
     }
 
-    /// A body that is damaged is not referred to again.
+    /// A body that is damaged is not referred to again: who needs it finds it gone.
     fn found_faulty(&self, fault: Fault, content: &Content, location: Location) -> Fault {
-        if matches!(fault, Fault::Damaged(_)) {
-            self.index.remove_content(content_tag(content), location);
-        }
-        fault
+        let Fault::Damaged(what) = fault else { return fault };
+        self.index.remove_content(content_tag(content), location);
+        self.tell_damaged(location, what);
+        Fault::Dangling
     }
 
     /// The header of the record at `location`. May block.
@@ -290,7 +288,7 @@ impl Record {
 
     fn decode(&self) -> Result<(Header, &[u8]), Fault> {
         let bytes = self.segment.bytes(self.range.clone());
-        Header::decode(bytes, self.segment.id).ok_or(Fault::Damaged("header"))
+        Header::decode(bytes, self.segment.mark).ok_or(Fault::Damaged("header"))
     }
 
     fn reach(&self, range: Range<usize>, reach: Reach) -> Result<(), Fault> {

@@ -13,7 +13,8 @@ use std::path::Path;
 
 use super::format::crc_of;
 
-const MAGIC: [u8; 4] = *b"HlRy";
+/// What the file begins with.
+pub(super) const MAGIC: [u8; 4] = *b"HlRy";
 const FRONT: usize = 16;
 
 /// Writes the tags of what was used, unless they are those that `last` tells of.
@@ -30,16 +31,11 @@ pub(super) fn save(path: &Path, tags: &[u64], last: &mut Option<blake3::Hash>) -
     Ok(())
 }
 
-/// The tags that were written; none if there are none that can be read.
-pub(super) fn load(path: &Path) -> Vec<u64> {
-    std::fs::read(path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default()
-}
-
-/// Whether there is a file that cannot be read.
-pub(super) fn is_damaged(path: &Path) -> bool {
+/// The tags that were written; `None` if there is a file that cannot be read.
+pub(super) fn load(path: &Path) -> Option<Vec<u64>> {
     match std::fs::read(path) {
-        Ok(bytes) => decode(&bytes).is_none(),
-        Err(error) => error.kind() != io::ErrorKind::NotFound,
+        Ok(bytes) => decode(&bytes),
+        Err(error) => (error.kind() == io::ErrorKind::NotFound).then(Vec::new),
     }
 }
 
@@ -73,7 +69,7 @@ mod tests {
         {
             std::fs::write(&path, b"other").unwrap();
             save(&path, tags, &mut last).unwrap();
-            assert_eq!(load(&path) == tags && !is_damaged(&path), is_written, "{tags:?}");
+            assert_eq!(load(&path).as_deref() == Some(tags), is_written, "{tags:?}");
         }
     }
 

@@ -14,14 +14,16 @@ use super::format::{Entry, Header, Kind, content_tag};
 use super::index::Displaced;
 use super::location::Location;
 use super::log::{Log, Record, WriteError};
-use super::recover::{contents, location};
+use super::recover::{Contents, contents, location};
 use super::segment::Segment;
 use crate::object::CacheKey;
 
 impl Log {
     /// Copies what is in use of `segment`, and forgets the rest.
     pub(super) fn reclaim(&mut self, segment: &Arc<Segment>) {
-        let Some((entries, _)) = contents(segment) else { return self.shared.health.error() };
+        let Some(Contents { entries, .. }) = contents(segment) else {
+            return self.shared.health.error();
+        };
         let mut budget = segment.map().len() as u64 / 2;
         for entry in &entries {
             let from = location(segment, entry);
@@ -68,7 +70,7 @@ impl Log {
         let range = segment.range(from).ok_or(WriteError::Refused)?;
         segment.map().populate(range.clone())?;
         let bytes = segment.bytes(range.clone());
-        let (header, head) = Header::decode(bytes, segment.id).ok_or(WriteError::Refused)?;
+        let (header, head) = Header::decode(bytes, segment.mark).ok_or(WriteError::Refused)?;
         let start = range.start + header.body_start() as usize;
         let end = start + header.own_body() as usize;
         let body = [Bytes::from_owner(Pinned::new(segment.clone(), start..end))];

@@ -2,14 +2,14 @@
 //!
 //! A sealed segment has a footer: its entries are taken from there. One that was being written when
 //! the process ended has none: its records are walked, header by header, up to the first that is
-//! not whole. Segments are taken from the newest to the oldest, and so are the records of each, so
+//! not whole and has no whole one behind it (see `walk`). Segments are taken from the newest to the oldest, and so are the records of each, so
 //! that what is met first is what holds, and the node serves the newest soonest.
 //!
 //! **Why nothing torn is served and nothing committed is lost.** A record is published after its
 //! `pwritev` has returned, so whatever a client was served from disk is in the page cache, which
 //! outlives the process (`kill -9`). After a loss of power any page may be missing: a header or
-//! head that is not whole fails its CRC, which ends the walk; a body that is not whole fails its
-//! BLAKE3 when it is first read. A footer is written after the segment's data was synced and is
+//! head that is not whole fails its CRC, and the walk passes it by; a body that is not whole fails
+//! its BLAKE3 when it is first read. A footer is written after the segment's data was synced and is
 //! synced before the next segment begins, so a footer that is whole speaks of records that are; one
 //! that is not fails its CRC, and the records are walked. The superblock is renamed into place
 //! before the first segment is made. A segment that is reclaimed is unlinked once the copies of
@@ -32,10 +32,11 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::directory::Directory;
-use super::format::{ENTRY, Entry, FRONT, Header, Kind, Superblock, TRAILER, UNIT, entries_of};
+use super::format::{ENTRY, Entry, Kind, Superblock, TRAILER, UNIT, entries_of};
 use super::location::Location;
 use super::references::References;
 use super::segment::Segment;
+use super::walk::Walk;
 
 /// What a recovery leaves for the writer.
 #[derive(Debug, Default)]
@@ -117,15 +118,27 @@ fn take(
         error.to_string()
     })?;
     let segment = Arc::new(segment.ok_or("it is no segment of this store")?);
-    let Some((entries, unsealed)) = contents(&segment) else {
+    let Some(contents) = contents(&segment) else {
         shared.health.error();
         return Err("it cannot be read".to_owned());
     };
-    Ok((segment, entries, unsealed))
+    for (offset, what) in contents.damage {
+        shared.health.damaged(&segment, offset, what);
+    }
+    Ok((segment, contents.entries, contents.unsealed))
 }
 
-/// The entries of a segment, and where to write on if it is not sealed.
-pub(super) fn contents(segment: &Segment) -> Option<(Vec<Entry>, Option<Unsealed>)> {
+/// What a segment has.
+pub(super) struct Contents {
+    pub(super) entries: Vec<Entry>,
+    /// Where to write on if it is not sealed.
+    pub(super) unsealed: Option<Unsealed>,
+    /// What is not as it was written: at which byte, and what.
+    damage: Vec<(u64, &'static str)>,
+}
+
+/// What a segment has. `None` if it cannot be read.
+pub(super) fn contents(segment: &Segment) -> Option<Contents> {
     let length = segment.map().len();
     segment.map().populate(length - TRAILER..length).ok()?;
     let sealed = entries_of(segment.bytes(0..length), segment.id);
@@ -133,27 +146,33 @@ pub(super) fn contents(segment: &Segment) -> Option<(Vec<Entry>, Option<Unsealed
         return None;
     }
     match sealed {
-        Some(entries) => Some((entries, None)),
-        None => walk(segment).map(|unsealed| (unsealed.entries.clone(), Some(unsealed))),
+        Some(entries) => Some(Contents { entries, unsealed: None, damage: Vec::new() }),
+        None => walk(segment),
     }
 }
 
-/// The records of a segment without a footer. `None` if it cannot be read.
-fn walk(segment: &Segment) -> Option<Unsealed> {
-    let length = segment.map().len();
-    let mut unsealed = Unsealed { entries: Vec::new(), tail: FRONT, epoch: 0 };
+/// The records of a segment without a footer, or with none that is whole.
+fn walk(segment: &Segment) -> Option<Contents> {
+    let bytes = segment.bytes(0..segment.map().len());
+    let (mut entries, mut damage) = (Vec::new(), Vec::new());
+    let mut walk = Walk::new(bytes, segment.mark);
     loop {
-        let start = usize::try_from(unsealed.tail).ok()?;
-        let room = room(length as u64, unsealed.tail, unsealed.entries.len());
-        let Some((header, _)) = Header::decode(segment.bytes(start..length), segment.id)
-            .filter(|(header, _)| header.length() <= room && header.epoch >= unsealed.epoch)
-        else {
-            return segment.map().is_intact().then_some(unsealed);
-        };
-        unsealed.entries.push(Entry::of(&header, unsealed.tail));
-        unsealed.tail += header.length();
-        unsealed.epoch = header.epoch;
+        while let Some((at, header)) = walk.next() {
+            entries.push(Entry::of(&header, at));
+        }
+        let tail = walk.tail();
+        if !walk.skip(|from| segment.written_from(from)) {
+            break;
+        }
+        damage.push((tail, "a record before whole ones"));
     }
+    let trailer = bytes.len() - TRAILER;
+    if bytes[trailer..].iter().any(|byte| *byte != 0) {
+        damage.push((trailer as u64, "footer"));
+    }
+    let (tail, epoch) = (walk.tail(), walk.epoch());
+    let unsealed = Some(Unsealed { entries: entries.clone(), tail, epoch });
+    segment.map().is_intact().then_some(Contents { entries, unsealed, damage })
 }
 
 /// Bytes that the next record of a segment may take, if `count` are there already.

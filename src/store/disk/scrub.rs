@@ -164,8 +164,7 @@ fn forget(shared: &Shared, found: &[(u64, Location)], what: &'static str) {
         if !location.is_of_body() {
             shared.damaged(tag, location, what);
         } else if shared.index.remove_content(tag, location) && !has_key {
-            shared.health.error();
-            tracing::warn!(what, "a body that others refer to is damaged");
+            shared.tell_damaged(location, what);
         }
     }
 }
@@ -192,9 +191,9 @@ impl Reading<'_> {
         let (start, length) = (location.offset(), location.length());
         let fixed = self.read(start, HEADER as u64)?;
         let head = HEADER as u64 + u64::from(head_length(fixed));
-        let id = self.segment.upgrade().ok_or(Halt::Gone)?.id;
+        let mark = self.segment.upgrade().ok_or(Halt::Gone)?.mark;
         let bytes = self.read(start, head.min(length))?;
-        let (header, _) = Header::decode(bytes, id).ok_or(Halt::Damaged("head"))?;
+        let (header, _) = Header::decode(bytes, mark).ok_or(Halt::Damaged("head"))?;
         if header.length() != length {
             return Err(Halt::Damaged("length"));
         }

@@ -18,7 +18,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use rustix::fs::{Advice, fadvise};
 
-use super::format::{FRONT, front, is_front};
+use super::format::{FRONT, front, is_front, mark};
 use super::location::{Location, SLOTS_MAX};
 use super::map::Map;
 
@@ -26,6 +26,8 @@ use super::map::Map;
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) id: u64,
+    /// What its records have (see `format`).
+    pub(super) mark: u64,
     pub(super) slot: u16,
     path: PathBuf,
     file: File,
@@ -50,7 +52,7 @@ impl Segment {
             .and_then(|()| write_all_at(&file, &mut [IoSlice::new(&front(id, store, length))], 0))
             .and_then(|()| Map::of(&file, usize::try_from(length).unwrap_or(usize::MAX)));
         match made {
-            Ok(map) => Ok(Self { id, slot, path, file, map, suspect: AtomicBool::new(false) }),
+            Ok(map) => Ok(Self::over(path, file, map, (id, store), slot)),
             Err(error) => {
                 // What cannot be taken back now is swept at the next start.
                 let _left = std::fs::remove_file(&path).is_err();
@@ -68,7 +70,11 @@ impl Segment {
         length: u64,
     ) -> io::Result<Option<Self>> {
         let path = path_of(directory, id);
-        let file = File::options().read(true).write(true).open(&path)?;
+        let file = match File::options().read(true).write(true).open(&path) {
+            // What it has can be read; what is to be written begins another.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path)?,
+            opened => opened?,
+        };
         if file.metadata()?.len() != length {
             return Ok(None);
         }
@@ -76,7 +82,16 @@ impl Segment {
         map.populate(0..FRONT as usize)?;
         let front = map.slice(0..FRONT as usize).unwrap_or_default();
         let is_ours = is_front(front, id, store, length);
-        Ok(is_ours.then_some(Self { id, slot, path, file, map, suspect: AtomicBool::new(false) }))
+        Ok(is_ours.then(|| Self::over(path, file, map, (id, store), slot)))
+    }
+
+    fn over(path: PathBuf, file: File, map: Map, (id, store): (u64, u128), slot: u16) -> Self {
+        let suspect = AtomicBool::new(false);
+        Self { id, mark: mark(id, store), slot, path, file, map, suspect }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn map(&self) -> &Map {
@@ -121,6 +136,17 @@ impl Segment {
             let _kept = fadvise(&self.file, offset, Some(length), Advice::DontNeed).is_err();
         }
         Ok(())
+    }
+
+    /// Where bytes stand that were written, from byte `offset` on, as far as the file system tells
+    /// them from those that never were.
+    pub(super) fn written_from(&self, offset: u64) -> Option<u64> {
+        use rustix::fs::{SeekFrom, seek};
+        match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(found) => Some(found),
+            Err(rustix::io::Errno::NXIO) => None,
+            Err(_) => Some(offset),
+        }
     }
 
     /// Whether the file has the length of its map, and no page of it was lost. Where it was cut
@@ -220,7 +246,12 @@ const SUFFIX: &str = ".segment";
 
 /// The file of segment `id`.
 pub(super) fn path_of(directory: &Path, id: u64) -> PathBuf {
-    directory.join(format!("{id:016x}{SUFFIX}"))
+    directory.join(name_of(id))
+}
+
+/// The name of that file.
+pub(super) fn name_of(id: u64) -> String {
+    format!("{id:016x}{SUFFIX}")
 }
 
 /// The id that a file's name tells, if it is a segment's.

@@ -4,6 +4,7 @@ mod damage;
 mod driver;
 mod faults;
 mod files;
+mod start;
 mod tier;
 
 use std::path::Path;
@@ -19,6 +20,13 @@ use crate::object::{ObjectHead, Sequence};
 use crate::store::{Lookup, RuleBounds, Rules, Store, StoreLimits};
 
 const MIB: u64 = 1 << 20;
+
+impl KnownLog {
+    /// Of a store beside which no journal stands.
+    pub(crate) fn unkept(identity: u128) -> Self {
+        Self { identity, keep: Box::new(|| Ok(())) }
+    }
+}
 
 fn config(size: u64) -> DiskConfig {
     DiskConfig {
@@ -39,7 +47,7 @@ fn open(path: &Path, size: u64) -> Disk {
 }
 
 fn start(path: &Path, size: u64, log: u128) -> Result<Disk, OpenError> {
-    Disk::open(Directory::open(path)?, &config(size), log, Box::new(|_| false))
+    Disk::open(Directory::open(path)?, &config(size), KnownLog::unkept(log), Box::new(|_| false))
 }
 
 fn key(n: u64) -> CacheKey {
@@ -159,7 +167,9 @@ fn what_waits_for_the_writer_is_found() {
     tier.disk.remove(key(0));
     assert_eq!((number(&tier), read(&tier.disk, key(0))), (None, None));
     // More than the queue takes.
+    let refused = tier.disk.figures().refused;
     tier.disk.offer(key(0), &response(&body(1, 4 * tier::SEGMENT as usize), 4));
+    assert_eq!(tier.disk.figures().refused, refused + 1);
     assert_eq!(number(&tier), None);
     assert!(tier.disk.waiting(key(1)).is_none());
 }
@@ -185,7 +195,9 @@ fn a_large_body_under_a_fresh_head_is_never_missing() {
     let directory = Directory::open(folder.path()).unwrap();
     let rules = RuleBounds { rules: 1, wildcards: 1 };
     let limits = StoreLimits { memory: MIB, variants: 1, rules };
-    let store = Store::open(limits, Rules::new(rules), directory, &config(64 * MIB), 1).unwrap();
+    let store =
+        Store::open(limits, Rules::new(rules), directory, &config(64 * MIB), KnownLog::unkept(1))
+            .unwrap();
     let whole = body(1, 300_000);
     store.insert(key(0), None, response(&whole, 0));
     store.flush();
@@ -222,6 +234,22 @@ fn the_oldest_make_room_and_what_is_used_stays() {
     assert_eq!(read(&disk, key(399)), Some((399, body(399, 500_000))));
     assert!(disk.figures().evictions > 200);
     assert!(disk.figures().bytes <= 64 * MIB);
+}
+
+/// On a disk, for in memory nothing is ever cold.
+#[test]
+fn what_is_not_in_the_page_cache_is_left_to_threads_that_may_wait() {
+    let beside = std::env::current_exe().unwrap();
+    let folder = tempfile::tempdir_in(beside.parent().unwrap()).unwrap();
+    let disk = open(folder.path(), 64 * MIB);
+    disk.offer(key(0), &response(&body(1, 300_000), 1));
+    disk.flush();
+    let segment = disk.shared.segments.all().pop().unwrap();
+    segment.sync().unwrap();
+    rustix::fs::fadvise(&*segment, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    assert!(matches!(disk.find(key(0)), Found::Cold));
+    assert_eq!(read(&disk, key(0)), Some((1, body(1, 300_000))));
+    assert!(matches!(disk.find(key(0)), Found::Here(Item::Response(_), _)));
 }
 
 #[test]

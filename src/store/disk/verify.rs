@@ -21,12 +21,13 @@ use std::path::{Path, PathBuf};
 
 use super::directory::{Directory, OpenError};
 use super::format::{
-    ENTRY, Entry, FRONT, Header, Kind, Superblock, TRAILER, UNIT, content_tag, entries_of, is_front,
+    ENTRY, Entry, FRONT, Header, Kind, Superblock, TRAILER, UNIT, content_tag, entries_of,
+    is_front, mark,
 };
 use super::location::SEGMENT_MAX;
 use super::map::Map;
-use super::recover::room;
 use super::segment::path_of;
+use super::walk::Walk;
 
 /// What a directory holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -131,16 +132,22 @@ pub fn verify(directory: &Directory, others: &[&str]) -> Result<StoreReport, Ope
         report.damaged("store", "its segments are longer than any can be");
         return Ok(report);
     }
-    if super::recency::is_damaged(&directory.recency()) {
+    if super::recency::load(&directory.recency()).is_none() {
         report.damaged("recency", "it is not what was written");
     }
     let mut bodies = HashSet::new();
     let mut references = Vec::new();
     for id in ids {
         let mut reading = Reading::new(id);
-        if let Err(error) = reading.file(path, &superblock) {
-            tracing::debug!(%error, id, "a segment cannot be read");
-            reading.damaged(0, "it cannot be read");
+        match reading.file(path, &superblock) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(OpenError::Io { what: "read", path: path_of(path, id), error });
+            }
+            Err(error) => {
+                tracing::debug!(%error, id, "a segment cannot be read");
+                reading.damaged(0, "it cannot be read");
+            }
+            Ok(()) => {}
         }
         report.segments.push(reading.report);
         bodies.extend(reading.bodies);
@@ -186,9 +193,10 @@ impl Reading {
             return Ok(());
         }
         map.populate(map.len() - TRAILER..map.len())?;
+        let mark = mark(self.report.id, superblock.store);
         match entries_of(bytes, self.report.id) {
-            Some(entries) => self.entries(&map, bytes, &entries),
-            None => self.walk(&map, bytes),
+            Some(entries) => self.entries(&map, bytes, mark, &entries),
+            None => self.walk(&map, bytes, mark),
         }
         if !map.is_intact() {
             self.damaged(0, "parts of it cannot be read");
@@ -197,7 +205,7 @@ impl Reading {
     }
 
     /// The records that a footer tells of.
-    fn entries(&mut self, map: &Map, bytes: &[u8], entries: &[Entry]) {
+    fn entries(&mut self, map: &Map, bytes: &[u8], mark: u64, entries: &[Entry]) {
         self.report.is_sealed = true;
         let end = (bytes.len() - TRAILER - entries.len() * ENTRY) as u64;
         for entry in entries {
@@ -207,7 +215,7 @@ impl Reading {
                 continue;
             }
             let record = &bytes[at as usize..(at + length) as usize];
-            match Header::decode(record, self.report.id) {
+            match Header::decode(record, mark) {
                 None => self.damaged(at, "the record's head is not what was written"),
                 Some((header, _)) if Entry::of(&header, at) != *entry => {
                     self.damaged(at, "the record is not the one that the footer tells of");
@@ -218,29 +226,23 @@ impl Reading {
     }
 
     /// The records of a segment that was being written.
-    fn walk(&mut self, map: &Map, bytes: &[u8]) {
+    fn walk(&mut self, map: &Map, bytes: &[u8], mark: u64) {
         let trailer = bytes.len() - TRAILER;
         if bytes[trailer..].iter().any(|byte| *byte != 0) {
             self.damaged(trailer as u64, "the footer is not what was written");
         }
-        let (mut tail, mut count, mut epoch) = (FRONT, 0, 0);
-        while let Some(header) = self.next(bytes, tail, epoch, count) {
-            let end = tail + header.length();
-            self.record(map, &bytes[tail as usize..end as usize], tail, &header);
-            (tail, epoch, count) = (end, header.epoch, count + 1);
-        }
-        let mut behind = (tail + UNIT..trailer as u64).step_by(UNIT as usize);
-        if behind.any(|at| self.next(bytes, at, epoch, count).is_some()) {
+        let mut walk = Walk::new(bytes, mark);
+        loop {
+            while let Some((at, header)) = walk.next() {
+                let end = walk.tail() as usize;
+                self.record(map, &bytes[at as usize..end], at, &header);
+            }
+            let tail = walk.tail();
+            if !walk.skip(Some) {
+                return;
+            }
             self.damaged(tail, "no whole record stands here, but whole ones stand behind");
         }
-    }
-
-    /// The record at `tail` of a segment, where `count` stand before it, the last of `epoch`.
-    fn next(&self, bytes: &[u8], tail: u64, epoch: u16, count: usize) -> Option<Header> {
-        let rest = bytes.get(tail as usize..)?;
-        let (header, _) = Header::decode(rest, self.report.id)?;
-        let fits = header.length() <= room(bytes.len() as u64, tail, count);
-        (fits && header.epoch >= epoch).then_some(header)
     }
 
     /// A record whose header and head are whole.

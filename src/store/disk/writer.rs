@@ -22,6 +22,7 @@ use super::index::Ticket;
 use super::location::Location;
 use super::log::{Log, Record, WriteError};
 use super::queue::{Job, Offer};
+use super::segment::path_of;
 use super::{Opened, Shared, recency, recover};
 use crate::message::losses::Mark;
 use crate::object::{CacheKey, Stored};
@@ -39,8 +40,9 @@ pub(super) struct Writer {
     admission: Admission,
     checkpoint: Duration,
     due: Due,
-    /// What was noted last of what was used.
+    /// What was noted last of what was used, and whether the last attempt failed.
     noted: Option<blake3::Hash>,
+    is_unnoted: bool,
 }
 
 /// When what is done now and then is to be done next.
@@ -53,23 +55,34 @@ struct Due {
 impl Writer {
     /// Recovers what the directory holds.
     pub(super) fn recover(opened: Opened) -> Self {
-        let Opened { shared, directory, superblock, ids, checkpoint } = opened;
+        let Opened { shared, directory, superblock, ids, checkpoint, keep, aside } = opened;
+        let folder = directory.path().to_owned();
         let tell = |what: &str, id| {
-            tracing::warn!(what, segment = %format_args!("{id:016x}"), "a segment is given up");
+            let path = path_of(&folder, id);
+            tracing::warn!(path = %path.display(), what, "a segment is given up");
         };
         let found = recover::recover(&shared, &directory, &superblock, &ids, tell);
         let mut admission = Admission::new();
         shared.index.each(|tag, _| {
             admission.offered(tag);
         });
-        for tag in recency::load(&directory.recency()) {
-            shared.index.use_again(tag);
+        let used = recency::load(&directory.recency());
+        if used.is_none() {
+            shared.health.error();
+            let path = directory.recency();
+            tracing::warn!(path = %path.display(), "what was used of late is not known: damaged");
         }
+        used.into_iter().flatten().for_each(|tag| shared.index.use_again(tag));
         shared.index.recovered();
         tracing::info!(objects = shared.index.objects(), "the disk tier is recovered");
-        let due = Due { sync: None, checkpoint: Instant::now() + checkpoint, retry: None };
-        let log = Log::new(shared.clone(), directory, superblock, found);
-        Self { shared, log, admission, checkpoint, due, noted: None }
+        let now = Instant::now();
+        let retry = aside.is_some().then(|| (now + RETRY.0, RETRY.0));
+        let due = Due { sync: None, checkpoint: now + checkpoint, retry };
+        if let Some(why) = aside {
+            shared.health.step_aside(why);
+        }
+        let log = Log::new(shared.clone(), (directory, superblock), keep, found);
+        Self { shared, log, admission, checkpoint, due, noted: None, is_unnoted: false }
     }
 
     /// Writes until told to stop.
@@ -236,7 +249,9 @@ impl Writer {
             WriteError::Refused => self.shared.health.refused(),
             WriteError::Io(error) => {
                 self.shared.health.refused();
-                self.shared.health.step_aside(error.to_string());
+                let path = self.log.directory().path().display();
+                let why = format!("cache.disk.path: cannot write to {path}: {error}");
+                self.shared.health.step_aside(why);
                 self.due.retry.get_or_insert_with(|| (Instant::now() + RETRY.0, RETRY.0));
             }
         }
@@ -271,17 +286,24 @@ impl Writer {
     }
 
     fn save_recency(&mut self) {
+        if self.due.retry.is_some() {
+            return;
+        }
         let mut tags = Vec::new();
         self.shared.index.each(|tag, location| {
             if location.uses() > 0 {
                 tags.push(tag);
             }
         });
-        if let Err(error) = recency::save(&self.log.directory().recency(), &tags, &mut self.noted) {
+        let path = self.log.directory().recency();
+        let saved = recency::save(&path, &tags, &mut self.noted);
+        if let Some(error) = saved.as_ref().err().filter(|_| !self.is_unnoted) {
             // It is but a hint: no reason to stop storing.
             self.shared.health.error();
-            tracing::warn!(%error, "what was used of late cannot be noted");
+            let path = path.display();
+            tracing::warn!(%path, %error, "what was used of late cannot be noted");
         }
+        self.is_unnoted = saved.is_err();
     }
 
     /// Ends as a node does. What was written is in the page cache, which outlives the process:

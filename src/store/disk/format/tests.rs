@@ -6,8 +6,8 @@ use super::*;
 
 fn header(kind: Kind, body: u64, head: &[u8], epoch: u16) -> Header {
     let content = *blake3::hash(&body.to_le_bytes()).as_bytes();
-    let (segment, key) = (0x1122_3344_5566_7788, u128::MAX / 3);
-    Header { segment, key, content, body, head: head.len() as u32, kind, epoch }
+    let (mark, key) = (0x1122_3344_5566_7788, u128::MAX / 3);
+    Header { mark, key, content, body, head: head.len() as u32, kind, epoch }
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {
@@ -32,15 +32,15 @@ proptest! {
         let header = header(kind, body, &head, epoch);
         let mut bytes = header.encode(&head).to_vec();
         bytes.extend_from_slice(&head);
-        prop_assert_eq!(Header::decode(&bytes, header.segment), Some((header, &head[..])));
-        prop_assert_eq!(Header::decode(&bytes, header.segment + 1), None);
+        prop_assert_eq!(Header::decode(&bytes, header.mark), Some((header, &head[..])));
+        prop_assert_eq!(Header::decode(&bytes, header.mark + 1), None);
         let length = header.length();
         prop_assert_eq!(length % UNIT, 0);
         prop_assert!(length >= header.body_start() + header.own_body());
         prop_assert!(length < header.body_start() + header.own_body() + UNIT);
         let bit = bit.index(bytes.len() * 8);
         bytes[bit / 8] ^= 1 << (bit % 8);
-        prop_assert_eq!(Header::decode(&bytes, header.segment), None, "bit {}", bit);
+        prop_assert_eq!(Header::decode(&bytes, header.mark), None, "bit {}", bit);
     }
 
     #[test]
@@ -78,16 +78,17 @@ fn a_superblock_tells_what_is_wrong_with_it() {
     let superblock = Superblock { store: 7, log: 8, segment: 1 << 23 };
     let bytes = superblock.encode();
     assert_eq!(Superblock::decode(&bytes), Ok(superblock));
-    assert_eq!(Superblock::decode(&bytes[1..]), Err("it is too short"));
+    assert_eq!(Superblock::decode(&bytes[1..]), Err("it is too short".to_owned()));
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes;
         flipped[bit / 8] ^= 1 << (bit % 8);
         let expected = match bit / 8 {
             0..4 => "it is no superblock",
-            8..12 => "it is of another version of the format",
+            8..12 => "it is of version ",
             _ => "its checksum is wrong",
         };
-        assert_eq!(Superblock::decode(&flipped), Err(expected), "bit {bit}");
+        let told = Superblock::decode(&flipped).unwrap_err();
+        assert!(told.starts_with(expected), "bit {bit}: {told}");
     }
 }
 

@@ -100,7 +100,7 @@ fn the_scrub_runs_by_itself() {
     drop(disk);
     let directory = Directory::open(folder.path()).unwrap();
     let config = DiskConfig { scrub: 1 << 40, ..config(64 * MIB) };
-    let disk = Disk::open(directory, &config, 1, Box::new(|_| false)).unwrap();
+    let disk = Disk::open(directory, &config, KnownLog::unkept(1), Box::new(|_| false)).unwrap();
     while errors(&disk) == 0 || !find(&disk, key(1)).is_verified() {
         std::thread::yield_now();
     }
@@ -112,7 +112,7 @@ fn a_scrub_that_waits_ends_with_the_tier() {
     let folder = tempfile::tempdir().unwrap();
     let config = DiskConfig { scrub: 1, ..config(64 * MIB) };
     let directory = Directory::open(folder.path()).unwrap();
-    let disk = Disk::open(directory, &config, 1, Box::new(|_| false)).unwrap();
+    let disk = Disk::open(directory, &config, KnownLog::unkept(1), Box::new(|_| false)).unwrap();
     disk.offer(key(0), &response(&body(0, 600_000), 0));
     disk.flush();
     drop(disk);

@@ -311,7 +311,7 @@ impl Driver {
     fn header(&self, location: Location) -> Option<Header> {
         let segment = self.shared().segments.get(location)?;
         let range = segment.range(location)?;
-        Header::decode(segment.bytes(range), segment.id).map(|(header, _)| header)
+        Header::decode(segment.bytes(range), segment.mark).map(|(header, _)| header)
     }
 
     /// Ends and starts anew as a node does.

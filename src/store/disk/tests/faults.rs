@@ -82,6 +82,17 @@ fn what_was_removed_while_nothing_could_be_written_stays_removed() {
 }
 
 #[test]
+fn a_segment_has_its_blocks_before_it_is_written() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = format();
+    let mut tier = Tier::open(folder.path(), SIZE);
+    offer(&mut tier, 0, 0, 100);
+    tier.flush();
+    let segment = std::fs::metadata(path_of(folder.path(), 1)).unwrap();
+    assert!(segment.blocks() * 512 >= SEGMENT, "{} blocks", segment.blocks());
+}
+
+#[test]
 fn a_segment_cut_short_is_a_miss() {
     let folder = format();
     let mut tier = Tier::open(folder.path(), SIZE);

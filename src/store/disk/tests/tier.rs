@@ -37,7 +37,12 @@ impl Tier {
         let config = DiskConfig { queue: 3 * SEGMENT, ..config(size) };
         let directory = Directory::open(folder).unwrap();
         let in_use = Box::new(|key: CacheKey| key.as_u128().is_multiple_of(7));
-        let (disk, opened, jobs) = Disk::prepare(directory, &config, 1, in_use).unwrap();
+        let (disk, opened, jobs) =
+            Disk::prepare(directory, &config, KnownLog::unkept(1), in_use).unwrap();
+        Self::over(disk, opened, jobs)
+    }
+
+    pub(super) fn over(disk: Disk, opened: Opened, jobs: Receiver<Job>) -> Self {
         Self { disk, writer: Writer::recover(opened), jobs, now: Instant::now() }
     }
 
