@@ -309,15 +309,22 @@ fn files_are_opened_only_when_asked() {
     assert!(report.contains("short.secret: 14 bytes\n"), "{report}");
     assert!(report.contains("12:1: peer.ca_file: expected a PEM certificate, "), "{report}");
 
-    let text = format!(
-        "{SOUND}[cache]\ndisk = {{ path = \"cert.pem\", size = \"1GiB\" }}\n\
-         [logging]\naccess = \".\"\n"
-    );
-    let config = Config::parse(&text, "edge.toml", folder.path(), &|_| None).unwrap();
-    let report = config.check_files().to_string();
-    for key in ["cache.disk.path: expected a folder", "logging.access: expected a file"] {
-        assert!(report.contains(key), "{report}");
+    let check = |path: &str, access: &str| {
+        let text = format!(
+            "{SOUND}[cache]\ndisk = {{ path = \"{path}\", size = \"1GiB\" }}\n\
+             [logging]\naccess = \"{access}\"\n"
+        );
+        let config = Config::parse(&text, "edge.toml", folder.path(), &|_| None).unwrap();
+        config.check_files().to_string()
+    };
+    for path in ["cert.pem", "cert.pem/cache"] {
+        let report = check(path, ".");
+        for key in ["cache.disk.path: expected a folder", "logging.access: expected a file"] {
+            assert!(report.contains(key), "{path}: {report}");
+        }
     }
+    let report = check("none/yet", "off");
+    assert!(!report.contains("cache.disk.path"), "{report}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::support::disk::body;
-use crate::support::{Ask, DiskScene, Protocol, Reply, eventually, over_each_protocol};
+use crate::support::disk::{SMALL, body};
+use crate::support::{Ask, DiskScene, Film, Protocol, Reply, eventually, over_each_protocol};
 
 over_each_protocol!(
     what_was_stored_is_a_hit_after_a_restart,
@@ -15,6 +15,7 @@ over_each_protocol!(
     what_is_replaced_stays_replaced,
     equal_bodies_are_stored_once_and_each_is_served,
     what_is_used_often_is_served_from_memory,
+    a_range_of_a_large_object_is_a_hit_after_a_restart,
 );
 
 /// Sizes from one unit of the format to many windows of a mapped body.
@@ -109,11 +110,12 @@ async fn variants_are_told_apart_after_a_restart(protocol: Protocol) {
 
 async fn a_purge_holds_after_a_restart(protocol: Protocol) {
     let mut scene = DiskScene::new(protocol).await;
-    for target in ["/hard", "/soft", "/kept"] {
-        scene.origin.on(target, Reply::fresh("old").field("etag", "\"old\""));
+    for target in ["/hard", "/soft", "/kept", "/tagged"] {
+        let reply = Reply::fresh("old").field("etag", "\"old\"");
+        scene.origin.on(target, reply.field("surrogate-key", &format!("all {}", &target[1..])));
         scene.get(target).await;
     }
-    scene.stored(3).await;
+    scene.stored(4).await;
     scene.door().purge_url("https://shop.example/hard").await;
     let soft = json!({ "kind": "url", "value": "https://shop.example/soft", "soft": true });
     scene.door().purge(soft).await;
@@ -131,11 +133,41 @@ async fn a_purge_holds_after_a_restart(protocol: Protocol) {
     assert_eq!(scene.origin.last().field("if-none-match"), "\"old\"");
     assert!(scene.get("/kept").await.is_hit());
     // What was fetched since is not covered after another restart either.
-    scene.stored(3).await;
+    scene.stored(4).await;
     scene.restart().await;
     for (target, text) in [("/hard", "new"), ("/soft", "old"), ("/kept", "old")] {
         let hit = scene.get(target).await;
         assert!(hit.is_hit() && hit.text() == text, "{target}: {}", hit.cache_status());
+    }
+    // The tags of what only the disk has are known to purges that come after a restart.
+    scene.restart().await;
+    scene.door().purge(json!({ "kind": "tag", "value": "tagged" })).await;
+    scene.origin.now("/tagged", Reply::fresh("new"));
+    let tagged = scene.get("/tagged").await;
+    assert!(!tagged.is_hit() && tagged.text() == "new", "{}", tagged.cache_status());
+    assert!(scene.get("/kept").await.is_hit());
+}
+
+async fn a_range_of_a_large_object_is_a_hit_after_a_restart(protocol: Protocol) {
+    let cache = format!("{SMALL}slice = \"64KiB\"\nmax_object = \"256KiB\"\n");
+    let mut scene = DiskScene::with(protocol, &cache, |home| home).await;
+    let film = Film::new(1 << 30);
+    scene.origin.on("/film", Reply::film(film));
+    let ask = || Ask::get("/film").field("range", "bytes=500000000-500199999");
+    let bytes = film.bytes(500_000_000, 500_200_000);
+    assert!(scene.ask(ask()).await.body == bytes);
+    // The head, and the slices that the range touches.
+    let stored = 1 + (500_200_000_u64).div_ceil(65_536) - 500_000_000 / 65_536;
+    scene.stored(stored).await;
+    assert!(scene.tier().await["bytes"].as_u64().unwrap() < 400_000, "more than was asked for");
+    scene.origin.stop();
+    for _ in 0..2 {
+        scene.restart().await;
+        let hit = scene.ask(ask()).await;
+        assert_eq!(hit.status, 206);
+        assert!(hit.is_hit() && hit.body == bytes, "{}", hit.cache_status());
+        assert_eq!(scene.disk_hits().await, 1, "one object, from the disk");
+        assert_eq!(scene.disk_errors().await, 0);
     }
 }
 

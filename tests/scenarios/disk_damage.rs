@@ -40,7 +40,7 @@ async fn a_store_of_another_version_is_emptied() {
     scene.end("TERM").await;
     write(&scene.cache().join("store"), 8, &9_u32.to_le_bytes());
     scene.start().await;
-    scene.node().logged("it is of another version of the format").await;
+    scene.node().logged("it is of version 9 of the format and not ").await;
     assert_eq!(gets(&scene).await, 0);
     is_stored(&scene).await;
     scene.restart().await;
@@ -61,11 +61,19 @@ async fn a_damaged_front_costs_a_segment() {
 #[tokio::test]
 async fn a_damaged_record_costs_itself() {
     let mut scene = stored().await;
-    // Of the first record: fixed part, head, body.
-    for byte in [0, 4, 8, 16, 40, 64, 72, 76, 78, HEADER + 3, HEADER + 60, HEADER + 700] {
-        scene.restart_over(|scene| flip(&scene.segments()[0], FRONT + byte)).await;
-        assert_eq!(gets(&scene).await, SIZES.len() - 1, "byte {byte}");
-        assert!(scene.disk_errors().await > 0 || byte < HEADER + 700, "byte {byte}");
+    // Of the first record of the sealed segment, and of the one that is written: fixed part, head,
+    // body.
+    let sealed = [0, 4, 8, 16, 40, 64, 72, 76, 78, HEADER + 3, HEADER + 60, HEADER + 700];
+    let open = [0, 8, 64, 78, HEADER + 60, HEADER + 700];
+    let places = sealed.map(|byte| (0, byte)).into_iter().chain(open.map(|byte| (1, byte)));
+    for (segment, byte) in places {
+        scene.restart_over(|scene| flip(&scene.segments()[segment], FRONT + byte)).await;
+        assert_eq!(gets(&scene).await, SIZES.len() - 1, "byte {byte} of segment {segment}");
+        assert_eq!(scene.disk_errors().await, 1, "byte {byte} of segment {segment}");
+        let log = scene.node().logged("what is stored is damaged").await;
+        let line = log.lines().find(|line| line.contains("is damaged")).unwrap();
+        let is_placed = line.contains(".segment") && line.contains("offset=64");
+        assert!(is_placed && line.contains("WARN"), "{line}");
         // The next flip is to hit a record that is looked for.
         scene.restart_over(|scene| std::fs::remove_dir_all(scene.cache()).unwrap()).await;
         is_stored(&scene).await;

@@ -1,13 +1,14 @@
 //! Whatever becomes of the disk, clients get the right bytes and the node lives.
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::json;
 
 use crate::support::disk::{SMALL, body};
 use crate::support::faults::{Clock, Rules, SmallDisk};
-use crate::support::process::NodeProcess;
-use crate::support::{Ask, DiskScene, Protocol, Reply, eventually};
+use crate::support::process::{Home, NodeProcess};
+use crate::support::{Ask, DiskScene, Protocol, Reply, Setup, eventually};
 
 const EIO: i32 = 5;
 const EFAULT: i32 = 14;
@@ -113,7 +114,8 @@ async fn fails_to_write(protocol: Protocol, rules: &[(&str, &str, i32)], word: &
     scene.steps_aside().await;
     let why = scene.tier().await["aside"].to_string();
     assert!(why.contains(word), "{why}");
-    // What was stored still is; what comes is served, and not stored.
+    // What was stored still is; what comes is served, and not stored, which is counted.
+    assert!(scene.tier().await["refused"].as_u64() >= Some(late.len() as u64));
     assert_eq!(scene.gets(&early).await, early.len());
     assert_eq!(scene.gets(&late).await, 0);
     // What is removed meanwhile stays so.
@@ -219,14 +221,147 @@ async fn a_directory_that_is_removed_is_made_anew() {
     scene.is_stored(&late).await;
     scene.origin.now(&late[0], Reply::fresh("new"));
     scene.door().purge_url(&format!("https://shop.example{}", late[0])).await;
-    // With the directory went the journal, without which nothing stored is known to be good.
-    scene.restart().await;
-    let after = scene.get(&late[0]).await;
-    assert_eq!((after.is_hit(), after.text()), (false, "new"));
-    scene.gets(&late[1..]).await;
-    scene.is_stored(&late[1..]).await;
+    // The journal, without which nothing stored is known to be good, came back with the store.
     scene.restart().await;
     assert_eq!(scene.gets(&late[1..]).await, late.len() - 1);
+    let after = scene.get(&late[0]).await;
+    assert_eq!((after.is_hit(), after.text()), (false, "new"));
+}
+
+/// As by a snapshot that is rolled back: the journal there is older than what was acknowledged.
+#[tokio::test]
+async fn a_purge_holds_in_a_directory_that_is_put_back() {
+    let mut scene = DiskScene::new(Protocol::H2).await;
+    let targets = scene.large("early", 3);
+    scene.is_stored(&targets).await;
+    let copy = |from: &Path, to: &Path| {
+        let status = Command::new("cp").arg("-r").args([from, to]).status();
+        assert!(status.unwrap().success());
+    };
+    let (cache, aside) = (scene.cache(), scene.home.path().join("aside"));
+    copy(&cache, &aside);
+    std::fs::remove_dir_all(&cache).unwrap();
+    copy(&aside, &cache);
+    assert!(scene.can_purge(&targets[0]).await);
+    scene.node().logged("the purge journal was not in its place").await;
+    scene.origin.now(&targets[0], Reply::fresh("new"));
+    scene.restart().await;
+    let after = scene.get(&targets[0]).await;
+    assert_eq!((after.is_hit(), after.text()), (false, "new"));
+    assert_eq!(scene.gets(&targets[1..]).await, 2);
+    // Only the journal goes, and an older one is put in its place.
+    let journal = cache.join("purges.journal");
+    std::fs::remove_file(&journal).unwrap();
+    std::fs::copy(aside.join("purges.journal"), &journal).unwrap();
+    assert!(scene.can_purge(&targets[1]).await);
+    scene.origin.now(&targets[1], Reply::fresh("new"));
+    scene.restart().await;
+    assert!(!scene.get(&targets[1]).await.is_hit());
+    assert_eq!(scene.gets(&targets[2..]).await, 1);
+}
+
+#[tokio::test]
+async fn a_journal_that_is_missing_at_the_start_is_told_of() {
+    let mut scene = DiskScene::new(Protocol::H1).await;
+    let targets = scene.large("early", 2);
+    scene.is_stored(&targets).await;
+    let remove = |scene: &DiskScene| {
+        std::fs::remove_file(scene.cache().join("purges.journal")).unwrap();
+    };
+    scene.restart_over(remove).await;
+    let log = scene.node().logged("there is no purge journal, so what is stored").await;
+    assert!(log.lines().any(|line| line.contains("WARN") && line.contains("no purge journal")));
+    assert_eq!(scene.gets(&targets).await, 0);
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_at_the_start_is_used_once_it_has_room() {
+    let disk = SmallDisk::mount(20);
+    disk.fill(20);
+    let mut scene = DiskScene::with(Protocol::H1, &over(disk.path()), |home| home).await;
+    scene.aside(true).await;
+    let why = scene.tier().await["aside"].to_string();
+    assert!(why.contains("No space left"), "{why}");
+    let targets = scene.large("early", 3);
+    assert_eq!(scene.gets(&targets).await, 0);
+    // Of what the disk may have nothing is known: a purge could not reach it.
+    assert!(!scene.can_purge(&targets[0]).await);
+    disk.free();
+    scene.aside(false).await;
+    scene.is_stored(&targets).await;
+    assert!(scene.can_purge(&targets[0]).await);
+    scene.restart().await;
+    assert_eq!(scene.gets(&targets[1..]).await, 2);
+    assert!(!scene.get(&targets[0]).await.is_hit());
+}
+
+#[tokio::test]
+async fn a_disk_that_is_read_only_at_the_start_is_read_and_comes_back() {
+    let disk = SmallDisk::mount(40);
+    let mut scene = DiskScene::with(Protocol::H2, &over(disk.path()), |home| home).await;
+    let early = scene.large("early", 3);
+    scene.is_stored(&early).await;
+    scene.end("TERM").await;
+    disk.remount(false);
+    scene.start().await;
+    scene.aside(true).await;
+    let why = scene.tier().await["aside"].to_string();
+    assert!(why.contains("Read-only"), "{why}");
+    assert_eq!(scene.gets(&early).await, early.len());
+    let late = scene.large("late", 2);
+    assert_eq!(scene.gets(&late).await, 0);
+    assert!(!scene.can_purge(&early[0]).await);
+    disk.remount(true);
+    scene.aside(false).await;
+    assert!(scene.can_purge(&early[0]).await);
+    scene.is_stored(&late).await;
+    scene.restart().await;
+    assert_eq!(scene.gets(&early[1..]).await + scene.gets(&late).await, 4);
+    assert!(!scene.get(&early[0]).await.is_hit());
+}
+
+#[tokio::test]
+async fn a_directory_that_may_not_be_used_ends_the_start() {
+    let scene = DiskScene::new(Protocol::H1).await;
+    let file = scene.home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for (path, told) in [(file.clone(), "is a file"), (file.join("cache"), "Not a directory")] {
+        let cache = SMALL.replace("\"cache\"", &format!("{path:?}"));
+        let home = Home::new(&Setup::new(&scene.origin).cache(&cache));
+        let node = NodeProcess::launch(&home);
+        node.logged(told).await;
+        assert_eq!(node.ended().await.code(), Some(1));
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_holds_less_than_its_size_is_told_of() {
+    let disk = SmallDisk::mount(20);
+    let scene = DiskScene::with(Protocol::H1, &over(disk.path()), |home| home).await;
+    scene.node().logged("cache.disk.size is 64MiB, for which its disk has ").await;
+}
+
+#[tokio::test]
+async fn what_the_scrub_cannot_read_is_fetched() {
+    let mut rules = None;
+    let cache = SMALL.replace("checkpoint", "scrub = \"16GiB/s\", checkpoint");
+    let scene = DiskScene::with(Protocol::H3, &cache, |home| {
+        let (home, made) = Rules::over(home);
+        rules = Some(made);
+        home
+    });
+    let (mut scene, disk) = (scene.await, rules.unwrap());
+    let targets = scene.large("early", 3);
+    scene.is_stored(&targets).await;
+    scene.end("TERM").await;
+    disk.fail(&[("pread64", ".segment", EIO)]);
+    scene.start().await;
+    let is_found = async || scene.disk_errors().await >= targets.len() as u64;
+    eventually("errors of the disk", is_found).await;
+    assert_eq!(scene.gets(&targets).await, 0);
+    disk.heal();
+    scene.is_stored(&targets).await;
+    assert!(scene.lives());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::client::{Ask, Client, Place, Protocol, Seen};
 use super::door::Door;
@@ -148,6 +148,12 @@ impl DiskScene {
             serde_json::from_slice(&self.door().get("/v1/status").await.body).unwrap();
         let tiers = status["data"]["tiers"].as_array().unwrap();
         tiers.iter().find(|tier| tier["tier"] == "disk").expect("a disk tier").clone()
+    }
+
+    /// Whether a purge of the URL with this target is carried out.
+    pub(crate) async fn can_purge(&self, target: &str) -> bool {
+        let url = format!("https://shop.example{target}");
+        self.door().tries_to_purge(json!({ "kind": "url", "value": url })).await
     }
 
     /// Waits until the disk tier has so many objects.

@@ -40,7 +40,7 @@ static const struct {
 } CALLS[] = {
     {"pwritev", __NR_pwritev},     {"pwrite64", __NR_pwrite64}, {"fdatasync", __NR_fdatasync},
     {"fsync", __NR_fsync},         {"madvise", __NR_madvise},   {"openat", __NR_openat},
-    {"fallocate", __NR_fallocate},
+    {"fallocate", __NR_fallocate}, {"pread64", __NR_pread64},
 };
 #define COUNT (sizeof CALLS / sizeof *CALLS)
 

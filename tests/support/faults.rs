@@ -92,6 +92,13 @@ impl SmallDisk {
         self.folder.path()
     }
 
+    /// Lets it be written, or only read.
+    pub(crate) fn remount(&self, is_writable: bool) {
+        let how = if is_writable { "remount,rw" } else { "remount,ro" };
+        let status = Command::new("mount").args(["-o", how]).arg(self.path()).status();
+        assert!(status.unwrap().success());
+    }
+
     /// Takes room away.
     pub(crate) fn fill(&self, mebibytes: usize) {
         std::fs::write(self.path().join("other"), vec![1; mebibytes << 20]).unwrap();
