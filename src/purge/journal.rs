@@ -19,8 +19,8 @@
 //! - numbers within one identity have no gap. A file in which anything is not as it was written is
 //!   given up, identity and all, and with it whatever a store holds under that identity.
 //!
-//! Where the disk is full, read-only or failing, the journal opens all the same, in a file without a
-//! name: the first purge puts it in its place, or is refused.
+//! Where the disk is full, read-only or failing, the journal opens all the same, in a file without
+//! a name: the first purge puts it in its place, or is refused.
 //!
 //! A kill leaves no record torn, for none lies across two pages; the loss of power may tear what
 //! was not synced, and so costs what is stored at worst.

@@ -18,9 +18,9 @@
 //! All numbers are little-endian. `crc` is the CRC-32 of the record's header behind it and of the
 //! head. `content` is the BLAKE3 of the body. `mark` is the segment's own: ids rise and are never
 //! used again, so what an older file left on the same blocks is never taken for a record; nor is
-//! part of a body, for the store's number is in it, which nobody outside knows. Each process that goes on
-//! writing a segment wipes what stands behind the last whole record, lest it come back once the
-//! torn one is written over, and has an epoch of its own there: behind a record no older epoch
+//! part of a body, for the store's number is in it, which nobody outside knows. Each process that
+//! goes on writing a segment wipes what stands behind the last whole record, lest it come back once
+//! the torn one is written over, and has an epoch of its own there: behind a record no older epoch
 //! follows.
 
 use crate::object::CacheKey;

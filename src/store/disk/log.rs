@@ -22,9 +22,10 @@ use bytes::Bytes;
 use super::directory::{Directory, OpenError};
 use super::format::{Content, Entry, FRONT, Header, Kind, Superblock, UNIT, footer};
 use super::location::{Location, RECORD_MAX};
-use super::recover::{Recovered, Unsealed, room};
+use super::recover::{Recovered, Unsealed};
 use super::references::References;
 use super::segment::Segment;
+use super::walk::room;
 use super::{KeepPurges, Shared};
 use crate::object::CacheKey;
 

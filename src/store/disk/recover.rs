@@ -2,8 +2,9 @@
 //!
 //! A sealed segment has a footer: its entries are taken from there. One that was being written when
 //! the process ended has none: its records are walked, header by header, up to the first that is
-//! not whole and has no whole one behind it (see `walk`). Segments are taken from the newest to the oldest, and so are the records of each, so
-//! that what is met first is what holds, and the node serves the newest soonest.
+//! not whole and has no whole one behind it (see `walk`). Segments are taken from the newest to the
+//! oldest, and so are the records of each, so that what is met first is what holds, and the node
+//! serves the newest soonest.
 //!
 //! **Why nothing torn is served and nothing committed is lost.** A record is published after its
 //! `pwritev` has returned, so whatever a client was served from disk is in the page cache, which
@@ -21,7 +22,7 @@
 //!
 //! **Why nothing older comes back.** A removal, and a record that replaces another, stand behind
 //! what they speak against, and segments go from the oldest on: so neither goes before it. What
-//! stands behind a torn record is wiped before another is written in its place. What could not be
+//! stands behind the last whole record is wiped before another is written there. What could not be
 //! used, be it a record, a segment or a failed write, is removed. One thing is not guarded against:
 //! where damage from outside takes away a removal or a replacement, an older response that it spoke
 //! against is found again, as fresh as it is by itself. What was purged is not: purges are judged
@@ -32,7 +33,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::directory::Directory;
-use super::format::{ENTRY, Entry, Kind, Superblock, TRAILER, UNIT, entries_of};
+use super::format::{Entry, Kind, Superblock, TRAILER, UNIT, entries_of};
 use super::location::Location;
 use super::references::References;
 use super::segment::Segment;
@@ -173,12 +174,6 @@ fn walk(segment: &Segment) -> Option<Contents> {
     let (tail, epoch) = (walk.tail(), walk.epoch());
     let unsealed = Some(Unsealed { entries: entries.clone(), tail, epoch });
     segment.map().is_intact().then_some(Contents { entries, unsealed, damage })
-}
-
-/// Bytes that the next record of a segment may take, if `count` are there already.
-pub(super) fn room(length: u64, tail: u64, count: usize) -> u64 {
-    let footer = ((count + 1) * ENTRY + TRAILER) as u64;
-    length.saturating_sub(tail).saturating_sub(footer)
 }
 
 /// Where the record of an entry stands.

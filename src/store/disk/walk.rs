@@ -10,8 +10,7 @@
 //! it is found by its mark, which no part of a body can have (see `format`): it is as good as what
 //! stands before, for a record needs none but itself. Its epoch is not older than that of the last.
 
-use super::format::{FRONT, Header, TRAILER, UNIT};
-use super::recover::room;
+use super::format::{ENTRY, FRONT, Header, TRAILER, UNIT};
 
 /// Bytes that are searched before is asked where the next stand that were written.
 const SEARCHED: u64 = 1 << 20;
@@ -74,4 +73,10 @@ impl<'a> Walk<'a> {
         let fits = header.length() <= room(self.bytes.len() as u64, at, self.count);
         (fits && header.epoch >= self.epoch).then_some(header)
     }
+}
+
+/// Bytes that the next record of a segment may take, if `count` are there already.
+pub(super) fn room(length: u64, tail: u64, count: usize) -> u64 {
+    let footer = ((count + 1) * ENTRY + TRAILER) as u64;
+    length.saturating_sub(tail).saturating_sub(footer)
 }

@@ -29,7 +29,7 @@ use std::collections::HashMap;
 
 use super::super::format::{FRONT, HEADER, Header, Kind, tag_of};
 use super::super::location::Location;
-use super::super::recover::room;
+use super::super::walk::room;
 use super::files::{self, Files, Unlinked};
 use super::tier::{SEGMENT, Tier, format};
 use super::*;
