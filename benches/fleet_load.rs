@@ -144,8 +144,11 @@ impl Fleet {
     async fn all_granted(&self, nodes: usize) -> Result<(), Failure> {
         let all = u32::try_from(nodes)?;
         tokio::select! {
-            granted = self.granted.acquire_many(all) => Ok(granted?.forget()),
-            () = sleep(Duration::from_secs(60)) => Err("the fleet is not granted its leases".into()),
+            granted = self.granted.acquire_many(all) => {
+                granted?.forget();
+                Ok(())
+            }
+            () = sleep(Duration::from_secs(60)) => Err("some leases are not granted".into()),
         }
     }
 

@@ -18,9 +18,10 @@ section! {
         /// PEM file of the authority behind the shields' certificates, which is trusted in place of
         /// the system's.
         ca_file: Option<PathBuf> = None, Commented(r#""peer-ca.pem""#);
-        /// Longest wait of a shield for purges that an edge knows of and it does not; then it trusts
-        /// nothing that it has stored.
-        catch_up: Duration = Duration::from_millis(500), Within(Duration::ZERO..=Duration::from_mins(1));
+        /// Longest wait of a shield for purges that an edge knows of and it does not; then it
+        /// trusts nothing that it has stored.
+        catch_up: Duration = Duration::from_millis(500),
+            Within(Duration::ZERO..=Duration::from_mins(1));
     }
 }
 

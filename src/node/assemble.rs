@@ -13,12 +13,11 @@ use super::control::ControlPlane;
 use super::generations::KeptGenerations;
 use super::identity::Identity;
 use super::observe::Observer;
-use super::routing::{RoutingFault, peer_proof, routing};
+use super::routing::{proof_of_edges, routing};
 use super::{Addresses, StartError, storage};
 use crate::admin::{AdminDoor, Life};
 use crate::config::Config;
 use crate::config::logging::{AccessLog as Target, LogFormat, Logging};
-use crate::config::node::Role;
 use crate::listener::PublicDoor;
 use crate::message::push_field;
 use crate::net::{
@@ -128,9 +127,7 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
     ));
     let gate = Gate::new(config.limits.connections, config.limits.connections_per_address);
     let observer: Arc<dyn ConnectionObserver> = Arc::new(Observer::new(metrics.clone()));
-    let is_shield = config.node.role == Role::Shield;
-    let edges = peer_proof(&config).map_err(RoutingFault::Secret)?.filter(|_| is_shield);
-    let handler = Arc::new(PublicDoor::new(proxy.clone(), edges));
+    let handler = Arc::new(PublicDoor::new(proxy.clone(), proof_of_edges(&config)?));
     let front = Front { handler, limits: limits.clone(), gate, observer };
     let sockets = sockets(&config, loops, quic.is_some())?;
     // Last of what may fail: a start that fails is not one that anybody hears of.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::config::node::Role;
 use crate::config::peer::SecretFault;
 use crate::net::peer::PeerProof;
 use crate::proxy::Routing;
@@ -44,8 +45,13 @@ pub(super) fn routing(
     Ok(Routing { sites, upstreams })
 }
 
+/// What edges prove to this node; none where it is no shield.
+pub(super) fn proof_of_edges(config: &Config) -> Result<Option<PeerProof>, RoutingFault> {
+    Ok(peer_proof(config)?.filter(|_| config.node.role == Role::Shield))
+}
+
 /// The proof by which nodes of the fleet know each other.
-pub(super) fn peer_proof(config: &Config) -> Result<Option<PeerProof>, SecretFault> {
+fn peer_proof(config: &Config) -> Result<Option<PeerProof>, SecretFault> {
     config.peer.as_ref().map(|peer| Ok(PeerProof::new(&peer.secret()?))).transpose()
 }
 

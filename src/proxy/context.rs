@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 use smallvec::SmallVec;
 
+use super::demand::{Demand, is_between_tiers};
 use super::error::Refusal;
-use super::tier::{Demand, is_between_tiers};
 use super::{Proxy, Routing};
 use crate::message::{Body, Fields, Peer, Request, Response, Seen};
 use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};

@@ -7,8 +7,8 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::context::Journey;
+use super::demand::is_between_tiers;
 use super::head::{insert, remove_hop_by_hop};
-use super::tier::is_between_tiers;
 use crate::message::Body;
 use crate::object::ObjectHead;
 use crate::semantics::headers::{write_cdn_loop, write_via};

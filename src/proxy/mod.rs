@@ -18,6 +18,7 @@ mod account;
 mod cold;
 mod context;
 mod deliver;
+mod demand;
 mod error;
 mod fetch;
 mod fill;

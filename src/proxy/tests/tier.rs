@@ -20,7 +20,7 @@ fn of_another(number: u64) -> String {
 
 /// Asked by an edge that stands at `floor`.
 fn asked<'w>(world: &'w World, target: &str, floor: &str) -> Ask<'w> {
-    world.get(target).from_edge().with("headland-floor", floor)
+    world.get(target).by_edge().with("headland-floor", floor)
 }
 
 fn stamp(got: &Got) -> Option<&str> {
@@ -53,7 +53,7 @@ async fn a_clean_copy_reflects_the_position_before_the_look_up() {
         let hit = asked(&world, "/a", &floor).got().await;
         assert_eq!((hit.served, stamp(&hit)), ("hit", Some(&*at(11))));
     }
-    let unasked = world.get("/a").from_edge().got().await;
+    let unasked = world.get("/a").by_edge().got().await;
     assert_eq!((unasked.served, stamp(&unasked)), ("hit", Some(&*at(11))));
     assert_eq!(stamp(&world.get("/a").got().await), None, "a client is told nothing");
     let claimed = world.get("/a").with("headland-floor", &at(99)).got().await;
@@ -183,7 +183,7 @@ async fn an_edge_sees_what_the_origin_said_and_the_origin_who_the_edge_asks_for(
     for (method, target, served) in
         [(Method::GET, "/a", "miss"), (Method::GET, "/a", "hit"), (Method::POST, "/b", "pass")]
     {
-        let ask = world.ask(method.clone(), target).from_edge();
+        let ask = world.ask(method.clone(), target).by_edge();
         let ask = ask.with("headland-floor", &at(10)).with("headland-peer", "secret");
         let got = ask.with("x-forwarded-for", "192.0.2.7").got().await;
         let said = ["x-set", "x-remove", "surrogate-key"].map(|name| got.line(name));
@@ -208,7 +208,7 @@ async fn what_an_origin_says_of_sequences_is_not_believed() {
     world.follow(LOG, 10);
     assert_eq!(stamp(&world.get("/a").got().await), None);
     assert_eq!(stamp(&asked(&world, "/a", &at(10)).got().await), Some(&*at(10)));
-    let passed = world.ask(Method::POST, "/a").from_edge().got().await;
+    let passed = world.ask(Method::POST, "/a").by_edge().got().await;
     assert_eq!(stamp(&passed), Some(&*at(10)));
 }
 

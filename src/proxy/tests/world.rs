@@ -186,7 +186,7 @@ impl Ask<'_> {
     }
 
     /// Asked by an edge that has proven it.
-    pub(super) fn from_edge(mut self) -> Self {
+    pub(super) fn by_edge(mut self) -> Self {
         self.from_edge = true;
         self
     }

@@ -138,7 +138,7 @@ impl Rules {
     }
 
     /// No number lies in a log until it is [said](Self::set_numbers) anew; returns the highest that
-    /// was given: what comes next must have a higher one, lest it seem older than a fetch before it.
+    /// was given: what comes next must have a higher one, lest it seem older than an earlier fetch.
     pub fn withdraw_numbers(&self) -> u64 {
         let given = self.given.lock();
         self.numbers.store(None);

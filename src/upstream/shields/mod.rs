@@ -123,7 +123,8 @@ impl Shields {
     /// Asks the shields for `key` (host, path and query) one after the other until one gives an
     /// answer that `accept` takes, and waits for its head. The proof of the secret is added here.
     ///
-    /// Where an answer is not taken, the next one is asked, but only if the request is idempotent: whoever sends others takes any answer.
+    /// Where an answer is not taken, the next one is asked, but only if the request is idempotent:
+    /// whoever sends others takes any answer.
     ///
     /// Cancel safe: dropping the future gives up what is under way.
     pub async fn fetch(
