@@ -14,8 +14,7 @@
 //! - after a crash it is nothing older than what was the newest at the last flush;
 //! - after a kill between jobs, or a restart, all that was found before is found;
 //! - after a kill in the midst of a job, or a loss of power, all that was found at the last flush
-//!   is,
-//!   unless it was replaced, removed, given up for room or copied since;
+//!   is, unless it was replaced, removed, given up for room or copied since;
 //! - segments never take more than the size;
 //! - the index counts what it holds, and every body in it is needed by a key: as many as are
 //!   counted.
@@ -316,6 +315,8 @@ impl Driver {
 
     /// Ends and starts anew as a node does.
     fn restart(&mut self) {
+        // What a crash tore is removed once it is read, for which the oldest may make room.
+        self.read_all();
         self.flush();
         let before = self.read_all();
         self.tell("restart".to_owned());
