@@ -10,7 +10,7 @@
 //! An acknowledged message is durable only if the servers sync before they answer, by
 //! `jetstream { sync_interval: always }`. Clients cannot see that by themselves: the system account
 //! has to export `$SYS.REQ.SERVER.PING.JSZ`, as a service, to the account of the control plane.
-//! Then it is checked at start ([`servers`]); without it, somebody's word is asked for.
+//! Then it is checked at start (`servers`); without it, somebody's word is asked for.
 
 mod servers;
 

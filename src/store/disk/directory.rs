@@ -121,7 +121,7 @@ impl Directory {
     }
 
     /// The same, but where the disk is full, read-only or failing, a directory that cannot be had
-    /// yet: [`fault`](Self::fault) tells why.
+    /// yet: its fault tells why.
     ///
     /// # Errors
     /// Another process has it, or it cannot be used, whatever becomes of the disk.

@@ -16,8 +16,8 @@
 //! - an entry is published and told only when it was read back out of the stream, in its place,
 //!   number and hash: then JetStream has stored it, and nothing else stands there;
 //! - what cannot be proven to go on as it was begins a log of a new identity, in the stream itself,
-//!   so that all who read it agree ([`tail`]);
-//! - messages are let go only when a snapshot stands for them ([`saved`]).
+//!   so that all who read it agree (`tail`);
+//! - messages are let go only when a snapshot stands for them (`saved`).
 
 mod keeper;
 mod messages;
