@@ -298,7 +298,7 @@ fn rules_between_tiers() {
         ),
         (
             "[peer]\nca_file = \"ca.pem\"",
-            "10:1: peer.secret_file: expected a path such as \"cert.pem\", found none",
+            "10:1: peer.secret_file: expected a path, found none",
         ),
         (
             peer.trim_end(),
