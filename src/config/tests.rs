@@ -296,10 +296,7 @@ fn rules_between_tiers() {
             &format!("[node]\nrole = \"shield\"\n{}", nodes("[\"https://a\"]")),
             "14:2: shield: a node with role = \"shield\" asks no shield",
         ),
-        (
-            "[peer]\nca_file = \"ca.pem\"",
-            "10:1: peer.secret_file: expected a path, found none",
-        ),
+        ("[peer]\nca_file = \"ca.pem\"", "10:1: peer.secret_file: expected a path, found none"),
         (
             peer.trim_end(),
             "12:1: shield.nodes: expected an array, each element a URL or a table such as \

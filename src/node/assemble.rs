@@ -14,7 +14,8 @@ use super::generations::KeptGenerations;
 use super::identity::Identity;
 use super::observe::Observer;
 use super::routing::{proof_of_edges, routing};
-use super::{Addresses, StartError, storage};
+use super::storage::{self, Opened};
+use super::{Addresses, StartError};
 use crate::admin::{AdminDoor, Life};
 use crate::config::Config;
 use crate::config::logging::{AccessLog as Target, LogFormat, Logging};
@@ -53,7 +54,7 @@ pub(super) struct Assembled {
     pub(super) quic: Option<Quic>,
     pub(super) proxy: Arc<Proxy>,
     /// Of the keys of the sites.
-    pub(super) generations: Mutex<KeptGenerations>,
+    pub(super) generations: Arc<Mutex<KeptGenerations>>,
     /// Taken by the purger.
     pub(super) journal: Mutex<Option<SharedJournal>>,
     /// How far it has come in the log that the node follows.
@@ -103,9 +104,8 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         None => None,
     };
     let control = config.control.as_ref().map(ControlPlane::new).transpose()?;
-    let (store, journal, followed) = storage::open(&config.cache, &config.purge, &metrics)?;
-    let generations = KeptGenerations::open(config.cache.disk.as_ref(), &config.sites)?;
-    let routing = routing(&config, generations.used(), loops, &metrics, None)?;
+    let Opened { store, journal, followed, generations } = storage::open(&config, &metrics)?;
+    let routing = routing(&config, generations.lock().used(), loops, &metrics, None)?;
     let identity = config
         .control
         .as_ref()
@@ -144,7 +144,7 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         tls,
         quic,
         proxy,
-        generations: Mutex::new(generations),
+        generations,
         journal: Mutex::new(journal),
         followed,
         control: control.zip(identity),

@@ -75,6 +75,18 @@ impl KeptGenerations {
         Ok(())
     }
 
+    /// Has the file there again, where what is stored begins anew. Blocks.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn keep(&mut self) -> Result<(), GenerationsError> {
+        if self.file.as_ref().is_some_and(|file| !file.path().exists()) {
+            self.noted = None;
+        }
+        let used = self.used.clone();
+        self.note(&used)
+    }
+
     /// They are in use, and were noted.
     pub(super) fn set_used(&mut self, next: Generations) {
         self.used = next;

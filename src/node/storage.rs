@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{StartError, generations, identity};
-use crate::config::cache::{Cache, Disk};
-use crate::config::purge::Purge;
+use super::generations::{self, KeptGenerations};
+use super::{StartError, identity};
+use crate::config::Config;
+use crate::config::cache::Disk;
 use crate::purge::{Followed, Journal, SharedJournal};
 use crate::store::{
     self, CacheDirectory, DiskConfig, KnownLog, OpenError, RuleBounds, Rules, Store, StoreLimits,
@@ -22,16 +23,27 @@ use crate::telemetry::metrics::Metrics;
 /// Name of the journal in the cache folder.
 const JOURNAL: &str = "purges.journal";
 
-/// The store that the config asks for; with a disk tier, the journal of its purges, and how far
-/// that has come in the log that the node follows.
-pub(super) fn open(
-    cache: &Cache,
-    purge: &Purge,
-    metrics: &Metrics,
-) -> Result<(Store, Option<SharedJournal>, Option<Followed>), StartError> {
+/// What outlives the process, and the store that it is for.
+pub(super) struct Opened {
+    pub(super) store: Store,
+    /// Of the purges; with a disk tier.
+    pub(super) journal: Option<SharedJournal>,
+    /// How far that has come in the log that the node follows.
+    pub(super) followed: Option<Followed>,
+    /// Of the keys of the sites.
+    pub(super) generations: Arc<Mutex<KeptGenerations>>,
+}
+
+/// The store that the config asks for, and what is kept beside it.
+pub(super) fn open(config: &Config, metrics: &Metrics) -> Result<Opened, StartError> {
+    let Config { cache, purge, sites, .. } = config;
     let rules = RuleBounds { rules: purge.rules, wildcards: purge.wildcards };
     let limits = StoreLimits { memory: cache.memory.0, variants: cache.variants, rules };
-    let Some(disk) = &cache.disk else { return Ok((Store::new(limits), None, None)) };
+    let Some(disk) = &cache.disk else {
+        let generations = Arc::new(Mutex::new(KeptGenerations::open(None, sites)?));
+        let store = Store::new(limits);
+        return Ok(Opened { store, journal: None, followed: None, generations });
+    };
     let directory = CacheDirectory::open_or_wait(&disk.path)?;
     let path = disk.path.join(JOURNAL);
     if directory.has_store() && !path.exists() {
@@ -43,13 +55,18 @@ pub(super) fn open(
         false => Journal::ahead(&path, purge.rules)?,
     };
     let journal = Arc::new(Mutex::new(journal));
-    let kept = journal.clone();
-    let keep = Box::new(move || kept.lock().keep().map_err(|error| error.to_string()));
+    // Before the store takes what room there is.
+    let generations = Arc::new(Mutex::new(KeptGenerations::open(Some(disk), sites)?));
+    let kept = (journal.clone(), generations.clone());
+    let keep = Box::new(move || {
+        kept.0.lock().keep().map_err(|error| error.to_string())?;
+        kept.1.lock().keep().map_err(|error| error.to_string())
+    });
     let log = KnownLog { identity: restored.identity, keep };
     let rules = Rules::new(rules);
     rules.restore(restored.head, restored.rules);
     let store = Store::open(limits, rules, directory, &disk_config(disk, metrics), log)?;
-    Ok((store, Some(journal), restored.followed))
+    Ok(Opened { store, journal: Some(journal), followed: restored.followed, generations })
 }
 
 /// Looks at all that a cache folder holds, while no node uses it, and changes nothing.
