@@ -78,14 +78,6 @@ impl Demand {
         self.floor() == Floor::Met
     }
 
-    /// The number below which nothing is known here to be clean; 0 where the rules know all.
-    fn unknown_below(&self) -> u64 {
-        match self.floor() {
-            Floor::Ahead(here) => here,
-            Floor::Met | Floor::Foreign => 0,
-        }
-    }
-
     /// What a response that reflects the node's number `here` may be said to reflect.
     fn stamp(&self, here: u64, rules: &Rules) -> Option<LogSequence> {
         let numbers = self.numbers.as_ref()?;
@@ -106,9 +98,8 @@ impl Demand {
     pub(super) fn stamp_fetched(&self, rules: &Rules) -> Option<LogSequence> {
         match self.floor() {
             Floor::Foreign => self.floor,
-            Floor::Met | Floor::Ahead(_) => {
-                self.stamp(self.position.max(self.unknown_below()), rules)
-            }
+            Floor::Met => self.stamp(self.position, rules),
+            Floor::Ahead(here) => self.stamp(here, rules),
         }
     }
 }

@@ -6,7 +6,8 @@ use crate::support::client::{Client, Protocol};
 use crate::support::control::ControlProcess;
 use crate::support::door::Door;
 use crate::support::process::Home;
-use crate::support::{Ask, Origin, Reply, TestNode, eventually, within};
+use crate::support::tiers::is_trusted;
+use crate::support::{Ask, Origin, Reply, eventually, within};
 
 const DISK: &str = "memory = \"1MiB\"\ndisk = { path = \"cache\", size = \"64MiB\" }";
 
@@ -22,15 +23,6 @@ fn says(origin: &Origin, version: u64) {
 async fn page(client: &Client) -> (String, bool) {
     let seen = client.get("/page").await;
     (seen.text().to_owned(), seen.is_hit())
-}
-
-async fn is_trusted(node: &TestNode) {
-    let door = Door::of(node).await;
-    let trusted = async || {
-        let status: Value = serde_json::from_slice(&door.get("/v1/status").await.body).unwrap();
-        status["data"]["fenced"] == false
-    };
-    eventually("a lease", trusted).await;
 }
 
 /// How many nodes a receipt says have a state.

@@ -32,9 +32,8 @@ impl Door {
 
     /// Purges, waits, and gives the receipt, which must be complete.
     pub(crate) async fn purge(&self, command: Value) -> Value {
-        let ask = Ask::new("POST", "/v1/purges?wait=true").host("localhost");
-        let ask = ask.field("content-type", "application/json").content(command.to_string());
-        let seen = within("a receipt", self.0.ask(ask)).await.unwrap();
+        let asked = self.0.ask(purging("?wait=true", &command));
+        let seen = within("a receipt", asked).await.unwrap();
         assert_eq!(seen.status, 200, "{}", seen.text());
         let receipt: Value = serde_json::from_slice(&seen.body).unwrap();
         assert_eq!(receipt["data"]["state"], "complete", "{receipt}");
@@ -43,26 +42,21 @@ impl Door {
 
     /// Purges, and gives the receipt as it is at once.
     pub(crate) async fn begins_to_purge(&self, command: Value) -> Value {
-        let ask = Ask::new("POST", "/v1/purges").host("localhost");
-        let ask = ask.field("content-type", "application/json").content(command.to_string());
-        let seen = within("a receipt", self.0.ask(ask)).await.unwrap();
+        let seen = within("a receipt", self.0.ask(purging("", &command))).await.unwrap();
         serde_json::from_slice(&seen.body).unwrap()
     }
 
     /// What a purge would hit.
     pub(crate) async fn dry_run(&self, command: Value) -> Value {
-        let ask = Ask::new("POST", "/v1/purges?dry_run=true").host("localhost");
-        let ask = ask.field("content-type", "application/json").content(command.to_string());
-        let seen = within("a dry run", self.0.ask(ask)).await.unwrap();
+        let asked = self.0.ask(purging("?dry_run=true", &command));
+        let seen = within("a dry run", asked).await.unwrap();
         assert_eq!(seen.status, 200, "{}", seen.text());
         serde_json::from_slice(&seen.body).unwrap()
     }
 
     /// Purges on a node that may end meanwhile; whether the receipt is complete.
     pub(crate) async fn tries_to_purge(&self, command: Value) -> bool {
-        let ask = Ask::new("POST", "/v1/purges?wait=true").host("localhost");
-        let ask = ask.field("content-type", "application/json").content(command.to_string());
-        let seen = within("a receipt", self.0.ask(ask)).await;
+        let seen = within("a receipt", self.0.ask(purging("?wait=true", &command))).await;
         seen.is_ok_and(|seen| {
             let receipt: Option<Value> = serde_json::from_slice(&seen.body).ok();
             seen.status == 200 && receipt.is_some_and(|told| told["data"]["state"] == "complete")
@@ -92,4 +86,10 @@ impl Door {
         let told: Value = serde_json::from_slice(&self.get(path).await.body).unwrap();
         told["data"].clone()
     }
+}
+
+/// The request for a purge, with a `query` or none.
+fn purging(query: &str, command: &Value) -> Ask {
+    let ask = Ask::new("POST", &format!("/v1/purges{query}")).host("localhost");
+    ask.field("content-type", "application/json").content(command.to_string())
 }

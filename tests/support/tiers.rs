@@ -104,9 +104,6 @@ impl Tiers {
 /// Waits until a node trusts what it stores.
 pub(crate) async fn is_trusted(node: &TestNode) {
     let door = Door::of(node).await;
-    let trusted = async || {
-        let status: Value = serde_json::from_slice(&door.get("/v1/status").await.body).unwrap();
-        status["data"]["fenced"] == false
-    };
+    let trusted = async || door.data("/v1/status").await["fenced"] == false;
     eventually("a lease", trusted).await;
 }
