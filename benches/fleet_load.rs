@@ -22,11 +22,14 @@ use headland::net::client::{OutgoingRequest, Pool, PoolConfig, Server};
 use headland::object::{Entry, Position};
 use http::{HeaderMap, HeaderValue, Method};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{sleep, sleep_until};
 
 const LEASE: Duration = Duration::from_secs(10);
+
+/// Pieces of the log on their way to one node.
+const ON_THE_WAY_MAX: usize = 4096;
 
 /// What is asked for on the command line.
 struct Options {
@@ -193,22 +196,33 @@ impl Fleet {
             }
         };
         let mut body = pool.send(request(Method::GET, target, None)).await?.body;
-        let mut buffer = Vec::new();
-        while let Some(piece) = body.next().await {
-            let Piece::Data(data) = piece? else { continue };
-            if !self.delay.is_zero() {
-                sleep(self.delay).await;
+        let (way, mut arriving) = mpsc::channel(ON_THE_WAY_MAX);
+        let sent = async {
+            while let Some(piece) = body.next().await {
+                if let Piece::Data(data) = piece? {
+                    way.send((Instant::now() + self.delay, data)).await?;
+                }
             }
-            buffer.extend_from_slice(&data);
-            let Some(end) = buffer.iter().rposition(|byte| *byte == b'\n') else { continue };
-            let mut next = *at.borrow();
-            for line in buffer[..end].split(|byte| *byte == b'\n') {
-                next = step(next, line)?;
+            Err::<(), Failure>("it ended".into())
+        };
+        let applied = async {
+            let mut buffer = Vec::new();
+            while let Some((arrival, data)) = arriving.recv().await {
+                if !self.delay.is_zero() {
+                    sleep_until(arrival.into()).await;
+                }
+                buffer.extend_from_slice(&data);
+                let Some(end) = buffer.iter().rposition(|byte| *byte == b'\n') else { continue };
+                let mut next = *at.borrow();
+                for line in buffer[..end].split(|byte| *byte == b'\n') {
+                    next = step(next, line)?;
+                }
+                buffer.drain(..=end);
+                at.send_if_modified(|at| std::mem::replace(at, next) != next);
             }
-            buffer.drain(..=end);
-            at.send_if_modified(|at| std::mem::replace(at, next) != next);
-        }
-        Ok(())
+            Ok(())
+        };
+        tokio::try_join!(sent, applied).map(drop)
     }
 
     async fn beat(
@@ -261,6 +275,9 @@ impl Fleet {
         }
         let beat = request(Method::POST, format!("/v1/nodes/node-{number}"), Some(&beat));
         let answer = answer(pool, beat).await?;
+        if !self.delay.is_zero() {
+            sleep(self.delay).await;
+        }
         match answer["data"]["granted"].as_bool() {
             Some(true) => Ok(()),
             _ => Err(answer.to_string().into()),
