@@ -18,7 +18,7 @@ use super::forward::ask_for_slice;
 use super::head::{Prepared, facts_of, inherit_tags};
 use super::tier::Fetched;
 use crate::collapse::{Arriving, Landing, Leader, Relay, RelayWriter, Sliced};
-use crate::message::{Body, BodyError, BodyErrorKind, Piece};
+use crate::message::{Body, BodyError, BodyErrorKind, Piece, Protocol};
 use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Sequence, Stored, Variant};
 use crate::semantics::cacheability::{NoStore, Storage};
 use crate::semantics::conditional::EntityTag;
@@ -244,7 +244,7 @@ impl Fill {
 
     /// RFC 9111 section 4.3.4: the stored response with the fields of the 304.
     fn freshen(mut self, stored: &Arc<Stored>, update: HeaderMap, times: &Times) {
-        let preparation = self.journey.preparation(1);
+        let preparation = self.journey.preparation();
         let same = is_same(&stored.head, &update);
         let vary = VarySpec::parse(preparation.as_received(&stored.head, "vary"));
         let merged = preparation.freshened(&stored.head, update);
@@ -296,7 +296,7 @@ impl Fill {
         &self,
         status: StatusCode,
         mut headers: HeaderMap,
-        http_minor: u8,
+        protocol: Protocol,
         facts: &ResponseFacts,
         freshness: Freshness,
     ) -> Shared {
@@ -304,7 +304,7 @@ impl Fill {
             inherit_tags(status, &mut headers, &stored.head);
         }
         let Prepared { block, withheld, cache_status } =
-            self.journey.preparation(http_minor).shared(headers);
+            self.journey.preparation().shared(headers, protocol);
         let target = self.journey.target_uri();
         let head = ObjectHead::new(status, freshness, self.sequence, &block, withheld, &target);
         let proxy = &self.journey.proxy;
@@ -323,9 +323,9 @@ impl Fill {
         facts: &ResponseFacts,
         freshness: Freshness,
     ) {
-        let IncomingResponse { status, headers, body, content_length, http_minor, .. } = response;
+        let IncomingResponse { status, headers, body, content_length, protocol, .. } = response;
         let Shared { head, variant, cache_status } =
-            self.shared(status, headers, http_minor, facts, freshness);
+            self.shared(status, headers, protocol, facts, freshness);
         let (relay, writer) = Relay::new();
         let beginning = relay.reader(0, None).unwrap_or_default();
         let arriving = Arriving {

@@ -11,7 +11,7 @@ use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, TRAILER, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::context::{Inbound, Journey};
-use crate::message::{FieldBlock, push_field};
+use crate::message::{FieldBlock, Protocol, push_field};
 use crate::object::ObjectHead;
 use crate::semantics::freshness::ResponseFacts;
 use crate::semantics::headers::{connection_names, is_hop_by_hop, is_refreshed, write_via};
@@ -35,8 +35,6 @@ const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 pub(super) struct Preparation<'a> {
     /// This node's name, for `Via`.
     pub(super) name: &'a str,
-    /// The version of HTTP that upstream spoke.
-    pub(super) received: &'a str,
     /// The route's changes.
     pub(super) rules: &'a HeaderRules,
     /// When the response came.
@@ -56,8 +54,13 @@ pub(super) struct Prepared {
 impl Preparation<'_> {
     /// The lines of a response that is handed on, to a client or `to_edge`. Its `Age` and
     /// `Cache-Status` still hold.
-    pub(super) fn passed(&self, headers: HeaderMap, to_edge: bool) -> FieldBlock {
-        let mut headers = self.received(headers);
+    pub(super) fn passed(
+        &self,
+        headers: HeaderMap,
+        protocol: Protocol,
+        to_edge: bool,
+    ) -> FieldBlock {
+        let mut headers = self.received(headers, protocol);
         if !to_edge {
             self.leave(&mut headers);
         }
@@ -65,8 +68,8 @@ impl Preparation<'_> {
     }
 
     /// The lines of a response that is shared: what is said anew in each response is left out.
-    pub(super) fn shared(&self, headers: HeaderMap) -> Prepared {
-        let mut headers = self.received(headers);
+    pub(super) fn shared(&self, headers: HeaderMap, protocol: Protocol) -> Prepared {
+        let mut headers = self.received(headers, protocol);
         headers.remove(AGE);
         // RFC 9111 section 3.1: trailers are not stored, so none may be announced.
         headers.remove(TRAILER);
@@ -125,13 +128,13 @@ impl Preparation<'_> {
     }
 
     /// What came, without what concerned that connection alone.
-    fn received(&self, mut headers: HeaderMap) -> HeaderMap {
+    fn received(&self, mut headers: HeaderMap, protocol: Protocol) -> HeaderMap {
         remove_hop_by_hop(&mut headers);
         headers.remove(CONTENT_LENGTH);
         self.add_date(&mut headers);
         let mut via = Vec::new();
         let lines = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
-        write_via(lines, self.received, self.name, &mut via);
+        write_via(lines, protocol.via(), self.name, &mut via);
         insert(&mut headers, VIA, via);
         headers
     }
@@ -190,10 +193,9 @@ impl Inbound {
 
 impl Journey {
     /// How heads of this route's responses are made ready.
-    pub(super) fn preparation(&self, http_minor: u8) -> Preparation<'_> {
+    pub(super) fn preparation(&self) -> Preparation<'_> {
         Preparation {
             name: &self.proxy.config.name,
-            received: if http_minor == 0 { "1.0" } else { "1.1" },
             rules: &self.route.response_headers,
             received_at: self.inbound.arrival.later(),
         }

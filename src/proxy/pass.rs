@@ -89,7 +89,7 @@ impl Journey {
         let response = Response {
             status: incoming.status,
             content_length: incoming.content_length.filter(|_| !lengthless),
-            block: self.preparation(incoming.http_minor).passed(incoming.headers, to_edge),
+            block: self.preparation().passed(incoming.headers, incoming.protocol, to_edge),
             extra,
             body: incoming.body,
         };

@@ -54,6 +54,7 @@ async fn every_tier_says_how_it_was_served() {
     let first = clients[0].get("/page").await;
     let miss = "fwd=miss; fwd-status=200; stored";
     assert_eq!(first.cache_status(), format!("shield-1; {miss}, edge-1; {miss}"));
+    assert_eq!(first.field("via"), "1.1 shield-1, 2 edge-1");
     let second = clients[1].get("/page").await;
     assert!(second.cache_status().starts_with("shield-1; hit; ttl="), "{}", second.cache_status());
     assert!(second.cache_status().ends_with(&format!(", edge-2; {miss}")));

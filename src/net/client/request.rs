@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::message::Body;
+use crate::message::{Body, Protocol};
 
 /// A request to a server.
 #[derive(Debug)]
@@ -41,8 +41,8 @@ pub struct IncomingResponse {
     pub until_close: bool,
     /// Whether the connection had served another request before.
     pub reused: bool,
-    /// The minor version of HTTP/1 that the server speaks; 1 if it speaks HTTP/2.
-    pub http_minor: u8,
+    /// The version of HTTP that the server speaks.
+    pub protocol: Protocol,
 }
 
 /// `Content-Length` where it frames the message; hyper has refused one that is no number.

@@ -7,6 +7,7 @@ use crate::object::Sequence;
 use crate::object::tests::target;
 
 const DATE: &str = "Fri, 15 Jan 2027 08:00:00 GMT";
+const H1: Protocol = Protocol::Http1 { minor: 1 };
 
 fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
     let field = |(name, value): &(&'static str, &'static str)| {
@@ -17,7 +18,7 @@ fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 
 fn preparation(rules: &HeaderRules) -> Preparation<'_> {
     let received_at = Timestamp::from_seconds(1_800_000_000);
-    Preparation { name: "node", received: "1.1", rules, received_at }
+    Preparation { name: "node", rules, received_at }
 }
 
 fn rules(set: &[(&'static str, &'static str)], remove: &[&'static str]) -> HeaderRules {
@@ -34,7 +35,7 @@ fn lines(block: &FieldBlock) -> Vec<String> {
 }
 
 fn stored(rules: &HeaderRules, fields: &[(&'static str, &'static str)]) -> ObjectHead {
-    let Prepared { block, withheld, .. } = preparation(rules).shared(map(fields));
+    let Prepared { block, withheld, .. } = preparation(rules).shared(map(fields), H1);
     let sequence = Sequence::default();
     let fresh = Default::default();
     ObjectHead::new(StatusCode::OK, fresh, sequence, &block, withheld, &target("/"))
@@ -59,8 +60,13 @@ fn what_concerned_one_connection_goes_no_further() {
     let rules = HeaderRules::default();
     let date = format!("date: {DATE}");
     let (trailer, via, end) = ("trailer: x", "via: 1.0 far, 1.1 node", "x-end: 1");
-    assert_eq!(lines(&preparation(&rules).passed(came.clone(), false)), [&date, trailer, via, end]);
-    assert_eq!(lines(&preparation(&rules).shared(came).block), [&date, via, end]);
+    assert_eq!(
+        lines(&preparation(&rules).passed(came.clone(), H1, false)),
+        [&date, trailer, via, end]
+    );
+    assert_eq!(lines(&preparation(&rules).shared(came.clone(), H1).block), [&date, via, end]);
+    let via = "via: 1.0 far, 2 node";
+    assert_eq!(lines(&preparation(&rules).shared(came, Protocol::Http2).block), [&date, via, end]);
 }
 
 #[test]
@@ -74,10 +80,10 @@ fn what_is_shared_says_neither_age_nor_what_others_did() {
         ("surrogate-control", "max-age=9"),
     ];
     let rules = rules(&[("server", "s")], &["date"]);
-    let passed = preparation(&rules).passed(map(&came), false);
+    let passed = preparation(&rules).passed(map(&came), H1, false);
     let (age, far, near) = ("age: 7", "cache-status: far; hit", "cache-status: near; fwd=miss");
     assert_eq!(lines(&passed), [age, far, near, "server: s", "via: 1.1 node"]);
-    let shared = preparation(&rules).shared(map(&came));
+    let shared = preparation(&rules).shared(map(&came), H1);
     assert_eq!(lines(&shared.block), ["server: s", "via: 1.1 node"]);
     assert_eq!(shared.cache_status.unwrap(), "far; hit, near; fwd=miss");
     let date = format!("date: {DATE}");
@@ -88,7 +94,7 @@ fn what_is_shared_says_neither_age_nor_what_others_did() {
 #[test]
 fn a_missing_date_is_that_of_receipt() {
     let rules = HeaderRules::default();
-    let block = preparation(&rules).passed(map(&[]), false);
+    let block = preparation(&rules).passed(map(&[]), H1, false);
     assert_eq!(block.get("date"), Some(DATE.as_bytes()));
 }
 

@@ -112,8 +112,8 @@ impl Fill {
         facts: &ResponseFacts,
         freshness: Freshness,
     ) {
-        let IncomingResponse { status, headers, body, http_minor, .. } = response;
-        let shared = self.shared(status, headers, http_minor, facts, freshness);
+        let IncomingResponse { status, headers, body, protocol, .. } = response;
+        let shared = self.shared(status, headers, protocol, facts, freshness);
         let slicer = Slicer::new(&self.journey, &shared.head, slices);
         let number = slices.number_at(range.start);
         // Whoever sees the head finds the flight.
@@ -136,8 +136,8 @@ impl Fill {
         facts: &ResponseFacts,
         freshness: Freshness,
     ) {
-        let IncomingResponse { status, headers, body, http_minor, .. } = response;
-        let shared = self.shared(status, headers, http_minor, facts, freshness);
+        let IncomingResponse { status, headers, body, protocol, .. } = response;
+        let shared = self.shared(status, headers, protocol, facts, freshness);
         let proxy = self.journey.proxy.clone();
         let slices = Slices { total, size: proxy.config.slice, generation: fastrand::u64(..) };
         let slicer = Slicer::new(&self.journey, &shared.head, slices);

@@ -69,7 +69,7 @@ type Awaited = Pin<Box<dyn Future<Output = Option<Landing>> + Send>>;
 impl Slicer {
     fn new(journey: &Journey, head: &ObjectHead, slices: Slices) -> Arc<Self> {
         // What clients see of it is the site's to say.
-        let preparation = journey.preparation(1);
+        let preparation = journey.preparation();
         let etag = preparation.as_received(head, "etag").next().unwrap_or_default();
         let etag = Bytes::copy_from_slice(etag);
         let (status, block) = (StatusCode::PARTIAL_CONTENT, FieldBlock::default());

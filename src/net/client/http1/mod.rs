@@ -31,7 +31,7 @@ use self::idle::Lease;
 pub(super) use self::idle::Shared;
 use self::incoming::IncomingBody;
 use self::live::{Failed, Live};
-use self::request::{http_minor, prepare, spare};
+use self::request::{prepare, protocol, spare};
 use super::connect::{Counted, connect};
 use super::error::describe;
 use super::request::content_length;
@@ -128,7 +128,7 @@ impl Shared {
             content_length,
             until_close: !ended && !chunked && content_length.is_none(),
             reused,
-            http_minor: http_minor(head.version),
+            protocol: protocol(head.version),
         }
     }
 }

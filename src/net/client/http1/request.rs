@@ -5,7 +5,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Uri, Version};
 
 use super::outgoing::OutgoingBody;
-use crate::message::Body;
+use crate::message::{Body, Protocol};
 use crate::net::client::{ClientError, ClientErrorKind, OutgoingRequest, Server};
 
 /// The request as hyper takes it.
@@ -48,6 +48,6 @@ pub(super) fn spare(prepared: &Prepared) -> Option<Prepared> {
     Some(spare)
 }
 
-pub(super) fn http_minor(version: Version) -> u8 {
-    u8::from(version != Version::HTTP_10)
+pub(super) fn protocol(version: Version) -> Protocol {
+    Protocol::Http1 { minor: u8::from(version != Version::HTTP_10) }
 }

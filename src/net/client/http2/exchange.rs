@@ -13,7 +13,7 @@ use super::incoming::IncomingBody;
 use super::links::Slot;
 use super::request::Prepared;
 use super::upload::Upload;
-use crate::message::{Body, BodyError, BodyErrorKind};
+use crate::message::{Body, BodyError, BodyErrorKind, Protocol};
 use crate::net::client::request::content_length;
 use crate::net::client::{ClientError, ClientErrorKind, IncomingResponse, PoolConfig};
 
@@ -61,7 +61,7 @@ pub(super) async fn exchange(
         body,
         until_close: false,
         reused,
-        http_minor: 1,
+        protocol: Protocol::Http2,
     })
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::super::*;
 use super::{fed, get, listen, post, quick, text};
-use crate::message::{Body, BodyError, BodyErrorKind, Piece};
+use crate::message::{Body, BodyError, BodyErrorKind, Piece, Protocol};
 use crate::net::tls::tests::Authority;
 use crate::net::{Certificates, ServerTls};
 
@@ -149,7 +149,7 @@ async fn a_body_that_ends_with_the_connection_says_so() {
     .await;
     let response = Pool::new(server, PoolConfig::default()).send(get("/")).await.unwrap();
     assert!(response.until_close);
-    assert_eq!(response.http_minor, 0);
+    assert_eq!(response.protocol, Protocol::Http1 { minor: 0 });
     assert_eq!(text(response).await.unwrap(), "hello");
 }
 
