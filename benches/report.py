@@ -254,7 +254,7 @@ def fleet_table(found):
         ("p99", "p99_ms", "{:.0f} ms"),
         ("longest", "max_ms", "{:.0f} ms"),
         ("CPU of the control plane for it", "control_cpu_ms_a_purge", "{:.1f} ms"),
-        ("purges a second, none waited for", "rate", "{:.0f}"),
+        ("purges a second, 200 asked for, none waited for", "rate", "{:.0f}"),
         ("its share of a core meanwhile", "control_cpu_share", "{:.0%}"),
         ("from the last of them to all acknowledged", "settled_ms", "{:.0f} ms"),
         ("memory of the control plane for each node", "kib_a_node", "{:.1f} KiB"),
