@@ -22,6 +22,8 @@ use tempfile::TempDir;
 mod commands;
 #[path = "control/deploy.rs"]
 mod deploy;
+#[path = "control/sign_in.rs"]
+mod sign_in;
 
 /// Longer than anything here takes.
 const LONGEST: Duration = Duration::from_secs(60);

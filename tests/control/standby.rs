@@ -33,7 +33,7 @@ impl Control {
     }
 
     /// Waits until it leads.
-    fn led(self) -> Self {
+    pub(super) fn led(self) -> Self {
         let begun = Instant::now();
         while !self.leads() {
             assert!(begun.elapsed() < LONGEST, "it does not lead");

@@ -30,11 +30,19 @@ pub(crate) struct Settings {
     pub(crate) shows: bool,
     /// `cluster { … }`, if it is in one.
     pub(crate) cluster: String,
+    /// Who may do what, where that is not for everyone to do everything.
+    pub(crate) accounts: Option<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { name: "n1".to_owned(), syncs: true, shows: true, cluster: String::new() }
+        Self {
+            name: "n1".to_owned(),
+            syncs: true,
+            shows: true,
+            cluster: String::new(),
+            accounts: None,
+        }
     }
 }
 
@@ -113,7 +121,7 @@ impl NatsServer {
     }
 
     fn config(&self) -> String {
-        let Settings { name, syncs, shows, cluster } = &self.settings;
+        let Settings { name, syncs, shows, cluster, accounts } = &self.settings;
         let listen = self.address.as_deref().unwrap_or("127.0.0.1:-1");
         let store = self.folder.path().join("js");
         let sync = if *syncs { "sync_interval: always" } else { "sync_interval: \"2m\"" };
@@ -125,14 +133,17 @@ impl NatsServer {
             ),
             false => Default::default(),
         };
-        format!(
-            "server_name: {name}\nlisten: \"{listen}\"\n{cluster}\
-             jetstream {{ store_dir: \"{}\", {sync} }}\n\
-             accounts {{\n\
+        let open = format!(
+            "accounts {{\n\
              \x20 SYS {{ users: [{{user: sys, password: sys}}], {exports} }}\n\
              \x20 APP {{ jetstream: enabled, users: [{{user: app, password: app}}], {imports} }}\n\
-             }}\nsystem_account: SYS\nno_auth_user: app\n",
-            store.display()
+             }}\nsystem_account: SYS\nno_auth_user: app\n"
+        );
+        format!(
+            "server_name: {name}\nlisten: \"{listen}\"\n{cluster}\
+             jetstream {{ store_dir: \"{}\", {sync} }}\n{}",
+            store.display(),
+            accounts.as_ref().unwrap_or(&open),
         )
     }
 }
