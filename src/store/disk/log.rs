@@ -314,9 +314,12 @@ impl Log {
         // Those of this segment are told by its headers, as long as its slot is its own.
         self.release_displaced();
         self.shared.segments.take(segment);
-        if let Err(error) = segment.unlink()
-            && error.kind() != io::ErrorKind::NotFound
-        {
+        let unlinked = match segment.unlink() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            // What is removed after this is not looked for in a segment that came back.
+            _ => self.directory.sync(),
+        };
+        if let Err(error) = unlinked {
             self.shared.health.error();
             tracing::warn!(%error, segment = segment.id, "a segment cannot be removed");
         }

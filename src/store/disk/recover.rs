@@ -14,11 +14,9 @@
 //! synced before the next segment begins, so a footer that is whole speaks of records that are; one
 //! that is not fails its CRC, and the records are walked. The superblock is renamed into place
 //! before the first segment is made. A segment that is reclaimed is unlinked once the copies of
-//! what it had are synced. That may be undone, since the directory is synced no sooner than with
-//! the next segment that is made. Unlinks reach the disk in their order, so what comes back are the
-//! newest of those that went, and what stood against their records is there or comes back with
-//! them; where they are more than the size allows, the oldest go again. Nothing else is needed to
-//! recover: what tells the uses is a hint.
+//! what it had are synced, and then the directory is. Up to there the unlink may be undone: what
+//! stood against the records that come back is there, and where segments are more than the size
+//! allows, the oldest go again. Nothing else is needed to recover: what tells the uses is a hint.
 //!
 //! **Why nothing older comes back.** A removal, and a record that replaces another, stand behind
 //! what they speak against, and segments go from the oldest on: so neither goes before it. What

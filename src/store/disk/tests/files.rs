@@ -41,8 +41,8 @@ fn write(folder: &Path, id: u64, bytes: &[u8]) {
     std::fs::write(path_of(folder, id), bytes).unwrap();
 }
 
-/// The segments that were unlinked since the directory was synced, as far as is known: a loss of
-/// power may bring them back.
+/// The segments that the last job unlinked, after which it syncs the directory: a loss of power
+/// before that may bring them back.
 #[derive(Debug)]
 pub(super) struct Unlinked {
     /// Links to what is present and what was.
@@ -58,7 +58,7 @@ impl Unlinked {
         Self { beside, present: BTreeSet::new(), gone: BTreeSet::new() }
     }
 
-    /// Notes what came and what went since the last call.
+    /// Notes what came and what went since the last call, by one job.
     pub(super) fn note(&mut self, folder: &Path) {
         let now: BTreeSet<_> = ids(folder).collect();
         for id in now.difference(&self.present) {
@@ -66,13 +66,9 @@ impl Unlinked {
             let _none_yet = std::fs::remove_file(&link).is_err();
             std::fs::hard_link(path_of(folder, *id), link).unwrap();
         }
-        if now.last() > self.present.last() {
-            // Where a segment is made, the directory is synced.
-            self.gone.clear();
-        }
         // What went from the other end was never begun (see `cut`).
         let is_old = |id: &&u64| now.first().is_none_or(|first| *id < first);
-        self.gone.extend(self.present.difference(&now).filter(is_old));
+        self.gone = self.present.difference(&now).filter(is_old).copied().collect();
         self.present = now;
     }
 
