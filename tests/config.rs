@@ -144,7 +144,7 @@ fn the_documented_interface_is_understood_and_only_what_comes_later_is_refused()
         assert_eq!(fault.wrong, "not supported yet by this version", "{fault}");
         refused.push(fault.key.as_str());
     }
-    let later = "listen.probes listen.proxy_protocol origin[1].s3 purge.linger";
+    let later = "listen.probes listen.proxy_protocol origin[1].s3";
     assert_eq!(refused.join(" "), later);
 }
 

@@ -76,6 +76,7 @@ fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
         catch_up: Duration::from_millis(1),
         collapse_wait: Duration::from_secs(1),
         relay_window: 1 << 20,
+        linger: Duration::from_secs(30),
     };
     Arc::new(Proxy::new(config, parts))
 }

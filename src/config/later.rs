@@ -2,11 +2,10 @@
 
 /// Keys that are read and checked but not served by this version. Accepting one silently would
 /// promise what the node does not do. Whoever builds one of these takes its row away.
-pub(super) const LATER: [&str; 13] = [
+pub(super) const LATER: [&str; 12] = [
     "listen.probes",
     "listen.proxy_protocol",
     "origin.s3",
-    "purge.linger",
     "site.compress",
     "site.cors",
     "site.ip_allow",

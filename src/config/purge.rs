@@ -8,7 +8,9 @@ use super::section::section;
 section! {
     /// What a purge does beyond the promise.
     pub struct Purge {
-        /// How long a body that began before a hard purge may run on before it is aborted.
+        /// How long a body that began before a hard purge of it may run on before it is aborted;
+        /// 0s: not at all. The abort comes up to an eighth of that later, or up to 100ms where that
+        /// is more, and never more than 5s.
         linger: Duration = Duration::from_secs(30),
             Within(Duration::ZERO..=Duration::from_hours(24));
         /// Repeats each purge after this long, for origins that are not consistent at once; 0s:

@@ -48,6 +48,10 @@ impl Handler for PublicDoor {
         self.proxy.refuse(peer, fault, arrival())
     }
 
+    fn may_run_until(&self, exchange: &mut Exchange, now: Instant) -> Option<Instant> {
+        self.proxy.may_run_until(exchange, now)
+    }
+
     fn ended(&self, exchange: Exchange, ended: Ended) {
         self.proxy.ended(&exchange, ended);
     }

@@ -1,6 +1,11 @@
 //! What an engine asks of the proxy: the one handler behind all protocols.
 
+use std::time::{Duration, Instant};
+
 use crate::message::{Answer, Ended, Fault, Peer, Reply, Request};
+
+/// When a handler that takes nothing back need be asked again.
+const LONG: Duration = Duration::from_hours(24);
 
 /// Answers requests of every protocol.
 ///
@@ -17,6 +22,17 @@ pub trait Handler: Send + Sync + 'static {
 
     /// The response to a request that the engine had to refuse.
     fn refuse(&self, peer: &Peer, fault: Fault) -> Reply<Self::Exchange>;
+
+    /// Until when a response that is on its way may run on before this is asked again; `None`: it
+    /// is to be cut visibly, now.
+    ///
+    /// An engine asks from when the response first has to wait, whoever it waits for, and never for
+    /// one that leaves at once. It asks about all responses of a connection together, by the
+    /// earliest of the answers: so every answer bounds, too, how late a response that begins
+    /// meanwhile is first asked about.
+    fn may_run_until(&self, _exchange: &mut Self::Exchange, now: Instant) -> Option<Instant> {
+        Some(now + LONG)
+    }
 
     /// The exchange is over.
     fn ended(&self, exchange: Self::Exchange, ended: Ended);

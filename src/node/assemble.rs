@@ -178,6 +178,7 @@ fn proxy_config(config: &Config, whole_max: u64) -> ProxyConfig {
         catch_up: config.peer.as_ref().map_or(Duration::ZERO, |peer| peer.catch_up),
         collapse_wait: config.cache.collapse_wait,
         relay_window: config.limits.relay_window.0,
+        linger: config.purge.linger,
     }
 }
 

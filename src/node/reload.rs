@@ -70,6 +70,7 @@ fn fixed_sections(before: &Config, after: &Config) -> Vec<&'static str> {
         ("cache", before.cache == after.cache),
         ("limits", before.limits == after.limits),
         ("peer", before.peer == after.peer),
+        ("purge", before.purge == after.purge),
         ("logging", before.logging == after.logging),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::Proxy;
 use super::context::{Exchange, Inbound, Served};
+use super::linger::Basis;
 use crate::message::{Ended, Outcome, Seen};
 use crate::semantics::trace::TraceParent;
 use crate::site::SiteLabel;
@@ -22,6 +23,10 @@ impl Proxy {
         let cut = match ended.outcome {
             Outcome::Complete => None,
             Outcome::ClientGone => Some("client-gone"),
+            Outcome::Truncated if matches!(exchange.basis, Basis::Cut) => {
+                self.metrics.purged_body_cut();
+                Some("purged")
+            }
             Outcome::Truncated => Some("truncated"),
         };
         self.account(exchange, status, ended.body_bytes, cut.unwrap_or(exchange.reason));

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::demand::{Demand, is_between_tiers};
 use super::error::Refusal;
+use super::linger::Basis;
 use super::{Proxy, Routing};
 use crate::message::{Body, Fields, Peer, Request, Response, Seen};
 use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
@@ -159,6 +160,7 @@ impl Inbound {
             status: StatusCode::OK,
             source: Source::Synthetic,
             origin_status: None,
+            basis: Basis::Own,
         }
     }
 }
@@ -173,6 +175,8 @@ pub struct Exchange {
     pub(super) status: StatusCode,
     pub(super) source: Source,
     pub(super) origin_status: Option<u16>,
+    /// What a purge may take from under the body.
+    pub(super) basis: Basis,
 }
 
 impl Exchange {
@@ -273,6 +277,8 @@ pub(super) struct Sent {
     pub(super) slices: Option<Beginning>,
     /// What it reflects, for an edge that asks.
     pub(super) stamp: Option<LogSequence>,
+    /// What a purge may take from under the body.
+    pub(super) basis: Basis,
 }
 
 /// A body that is waited for until there is something to read of it.

@@ -20,6 +20,7 @@ use super::cold::source_of;
 use super::context::{Exchange, Journey, Sent, Served, Trouble};
 use super::deliver;
 use super::fill::{Fill, Led};
+use super::linger::Basis;
 use super::tier::Standing;
 use crate::collapse::{Arriving, Follower, Join, Landing, Sliced};
 use crate::message::{Body, Reply};
@@ -293,8 +294,8 @@ impl Journey {
             }
         };
         let (origin_status, stamp) = (Some(head.status.as_u16()), self.stamp_of(head));
-        let reason = reason.as_str();
-        Some(Sent { response, served, source, origin_status, reason, slices: None, stamp })
+        let (reason, basis) = (reason.as_str(), Basis::Arriving(head.clone()));
+        Some(Sent { response, served, source, origin_status, reason, slices: None, stamp, basis })
     }
 
     /// Whether this request may be answered by what a flight brought.
@@ -339,7 +340,7 @@ impl Journey {
 
     /// The response from what is stored, after upstream said that it holds; `None` if a purge has
     /// come since it was asked.
-    fn validated(&self, stored: &Stored, collapsed: bool, reason: Reason) -> Option<Sent> {
+    fn validated(&self, stored: &Arc<Stored>, collapsed: bool, reason: Reason) -> Option<Sent> {
         if !self.may_take(&stored.head, None, collapsed) {
             return None;
         }
@@ -361,7 +362,7 @@ impl Journey {
     }
 
     /// The same where the fields of the 304 are for this request alone.
-    fn own(&self, stored: &Stored, reason: Reason, why: &'static str) -> Sent {
+    fn own(&self, stored: &Arc<Stored>, reason: Reason, why: &'static str) -> Sent {
         let status = CacheStatus {
             cache: &self.proxy.config.name,
             fwd: Some(reason.forward()),
@@ -375,7 +376,7 @@ impl Journey {
 
     /// What is stored, though stale, for an upstream that failed (RFC 5861 section 4); `None` if a
     /// purge has come between.
-    fn stand_in(&self, stored: &Stored, reason: Reason, status: Option<u16>) -> Option<Sent> {
+    fn stand_in(&self, stored: &Arc<Stored>, reason: Reason, status: Option<u16>) -> Option<Sent> {
         let now = self.inbound.arrival.later();
         let facts = self.facts_now(stored);
         if on_failure(Some(&facts), Failure::Unreachable, now) == OnFailure::Fail {
@@ -409,7 +410,7 @@ impl Journey {
         self.failed(&UpstreamError::of_another(&self.route.origin), reason.forward())
     }
 
-    fn hit(&self, stored: &Stored) -> Sent {
+    fn hit(&self, stored: &Arc<Stored>) -> Sent {
         let now = self.inbound.arrival.later();
         let status = deliver::hit_status(&self.proxy.config.name, &stored.head, now);
         self.send_stored(stored, Served::Hit, &status, Reason::Fresh.as_str())
@@ -431,7 +432,7 @@ impl Journey {
 
     fn send_stored(
         &self,
-        stored: &Stored,
+        stored: &Arc<Stored>,
         served: Served,
         status: &CacheStatus<'_>,
         reason: &'static str,
@@ -442,7 +443,8 @@ impl Journey {
         let block = self.inbound.lines_of(&stored.head, &self.route);
         let response = deliver::stored(&self.inbound, stored, block, status);
         let (source, stamp) = (source_of(stored), self.stamp_of(&stored.head));
-        Sent { response, served, source, origin_status: None, reason, slices: None, stamp }
+        let basis = Basis::Stored(stored.clone());
+        Sent { response, served, source, origin_status: None, reason, slices: None, stamp, basis }
     }
 
     /// One refresh a key: whoever finds a flight under way leaves it at that. One that brought

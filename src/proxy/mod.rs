@@ -24,6 +24,7 @@ mod fetch;
 mod fill;
 mod forward;
 mod head;
+mod linger;
 mod pass;
 mod refuse;
 mod slices;
@@ -39,11 +40,13 @@ pub use context::{Arrival, Exchange, Served};
 pub use error::Refusal;
 
 use self::context::{Inbound, Journey};
+use self::linger::Basis;
 pub use crate::collapse::Flights;
 use crate::collapse::RememberedKeys;
 use crate::message::{Answer, Reply, Request};
-use crate::semantics::verdict::{Verdict, verdict};
-use crate::site::SiteTable;
+use crate::object::Stored;
+use crate::semantics::verdict::{Reason, Verdict, verdict};
+use crate::site::{Route, SiteLabel, SiteTable};
 use crate::store::{Lookup, Store};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -64,6 +67,8 @@ pub struct ProxyConfig {
     pub collapse_wait: Duration,
     /// Bytes kept behind the end of a body that is too large to store.
     pub relay_window: u64,
+    /// How long a body may run on that began before a hard purge.
+    pub linger: Duration,
 }
 
 /// Serves requests from the store and from upstream.
@@ -170,22 +175,14 @@ impl Proxy {
         };
         let verdict = verdict(&facts, stored.as_ref(), arrival.now);
         let is_met = inbound.edge.as_ref().is_none_or(|demand| demand.is_met());
-        if let (Verdict::Serve(reason), Lookup::Found(_, stored)) = (verdict, &lookup)
-            && is_met
-            && stored.slices().is_none()
-        {
-            self.count_hit(stored);
-            let status = deliver::hit_status(&self.config.name, &stored.head, arrival.now);
-            let block = inbound.lines_of(&stored.head, route);
-            let mut response = deliver::stored(&inbound, stored, block, &status);
-            if let Some(demand) = &inbound.edge {
-                let stamp = demand.stamp_of(&stored.head, self.store.rules());
-                tier::push_stamp(stamp, &mut response.extra);
+        let lookup = match (verdict, lookup) {
+            (Verdict::Serve(reason), Lookup::Found(_, stored))
+                if is_met && stored.slices().is_none() =>
+            {
+                return Answer::Now(self.hit(inbound, (site.label, route), stored, reason));
             }
-            let mut exchange = inbound.exchange(site.label, Served::Hit, reason.as_str());
-            exchange.sent(response.status, cold::source_of(stored));
-            return Answer::Now(Reply { response, exchange });
-        }
+            (_, lookup) => lookup,
+        };
         let resource = resource.into_owned();
         let (site, route) = (site.clone(), route.clone());
         let proxy = self.clone();
@@ -201,6 +198,29 @@ impl Proxy {
             return Answer::Now(journey.finish(sent));
         }
         Answer::Later(Box::pin(journey.set_out(verdict, lookup, body)))
+    }
+
+    /// The reply from a fresh response, whose owner it becomes.
+    #[inline]
+    fn hit(
+        &self,
+        inbound: Inbound,
+        (site, route): (SiteLabel, &Route),
+        stored: Arc<Stored>,
+        reason: Reason,
+    ) -> Reply<Exchange> {
+        self.count_hit(&stored);
+        let status = deliver::hit_status(&self.config.name, &stored.head, inbound.arrival.now);
+        let block = inbound.lines_of(&stored.head, route);
+        let mut response = deliver::stored(&inbound, &stored, block, &status);
+        if let Some(demand) = &inbound.edge {
+            let stamp = demand.stamp_of(&stored.head, self.store.rules());
+            tier::push_stamp(stamp, &mut response.extra);
+        }
+        let mut exchange = inbound.exchange(site, Served::Hit, reason.as_str());
+        exchange.sent(response.status, cold::source_of(&stored));
+        exchange.basis = Basis::Stored(stored);
+        Reply { response, exchange }
     }
 }
 

@@ -4,6 +4,7 @@ use http::{Method, StatusCode};
 
 use super::context::{Exchange, Journey, Sent, Served};
 use super::head::facts_of;
+use super::linger::Basis;
 use super::tier::{Fetched, push_failure, push_stamp};
 use super::{Refusal, deliver, error};
 use crate::message::{Body, Extra, Reply, Response};
@@ -94,7 +95,8 @@ impl Journey {
             body: incoming.body,
         };
         let (served, stamp) = (Served::Pass, self.stamp_fetched());
-        Sent { response, served, source, origin_status, reason, slices: None, stamp }
+        let basis = Basis::Own;
+        Sent { response, served, source, origin_status, reason, slices: None, stamp, basis }
     }
 
     /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource.
@@ -131,8 +133,8 @@ impl Journey {
         let status = CacheStatus { cache, fwd, detail: Some(reason), ..CacheStatus::default() };
         deliver::push_cache_status(&status, &mut response.extra);
         deliver::push_date(self.inbound.arrival.later(), &mut response.extra);
-        let (source, stamp) = (Source::Synthetic, self.stamp_fetched());
-        Sent { response, served, source, origin_status: None, reason, slices: None, stamp }
+        let (source, stamp, basis) = (Source::Synthetic, self.stamp_fetched(), Basis::Own);
+        Sent { response, served, source, origin_status: None, reason, slices: None, stamp, basis }
     }
 
     /// The reply, and what will be told of it.
@@ -141,6 +143,7 @@ impl Journey {
         let mut exchange = self.inbound.exchange(self.site.label, sent.served, sent.reason);
         exchange.sent(sent.response.status, sent.source);
         exchange.origin_status = sent.origin_status;
+        exchange.basis = sent.basis;
         Reply { response: sent.response, exchange }
     }
 }

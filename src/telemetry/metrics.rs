@@ -66,6 +66,7 @@ pub struct Metrics {
     purge_lag: IntGauge,
     purge_apply: Histogram,
     purged_objects: IntCounterVec,
+    purged_bodies_cut: IntCounter,
     upstream_healthy: IntGaugeVec,
     disk_errors: IntCounter,
     access_log_dropped: IntCounter,
@@ -162,6 +163,7 @@ impl Metrics {
             purge_lag: gauge(&registry, names::PURGE_LAG),
             purge_apply: histogram(&registry, names::PURGE_APPLY_SECONDS, &PURGE_APPLY_BOUNDS),
             purged_objects: counters(&registry, names::PURGED_OBJECTS),
+            purged_bodies_cut: counter(&registry, names::PURGED_BODIES_CUT),
             upstream_healthy: gauges(&registry, names::UPSTREAM_HEALTHY),
             disk_errors: counter(&registry, names::DISK_ERRORS),
             access_log_dropped: counter(&registry, names::ACCESS_LOG_DROPPED),
@@ -330,6 +332,11 @@ impl Metrics {
     /// Stored responses that `tier` freed because a purge covers them.
     pub fn purged_objects(&self, tier: Tier) -> IntCounter {
         self.purged_objects.with_label_values(&[tier.label()])
+    }
+
+    /// Counts a response on its way that was cut because a purge covers it.
+    pub fn purged_body_cut(&self) {
+        self.purged_bodies_cut.inc();
     }
 
     /// Failed reads and writes of the disk tier.

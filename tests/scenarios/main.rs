@@ -21,6 +21,7 @@ mod freshness;
 mod hit_miss;
 mod keys;
 mod limits;
+mod linger;
 mod names;
 mod other_clients;
 mod partition;

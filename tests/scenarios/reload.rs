@@ -36,6 +36,18 @@ async fn a_good_config_is_taken_and_a_bad_one_is_not() {
     Client::to(node.place(), Protocol::H3).await.unwrap().get("/").await;
 }
 
+#[tokio::test]
+async fn what_takes_a_restart_is_told() {
+    let origin = Origin::start().await;
+    let setup = Setup::new(&origin);
+    let node = NodeProcess::start(&setup).await;
+    std::fs::write(node.config_file(), setup.purge("linger = \"1s\"").config()).unwrap();
+    node.signal("HUP");
+    let log = node.logged("take effect after a restart").await;
+    let told = log.lines().find(|line| line.contains("after a restart")).unwrap();
+    assert!(told.contains("purge"), "{told}");
+}
+
 /// Puts the certificate of another authority in the place of the node's.
 fn renew_certificate(node: &NodeProcess) {
     Authority::new().issue(node.folder(), "", [HOST.to_owned()]);

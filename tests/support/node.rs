@@ -25,6 +25,7 @@ pub(crate) struct Setup {
     cache: String,
     limits: String,
     logging: String,
+    purge: String,
     origin: String,
     site: String,
 }
@@ -77,6 +78,11 @@ impl Setup {
         Self { logging: lines.to_owned(), ..self }
     }
 
+    /// Lines for `[purge]`.
+    pub(crate) fn purge(self, lines: &str) -> Self {
+        Self { purge: lines.to_owned(), ..self }
+    }
+
     /// Lines for `[[origin]]`.
     pub(crate) fn origin(self, lines: &str) -> Self {
         Self { origin: lines.to_owned(), ..self }
@@ -118,7 +124,7 @@ impl Setup {
             true => self.cache.clone(),
             false => format!("memory = \"256MiB\"\n{}", self.cache),
         };
-        let Self { limits, origin, site, control, tiers, .. } = self;
+        let Self { limits, purge, origin, site, control, tiers, .. } = self;
         let role = if self.shield { "shield" } else { "edge" };
         let name = self.name.as_deref().unwrap_or("edge");
         format!(
@@ -141,6 +147,8 @@ certificates = [{{ cert = "cert.pem", key = "key.pem" }}]
 {limits}
 [logging]
 {logging}
+[purge]
+{purge}
 [[origin]]
 name = "app"
 servers = [{servers}]

@@ -123,7 +123,8 @@ enum End {
     Linger,
     /// The response broke off.
     Cut,
-    /// What waits cannot be written: the transport failed, or stored bytes were lost.
+    /// What waits cannot be written: the transport failed, stored bytes were lost, or the handler
+    /// wants it cut.
     Broken,
     /// The client is gone, or is cut off.
     Gone,

@@ -13,7 +13,9 @@
 //! Invariants:
 //! - [`Handler::ended`] is called exactly once for every exchange opened here, at the latest when
 //!   this is dropped, with the bytes of body that the transport took;
-//! - after a loss of stored bytes nothing leaves that may have been read since.
+//! - after a loss of stored bytes nothing leaves that may have been read since;
+//! - once one of the responses is to be cut nothing more leaves of any: they share one stream of
+//!   bytes.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -24,6 +26,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
+use tokio::time::Instant;
 
 use crate::message::FilePart;
 use crate::message::losses::Mark;
@@ -46,6 +49,8 @@ pub(super) struct Outgoing<H: Handler> {
     unflushed: bool,
     /// Set before the first of the requests whose responses are open.
     mark: Mark,
+    /// The handler wants one of them cut.
+    is_cut: bool,
 }
 
 /// A piece of what waits.
@@ -85,6 +90,7 @@ impl<H: Handler> Outgoing<H> {
             written: Total::default(),
             unflushed: false,
             mark: Mark::now(),
+            is_cut: false,
         }
     }
 
@@ -113,6 +119,23 @@ impl<H: Handler> Outgoing<H> {
         if self.parts.is_empty() && self.open.is_empty() && !self.unflushed {
             self.mark = Mark::now();
         }
+    }
+
+    /// Whether a response is on its way.
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Until when the responses on their way may run on before this is asked again; `None` if one
+    /// of them is to be cut.
+    pub(super) fn may_run_until(&mut self, now: Instant) -> Option<Instant> {
+        let mut next: Option<Instant> = None;
+        for open in &mut self.open {
+            let until = self.handler.may_run_until(&mut open.exchange, now.into_std());
+            self.is_cut |= until.is_none();
+            next = next.into_iter().chain(until.map(Instant::from)).min();
+        }
+        next.filter(|_| !self.is_cut)
     }
 
     /// Begins the response of an exchange.
@@ -283,7 +306,7 @@ impl<H: Handler> Drop for Outgoing<H> {
             let body_bytes = self.written.body.min(body_end).saturating_sub(body_start);
             let outcome = match end {
                 Some((_, Outcome::Truncated)) => Outcome::Truncated,
-                _ if !self.mark.holds() => Outcome::Truncated,
+                _ if self.is_cut || !self.mark.holds() => Outcome::Truncated,
                 _ => Outcome::ClientGone,
             };
             self.handler.ended(exchange, Ended { body_bytes, outcome });

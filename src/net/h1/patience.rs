@@ -1,5 +1,5 @@
-//! How long a connection waits: one deadline, and a pace for each direction that is waited for, all
-//! on one timer.
+//! How long a connection waits: one deadline, a pace for each direction that is waited for, and the
+//! next look at what is on its way, all on one timer.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,6 +20,8 @@ pub(super) struct Patience {
     /// Boxed, for most connections wait for neither.
     sending: Option<Box<Pace>>,
     taking: Option<Box<Pace>>,
+    /// When the responses on their way are to be looked at; `None` where none waits.
+    review: Option<Instant>,
 }
 
 /// What a wait ended with.
@@ -31,12 +33,16 @@ pub(super) enum Over {
     Sending,
     /// The client takes the response too slowly.
     Taking,
+    /// The responses on their way are to be looked at. It is over until the next is
+    /// [set](Patience::review_at).
+    Unreviewed,
 }
 
 impl Patience {
     /// Waits until `deadline`, and for the pace that `limits` ask for.
     pub(super) fn new(deadline: Instant, limits: Arc<Limits>) -> Self {
-        Self { timer: Timer::new(deadline), deadline, limits, sending: None, taking: None }
+        let timer = Timer::new(deadline);
+        Self { timer, deadline, limits, sending: None, taking: None, review: None }
     }
 
     /// Waits until `deadline` from now on.
@@ -81,12 +87,27 @@ impl Patience {
         self.taking = None;
     }
 
+    /// The responses on their way are to be looked at by then.
+    pub(super) fn review_at(&mut self, at: Instant) {
+        self.review = Some(at);
+    }
+
+    /// Whether it is known when they are.
+    pub(super) fn is_review_set(&self) -> bool {
+        self.review.is_some()
+    }
+
+    /// No response waits any more.
+    pub(super) fn stop_reviews(&mut self) {
+        self.review = None;
+    }
+
     /// Ready when something is over; else the task is woken when it is.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
             let paces = [&self.sending, &self.taking].into_iter().flatten();
             let paces = paces.filter(|pace| !pace.is_paused());
-            let judgement = paces.map(|pace| pace.next_judgement()).min();
+            let judgement = paces.map(|pace| pace.next_judgement()).chain(self.review).min();
             self.timer.set(judgement.map_or(self.deadline, |at| at.min(self.deadline)));
             ready!(self.timer.poll_expired(cx));
             let now = Instant::now();
@@ -98,6 +119,10 @@ impl Patience {
             }
             if self.taking.as_mut().is_some_and(|pace| !pace.judge(now)) {
                 return Poll::Ready(Over::Taking);
+            }
+            if self.review.is_some_and(|at| now >= at) {
+                self.review = None;
+                return Poll::Ready(Over::Unreviewed);
             }
         }
     }

@@ -94,6 +94,7 @@ where
             Poll::Pending => self.poll_client(cx).map(Err),
         });
         let waited = waited.await;
+        self.patience.stop_reviews();
         self.now = Instant::now();
         waited.map_err(|end| match end {
             // Nothing of a response is sent yet, so that it can be a refusal.
@@ -108,6 +109,7 @@ where
     /// Sends a body as it arrives; its last bytes may still wait to be written.
     pub(super) async fn stream(&mut self, mut sender: Sender) -> Result<Outcome, End> {
         let outcome = poll_fn(|cx| self.poll_stream(&mut sender, cx)).await;
+        self.patience.stop_reviews();
         self.now = Instant::now();
         outcome
     }
@@ -124,6 +126,7 @@ where
         });
         let written = written.await;
         if has_waited {
+            self.patience.stop_reviews();
             self.now = Instant::now();
         }
         written
@@ -167,7 +170,8 @@ where
     }
 
     /// Moves what can be moved. Ready if the connection cannot go on: [`End::Cut`] past the
-    /// deadline, [`End::Gone`] if the client is to blame, [`End::Broken`] if writing fails.
+    /// deadline, [`End::Gone`] if the client is to blame, [`End::Broken`] if writing fails or what
+    /// is on its way may not go on.
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         if self.poll_input(cx).is_ready() {
             return Poll::Ready(End::Gone);
@@ -176,8 +180,12 @@ where
             return Poll::Ready(end);
         }
         loop {
+            if !self.patience.is_review_set() && !self.review() {
+                return Poll::Ready(End::Broken);
+            }
             match self.patience.poll(cx) {
                 Poll::Pending => return Poll::Pending,
+                Poll::Ready(Over::Unreviewed) => {}
                 Poll::Ready(Over::Deadline) => return Poll::Ready(End::Cut),
                 Poll::Ready(Over::Taking) => return Poll::Ready(End::Gone),
                 Poll::Ready(Over::Sending) => {
@@ -224,6 +232,18 @@ where
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// Asks whether the responses on their way may go on; false if one is to be cut.
+    fn review(&mut self) -> bool {
+        if !self.out.is_open() {
+            return true;
+        }
+        match self.out.may_run_until(Instant::now()) {
+            Some(at) => self.patience.review_at(at),
+            None => return false,
+        }
+        true
     }
 
     fn break_upload(&mut self, kind: BodyErrorKind, detail: &'static str) {

@@ -186,8 +186,8 @@ where
         Ok(progress)
     }
 
-    /// Stored bytes that were lost must not leave. Over TLS this looks after the transport has read
-    /// the bytes of the last write, and before it sends them.
+    /// Stored bytes that were lost must not leave, nor a response that is to be cut. Over TLS this
+    /// looks after the transport has read the bytes of the last write, and before it sends them.
     fn check(&self) -> Result<(), Gone> {
         if self.session.is_intact() { Ok(()) } else { Err(Gone) }
     }
@@ -228,6 +228,9 @@ where
         if self.phase != Phase::Open {
             ready!(self.timer.poll_expired(cx));
             return Poll::Ready(Err(Gone));
+        }
+        if self.session.review() {
+            return Poll::Ready(Ok(()));
         }
         self.session.note_partial(&self.input);
         self.note_pace(now);

@@ -1,4 +1,5 @@
-//! What time does to a connection: every wait for the client has an end.
+//! What time does to a connection: every wait for the client has an end, and every response that
+//! waits is looked at now and then.
 
 use std::time::Duration;
 
@@ -29,7 +30,43 @@ impl<H: Handler> Session<H> {
         if let Goaway::Announced(until) = self.goaway {
             deadline = deadline.min(until);
         }
-        deadline
+        self.review_at.map_or(deadline, |at| at.min(deadline))
+    }
+
+    /// Asks, when it is time, whether the responses on their way may go on. True if one was cut.
+    pub(super) fn review(&mut self) -> bool {
+        if self.streams.is_empty() && self.output.is_empty() {
+            self.review_at = None;
+        } else if self.review_at.is_none_or(|at| self.now >= at) {
+            return self.cut_or_let_run();
+        }
+        false
+    }
+
+    fn cut_or_let_run(&mut self) -> bool {
+        let (handler, now) = (&self.handler, self.now);
+        let mut next: Option<Instant> = None;
+        let mut may_run = |exchange: &mut H::Exchange| {
+            let until = handler.may_run_until(exchange, now.into_std()).map(Instant::from);
+            next = next.into_iter().chain(until).min();
+            until.is_some()
+        };
+        let mut cut = Vec::new();
+        for (id, stream) in &mut self.streams {
+            if let ResponseSide::Sending(sending) = &mut stream.response
+                && !may_run(&mut sending.exchange)
+            {
+                cut.push(*id);
+            }
+        }
+        // No frame can be taken out of the middle of what is queued.
+        self.is_cut |= self.output.complete_mut().any(|exchange| !may_run(exchange));
+        self.review_at = next;
+        for id in &cut {
+            frame::put_reset(self.output.small(), *id, Code::INTERNAL_ERROR);
+            self.remove(*id, Outcome::Truncated);
+        }
+        self.is_cut || !cut.is_empty()
     }
 
     /// Does what is due at [`now`](Self::now), so that the next deadline lies ahead.

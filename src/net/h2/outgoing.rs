@@ -21,9 +21,10 @@ impl<H: Handler> Session<H> {
         }
     }
 
-    /// Whether what waits, and what the transport took last, is as it was stored.
+    /// Whether what waits may leave: it is as it was stored, as is what the transport took last,
+    /// and the handler wants nothing of it cut.
     pub(super) fn is_intact(&self) -> bool {
-        self.mark.holds()
+        self.mark.holds() && !self.is_cut
     }
 
     /// Sends a reply: at once and whole if it is small and nothing holds it up.

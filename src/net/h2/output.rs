@@ -106,6 +106,12 @@ impl<X> Output<X> {
         self.finished.push_back(Finished { end: self.end(), stream, exchange, ended });
     }
 
+    /// The exchanges of replies that are whole and not wholly written.
+    pub(super) fn complete_mut(&mut self) -> impl Iterator<Item = &mut X> {
+        let whole = |reply: &&mut Finished<X>| reply.ended.outcome == Outcome::Complete;
+        self.finished.iter_mut().filter(whole).map(|reply| &mut reply.exchange)
+    }
+
     /// The waiting bytes, as far as `slices` holds them.
     pub(super) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut small = &self.small[..];

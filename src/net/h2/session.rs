@@ -113,6 +113,10 @@ pub(super) struct Session<H: Handler> {
     pub(super) content_received: usize,
     /// When a request last began or ended, or something was written.
     pub(super) active: Instant,
+    /// When the responses on their way are to be looked at; `None` where none waits.
+    pub(super) review_at: Option<Instant>,
+    /// The handler wants a response cut that is queued to its end.
+    pub(super) is_cut: bool,
 }
 
 impl<H: Handler> Session<H> {
@@ -152,6 +156,8 @@ impl<H: Handler> Session<H> {
             partial_since: None,
             content_received: 0,
             active: now,
+            review_at: None,
+            is_cut: false,
             limits,
         };
         session.greet();

@@ -10,6 +10,7 @@
 //! slow client holds back its body's writer and nothing else.
 
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -94,6 +95,14 @@ impl<X> Outgoing<X> {
         }
         cx.waker().wake_by_ref();
         Ok(Progress::Starved)
+    }
+
+    /// Until when it may run on; `None` if it is to be cut.
+    pub(super) fn may_run_until<H>(&mut self, handler: &H, now: Instant) -> Option<Instant>
+    where
+        H: Handler<Exchange = X>,
+    {
+        handler.may_run_until(&mut self.exchange, now)
     }
 
     /// Tells the handler how the exchange ended.

@@ -58,6 +58,8 @@ pub(in crate::net) struct Session<H: Handler, G> {
     last_active: Instant,
     /// Set before the first of the requests whose responses are not acknowledged.
     mark: Mark,
+    /// When the responses on their way are to be looked at; `None` where none waits.
+    review_at: Option<Instant>,
     /// When time has to be looked at; never later than needed.
     look_at: Instant,
     _guard: G,
@@ -112,6 +114,7 @@ impl<H: Handler, G> Session<H, G> {
             pace: None,
             last_active: now,
             mark: Mark::now(),
+            review_at: None,
             _guard: guard,
         }
     }
@@ -149,6 +152,7 @@ impl<H: Handler, G> Session<H, G> {
             self.look(transport, now)?;
         }
         self.watch_pace(now);
+        self.review(transport, now)?;
         self.go(transport, now)
     }
 
@@ -345,9 +349,39 @@ impl<H: Handler, G> Session<H, G> {
             }
         }
         let next = self.streams.values().map(|slot| slot.stream.deadline(&limits)).min();
+        let next = next.into_iter().chain(self.review_at).min();
         self.look_at = next.map_or(self.look_at, |next| next.min(self.look_at));
         if let Going::Announced(until) = self.going {
             self.look_at = self.look_at.min(until);
+        }
+        Ok(())
+    }
+
+    /// Asks, when it is time, whether the responses on their way may go on, and cuts those that may
+    /// not.
+    fn review(&mut self, transport: &mut Connection, now: Instant) -> Result<(), Failure> {
+        if self.streams.is_empty() {
+            self.review_at = None;
+            return Ok(());
+        }
+        if self.review_at.is_some_and(|at| now < at) {
+            return Ok(());
+        }
+        let (mut next, mut cut) = (None::<Instant>, Vec::new());
+        for (id, slot) in &mut self.streams {
+            let Some(response) = slot.stream.outgoing() else { continue };
+            match response.may_run_until(&*self.handler, now) {
+                Some(at) => next = next.into_iter().chain([at]).min(),
+                None => cut.push(*id),
+            }
+        }
+        self.review_at = next;
+        next.into_iter().for_each(|next| self.look_by(next));
+        for id in cut {
+            if let Some(slot) = self.streams.remove(&id) {
+                self.waiting -= usize::from(slot.waits_for_client);
+                self.fail(id, slot, Failure::Stream(Code::INTERNAL_ERROR), transport)?;
+            }
         }
         Ok(())
     }

@@ -152,6 +152,14 @@ impl<X: Send + 'static> Stream<X> {
         self.drive(turn)
     }
 
+    /// The response, while it is on its way.
+    pub(super) fn outgoing(&mut self) -> Option<&mut Outgoing<X>> {
+        match &mut self.answer {
+            State::Responding(outgoing) => Some(outgoing),
+            State::Idle | State::Waiting(_) | State::Done => None,
+        }
+    }
+
     /// Ends the exchange early, if one has begun.
     pub(super) fn abandon<H: Handler<Exchange = X>>(self, handler: &H, outcome: Outcome) {
         if let Receive::Content(content) = &self.receive {

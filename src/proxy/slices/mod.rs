@@ -32,6 +32,7 @@ use self::read::SliceReader;
 use super::cold::source_of;
 use super::context::{Beginning, Journey, Sent, Served, Trouble};
 use super::deliver;
+use super::linger::Basis;
 use crate::collapse::{Arriving, Follower, Join, Landing, Leader, Relay};
 use crate::message::{Body, FieldBlock};
 use crate::object::{CacheKey, ObjectHead, Slices, Stored};
@@ -249,7 +250,7 @@ impl Journey {
     /// The response from a stored object in slices, its body still to begin.
     pub(super) fn sliced(
         &self,
-        stored: &Stored,
+        stored: &Arc<Stored>,
         slices: Slices,
         served: Served,
         status: &CacheStatus<'_>,
@@ -264,7 +265,8 @@ impl Journey {
         let source = reader.as_ref().map_or(Source::Memory, |reader| reader.source());
         let slices = reader.map(|reader| Box::pin(reader.begin()) as Beginning);
         let stamp = self.stamp_of(head);
-        let sent = Sent { response, served, source, origin_status: None, reason, slices, stamp };
+        let (origin_status, basis) = (None, Basis::Stored(stored.clone()));
+        let sent = Sent { response, served, source, origin_status, reason, slices, stamp, basis };
         let sent = match (status.hit, source) {
             (false, _) | (true, Source::Memory | Source::Disk) => sent.with_status(status),
             (true, _) => self.partial(sent, status),

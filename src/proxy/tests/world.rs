@@ -314,6 +314,7 @@ fn proxy(origin: &str, site: &str, catch_up: Duration) -> Proxy {
         catch_up,
         collapse_wait: Duration::from_secs(60),
         relay_window: 32,
+        linger: Duration::from_secs(30),
     };
     Proxy::new(config, parts)
 }

@@ -128,6 +128,12 @@ pub(super) const PURGED_OBJECTS: Declared = Declared {
     labels: &["tier"],
 };
 
+pub(super) const PURGED_BODIES_CUT: Declared = Declared {
+    name: "headland_purged_bodies_cut_total",
+    help: "Responses cut because a hard purge covered them for longer than purge.linger",
+    labels: &[],
+};
+
 pub(super) const UPSTREAM_HEALTHY: Declared = Declared {
     name: "headland_upstream_healthy",
     help: "1 if requests are sent to it, 0 if it is ejected",

@@ -1,6 +1,7 @@
 //! The engine against a scripted handler.
 
 mod curl;
+mod cuts;
 mod lifetime;
 mod losses;
 mod requests;
@@ -10,6 +11,7 @@ mod uploads;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
@@ -31,12 +33,16 @@ struct Scripted {
     script: Box<Script>,
     ended: Mutex<Vec<(String, Ended)>>,
     faults: Mutex<Vec<Fault>>,
+    /// The targets whose responses are to be cut.
+    cut: Mutex<Vec<&'static str>>,
+    /// The targets asked about.
+    looked_at: Mutex<Vec<String>>,
 }
 
 impl Scripted {
     fn new(script: impl Fn(Request) -> Answer<String> + Send + Sync + 'static) -> Arc<Self> {
-        let (ended, faults) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { script: Box::new(script), ended, faults })
+        let (ended, faults, cut, looked_at) = Default::default();
+        Arc::new(Self { script: Box::new(script), ended, faults, cut, looked_at })
     }
 
     fn endings(&self) -> Vec<(String, u64, Outcome)> {
@@ -57,6 +63,12 @@ impl Handler for Scripted {
         let mut response = Response::empty(fault.status);
         response.body = Body::Full(Bytes::from_static(fault.detail.as_bytes()));
         Reply { response, exchange: "refused".into() }
+    }
+
+    fn may_run_until(&self, exchange: &mut String, now: Instant) -> Option<Instant> {
+        self.looked_at.lock().push(exchange.clone());
+        let is_cut = self.cut.lock().iter().any(|target| exchange == target);
+        (!is_cut).then(|| now + Duration::from_secs(1))
     }
 
     fn ended(&self, exchange: String, ended: Ended) {

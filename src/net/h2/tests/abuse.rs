@@ -233,6 +233,6 @@ async fn a_quiet_connection_goes_on_after_its_rest() {
     for stream in [1, 3, 5] {
         raw.get(stream, "/5000").await;
         assert_eq!(raw.response(stream).await.1.len(), 5000);
-        tokio::time::advance(std::time::Duration::from_secs(20)).await;
+        tokio::time::advance(Duration::from_secs(20)).await;
     }
 }

@@ -6,6 +6,7 @@
 mod abuse;
 mod bodies;
 mod clients;
+mod cuts;
 mod losses;
 mod protocol;
 mod split;
@@ -13,6 +14,7 @@ mod split;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -44,6 +46,10 @@ struct Scripted {
     dropped: Arc<Mutex<usize>>,
     /// Lets a `/gate` go on.
     gate: Arc<Notify>,
+    /// The paths whose responses are to be cut.
+    cut: Mutex<Vec<&'static str>>,
+    /// The paths asked about.
+    looked_at: Mutex<Vec<String>>,
 }
 
 /// Counts a future that was dropped.
@@ -164,6 +170,12 @@ impl Handler for Scripted {
         Reply { response, exchange: fault.status.to_string() }
     }
 
+    fn may_run_until(&self, exchange: &mut String, now: Instant) -> Option<Instant> {
+        self.looked_at.lock().push(exchange.clone());
+        let is_cut = self.cut.lock().iter().any(|path| exchange == path);
+        (!is_cut).then(|| now + Duration::from_secs(1))
+    }
+
     fn ended(&self, exchange: String, ended: Ended) {
         self.ended.lock().push((exchange, ended));
         self.told.notify_waiters();
@@ -202,16 +214,25 @@ struct Raw {
 impl Raw {
     /// A connection whose preface and settings are exchanged.
     async fn new(limits: Limits) -> Self {
-        let mut raw = Self::silent(limits);
+        Self::silent(limits).greeted().await
+    }
+
+    async fn greeted(mut self) -> Self {
+        let raw = &mut self;
         raw.send(PREFACE).await;
         raw.frame(kind::SETTINGS, 0, 0, &[]).await;
         assert_eq!(raw.next().await.unwrap().kind, kind::SETTINGS);
-        raw
+        self
     }
 
     /// A connection on which nothing was said.
     fn silent(limits: Limits) -> Self {
-        let (io, server) = tokio::io::duplex(1 << 20);
+        Self::over(1 << 20, limits)
+    }
+
+    /// The same, over a transport that holds so many bytes.
+    fn over(bytes: usize, limits: Limits) -> Self {
+        let (io, server) = tokio::io::duplex(bytes);
         let handler = Arc::new(Scripted::default());
         let (drain, watch) = Drain::new();
         let (limits, served) = (Arc::new(limits), Arc::clone(&handler));

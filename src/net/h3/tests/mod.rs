@@ -1,5 +1,6 @@
 //! The engine over real sockets: what it promises to clients and to its handler.
 
+mod cuts;
 mod foreign;
 mod hostile;
 mod losses;

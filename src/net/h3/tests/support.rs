@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -27,6 +29,14 @@ struct Paths {
     begun: Arc<Notify>,
     dropped: Arc<Notify>,
     release: Arc<Notify>,
+    looks: Arc<Looks>,
+}
+
+/// How often the handler was asked about responses on their way, and whether they are to be cut.
+#[derive(Default)]
+pub(super) struct Looks {
+    pub(super) count: AtomicUsize,
+    pub(super) are_cut: AtomicBool,
 }
 
 /// A node under test.
@@ -37,6 +47,7 @@ pub(super) struct Node {
     begun: Arc<Notify>,
     dropped: Arc<Notify>,
     release: Arc<Notify>,
+    pub(super) looks: Arc<Looks>,
     drain: Drain,
     task: tokio::task::AbortHandle,
 }
@@ -63,11 +74,13 @@ pub(super) fn serve_admitting<F: Future<Output = ()>>(
         let address = socket.local_addr().unwrap();
         let (sender, ended) = unbounded_channel();
         let (begun, dropped, release) = Default::default();
+        let looks = Arc::<Looks>::default();
         let handler = Paths {
             ended: sender,
             begun: Arc::clone(&begun),
             dropped: Arc::clone(&dropped),
             release: Arc::clone(&release),
+            looks: Arc::clone(&looks),
         };
         let front = Front { handler: Arc::new(handler), limits: Arc::new(limits), admit };
         let (drain, watch) = Drain::new();
@@ -76,7 +89,7 @@ pub(super) fn serve_admitting<F: Future<Output = ()>>(
         let mut roots = rustls::RootCertStore::empty();
         roots.add(chain[0].clone()).unwrap();
         let ended = Mutex::new(ended);
-        test(Node { address, roots, ended, begun, dropped, release, drain, task }).await;
+        test(Node { address, roots, ended, begun, dropped, release, looks, drain, task }).await;
     });
 }
 
@@ -224,6 +237,12 @@ impl Handler for Paths {
 
     fn refuse(&self, _: &Peer, fault: Fault) -> Reply<()> {
         reply(fault.status.as_u16(), Some(0), Body::Empty)
+    }
+
+    fn may_run_until(&self, (): &mut (), now: Instant) -> Option<Instant> {
+        self.looks.count.fetch_add(1, Ordering::SeqCst);
+        let is_cut = self.looks.are_cut.load(Ordering::SeqCst);
+        (!is_cut).then(|| now + Duration::from_millis(10))
     }
 
     fn ended(&self, (): (), ended: Ended) {
