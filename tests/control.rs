@@ -18,6 +18,8 @@ use headland::object::{Entry, LogId, Position};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "control/backup.rs"]
+mod backup;
 #[path = "control/commands.rs"]
 mod commands;
 #[path = "control/deploy.rs"]

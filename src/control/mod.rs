@@ -16,6 +16,7 @@
 //! share them: one leads, the others stand by and refuse with 503.
 
 pub mod audit;
+pub mod backup;
 mod clock;
 pub mod door;
 pub mod fleet;
