@@ -415,7 +415,8 @@ impl Options {
         let mut arguments = std::env::args().skip(1);
         let headland = arguments.next().ok_or("usage: fleet_load HEADLAND [--nodes N] ...")?;
         let delay = Duration::ZERO;
-        let mut options = Self { headland, nodes: 1000, purges: 100, rate: 200, seconds: 20, delay };
+        let mut options =
+            Self { headland, nodes: 1000, purges: 100, rate: 200, seconds: 20, delay };
         while let (Some(key), Some(value)) = (arguments.next(), arguments.next()) {
             match &*key {
                 "--nodes" => options.nodes = value.parse()?,

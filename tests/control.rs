@@ -79,7 +79,7 @@ impl Control {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n\
-             connection: close\r\n\r\n{body}"
+             prefer: surveys\r\nconnection: close\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).ok()?;
         Some(stream)

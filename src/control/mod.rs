@@ -29,6 +29,7 @@ mod registrar;
 mod registry;
 mod run;
 mod serve;
+mod survey;
 
 pub use lead::Lead;
 pub use plane::{Grant, OpenError, Plane, PlaneParts};

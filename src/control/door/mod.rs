@@ -14,6 +14,7 @@ mod purges;
 mod rate;
 mod route;
 mod status;
+mod surveys;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use self::feed::Feed;
 use self::rate::RateLimit;
 use self::route::{Endpoint, View};
 use super::audit::{Audit, Event};
+use super::survey::Surveys;
 use super::{Plane, clock};
 use crate::config::token::Token;
 use crate::door::{Access, Caller, Life, Need, Problem, answer, body, query, reply};
@@ -69,6 +71,7 @@ struct Door {
     parts: DoorParts,
     access: ArcSwap<Access>,
     rate: RateLimit,
+    surveys: Surveys,
 }
 
 /// Who asks, from where and as part of what, for the audit.
@@ -85,7 +88,7 @@ impl ControlDoor {
     pub fn new(parts: DoorParts, tokens: Vec<Token>) -> Self {
         let access = ArcSwap::from_pointee(Access::new(tokens, parts.address));
         let rate = RateLimit::new(parts.requests_per_second);
-        Self(Arc::new(Door { parts, access, rate }))
+        Self(Arc::new(Door { parts, access, rate, surveys: Surveys::new() }))
     }
 
     /// Takes the tokens of a new config.
@@ -114,10 +117,11 @@ impl Handler for ControlDoor {
                 let result = door.check_lead(endpoint).and(result);
                 return Answer::Now(reply(result, &request.method, trace));
             }
-            Endpoint::Log => Act::Follow,
+            Endpoint::Log => Act::Follow(request.fields.get("prefer") == Some(b"surveys")),
             Endpoint::Purge => Act::Purge,
             Endpoint::Beat(name) => Act::Beat(name.to_owned()),
             Endpoint::Remove(name) => Act::Remove(name.to_owned()),
+            Endpoint::Survey(name, id) => Act::Survey(name.to_owned(), id),
         };
         let what = format!("{} {path}", request.method);
         let (door, query) = (door.clone(), query.to_owned());
@@ -128,7 +132,8 @@ impl Handler for ControlDoor {
                 Act::Purge => door.purge(&query, body, &asking).await,
                 Act::Beat(name) => door.beat(&name, body, &asking).await,
                 Act::Remove(name) => door.remove(&name, &asking).await,
-                Act::Follow => door.follow(&query).await,
+                Act::Survey(name, id) => door.surveyed(&name, id, body).await,
+                Act::Follow(wants_surveys) => door.follow(&query, wants_surveys).await,
             };
             let result = result.and_then(|response| door.lead().map(|()| response));
             reply(result, &method, trace)
@@ -175,7 +180,7 @@ impl Door {
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail);
             return Err(problem.with("retry-after", "1"));
         }
-        if matches!(endpoint, Endpoint::Purge | Endpoint::Beat(_)) {
+        if matches!(endpoint, Endpoint::Purge | Endpoint::Beat(_) | Endpoint::Survey(..)) {
             body::check_type(request.fields.get("content-type"))?;
         }
         Ok((endpoint, caller))
@@ -212,10 +217,12 @@ impl Door {
     }
 
     /// The log, from where the node is.
-    async fn follow(&self, query: &str) -> Result<Response, Problem> {
+    async fn follow(&self, query: &str, wants_surveys: bool) -> Result<Response, Problem> {
         let position = position(query)?;
         let DoorParts { plane, drain, metrics, .. } = &self.parts;
-        let feed = Feed::open(plane.log().clone(), position, drain.clone(), metrics.clone()).await;
+        let (log, drain) = (plane.log().clone(), drain.clone());
+        let surveys = wants_surveys.then(|| self.surveys.lines());
+        let feed = Feed::open(log, position, drain, surveys, metrics.clone()).await;
         let feed = feed.map_err(|error| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("log: {error}"))
         })?;
@@ -261,7 +268,10 @@ enum Act {
     /// Of the node of this name.
     Beat(String),
     Remove(String),
-    Follow,
+    /// What the node of this name says to a survey.
+    Survey(String, u64),
+    /// Whether what is asked beside the log is wanted.
+    Follow(bool),
 }
 
 /// `log`, `after` and `hash`: all or none.

@@ -19,7 +19,7 @@ use crate::telemetry::access_log::rfc3339;
 const ROWS_MAX: usize = 10_000;
 
 impl Door {
-    /// A list in, a list out.
+    /// A list in, a list out. A dry run tells of each what it would hit.
     pub(super) async fn purge(
         &self,
         query: &str,
@@ -27,20 +27,9 @@ impl Door {
         asking: &Asking,
     ) -> Result<Response, Problem> {
         let query::Asking { patience, is_dry_run } = query::asking(query, Duration::ZERO)?;
+        let (commands, is_list) = self.commands(content, asking).await?;
         if is_dry_run {
-            let detail = "dry_run: expected at a node, which knows what it has stored";
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
-        }
-        let content = body::read(content, body::PURGES_MAX).await?;
-        let (mut commands, is_list) = body::purges(&content).map_err(|(index, fault)| {
-            problem(StatusCode::BAD_REQUEST, index, &fault.to_string())
-        })?;
-        for (index, command) in commands.iter_mut().enumerate() {
-            let index = is_list.then_some(index);
-            if let Err(refused) = limit(command, &asking.caller, index) {
-                self.note(asking, refused.status, refused.detail.clone());
-                return Err(refused);
-            }
+            return self.survey(query, &commands, is_list).await;
         }
         let told = told(&commands);
         let count = commands.len() as u64;
@@ -72,6 +61,26 @@ impl Door {
         };
         self.note(asking, status, format!("{told}: {numbers}"));
         Ok(answer::envelope(status, answer::listed(shown, is_list), json!({})))
+    }
+
+    /// The purges of a body, within the sites of whoever asks, and whether they came as a list.
+    async fn commands(
+        &self,
+        content: Body,
+        asking: &Asking,
+    ) -> Result<(Vec<PurgeCommand>, bool), Problem> {
+        let content = body::read(content, body::PURGES_MAX).await?;
+        let (mut commands, is_list) = body::purges(&content).map_err(|(index, fault)| {
+            problem(StatusCode::BAD_REQUEST, index, &fault.to_string())
+        })?;
+        for (index, command) in commands.iter_mut().enumerate() {
+            let index = is_list.then_some(index);
+            if let Err(refused) = limit(command, &asking.caller, index) {
+                self.note(asking, refused.status, refused.detail.clone());
+                return Err(refused);
+            }
+        }
+        Ok((commands, is_list))
     }
 
     /// The recent purges of the caller's sites, the newest first.

@@ -15,6 +15,8 @@ pub(super) enum Endpoint<'a> {
     Beat(&'a str),
     /// Strikes the node of this name off.
     Remove(&'a str),
+    /// What the node of this name says to the survey of this number.
+    Survey(&'a str, u64),
 }
 
 /// What can be looked at.
@@ -38,6 +40,12 @@ impl<'a> Endpoint<'a> {
                 Method::POST => Ok(Self::Beat(name)),
                 Method::DELETE => Ok(Self::Remove(name)),
                 _ => Err(Unrouted::Method("POST, DELETE")),
+            };
+        }
+        if let Some((name, id)) = survey(path) {
+            return match *method {
+                Method::POST => Ok(Self::Survey(name, id)),
+                _ => Err(Unrouted::Method("POST")),
             };
         }
         let view = match path {
@@ -68,15 +76,23 @@ impl<'a> Endpoint<'a> {
             Self::Read(View::Health | View::Ready) => Need::Nothing,
             Self::Read(View::Audit) | Self::Remove(_) => Need::Administer,
             Self::Read(_) => Need::View,
-            Self::Log | Self::Beat(_) => Need::Follow,
+            Self::Log | Self::Beat(_) | Self::Survey(..) => Need::Follow,
             Self::Purge => Need::Purge,
         }
     }
 
     /// Whether it changes something.
     pub(super) fn is_write(self) -> bool {
-        matches!(self, Self::Purge | Self::Beat(_) | Self::Remove(_))
+        matches!(self, Self::Purge | Self::Beat(_) | Self::Remove(_) | Self::Survey(..))
     }
+}
+
+/// The node and the number of a survey.
+fn survey(path: &str) -> Option<(&str, u64)> {
+    let (name, id) = path.strip_prefix("/v1/nodes/")?.split_once("/surveys/")?;
+    let is_hex = id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let id = u64::from_str_radix(id, 16).ok().filter(|_| is_hex)?;
+    is_name(name).then_some((name, id))
 }
 
 /// A name as the config of a node takes it.
@@ -105,6 +121,10 @@ mod tests {
             ("DELETE", "/v1/nodes/fra-1", Ok(Endpoint::Remove("fra-1"))),
             ("GET", "/v1/nodes/fra-1", Err(Unrouted::Method("POST, DELETE"))),
             ("POST", "/v1/nodes/fra/1", Err(Unrouted::Path)),
+            ("POST", "/v1/nodes/a/surveys/00000000000000ff", Ok(Endpoint::Survey("a", 255))),
+            ("GET", "/v1/nodes/a/surveys/00000000000000ff", Err(Unrouted::Method("POST"))),
+            ("POST", "/v1/nodes/a/surveys/ff", Err(Unrouted::Path)),
+            ("POST", "/v1/nodes/a/surveys/+0000000000000ff", Err(Unrouted::Path)),
             ("POST", "/v1/nodes/", Err(Unrouted::Path)),
             ("GET", "/v1/log", Ok(Endpoint::Log)),
             ("HEAD", "/v1/log", Err(Unrouted::Method("GET"))),

@@ -19,6 +19,7 @@ use crate::net::Drain;
 mod feeds;
 mod fleet;
 mod purging;
+mod surveys;
 
 const ADDRESS: &str = "127.0.0.1:9190";
 
