@@ -21,6 +21,7 @@ mod clock;
 pub mod door;
 pub mod fleet;
 mod home;
+mod hook;
 mod lead;
 pub mod log;
 pub mod nats;

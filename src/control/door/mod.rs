@@ -9,6 +9,7 @@
 //! ```
 
 mod feed;
+mod hooks;
 mod nodes;
 mod purges;
 mod rate;
@@ -31,6 +32,7 @@ use self::route::{Endpoint, View};
 use super::audit::{Audit, Event};
 use super::survey::Surveys;
 use super::{Plane, clock};
+use crate::config::control_plane::Hook;
 use crate::config::token::Token;
 use crate::door::{Access, Caller, Life, Need, Problem, answer, body, query, reply};
 use crate::door::{target_of, trace_of};
@@ -59,6 +61,8 @@ pub struct DoorParts {
     pub drain: DrainWatch,
     /// Requests a second from the holder of one token, nodes apart.
     pub requests_per_second: usize,
+    /// Buckets whose changes purge.
+    pub hooks: Vec<Hook>,
     /// A clock that never goes back.
     pub clock: fn() -> Duration,
 }
@@ -122,6 +126,7 @@ impl Handler for ControlDoor {
             Endpoint::Beat(name) => Act::Beat(name.to_owned()),
             Endpoint::Remove(name) => Act::Remove(name.to_owned()),
             Endpoint::Survey(name, id) => Act::Survey(name.to_owned(), id),
+            Endpoint::Hook(name) => Act::Hook(name.to_owned()),
         };
         let what = format!("{} {path}", request.method);
         let (door, query) = (door.clone(), query.to_owned());
@@ -132,6 +137,7 @@ impl Handler for ControlDoor {
                 Act::Purge => door.purge(&query, body, &asking).await,
                 Act::Beat(name) => door.beat(&name, body, &asking).await,
                 Act::Remove(name) => door.remove(&name, &asking).await,
+                Act::Hook(name) => door.hook(&name, body, &asking).await,
                 Act::Survey(name, id) => door.surveyed(&name, id, body).await,
                 Act::Follow(wants_surveys) => door.follow(&query, wants_surveys).await,
             };
@@ -162,7 +168,11 @@ impl Door {
             if endpoint.is_write() {
                 access.check_host(&request.host)?;
             }
-            access.admit(endpoint.need(), request.fields.get("authorization"))
+            let authorization = request.fields.get("authorization");
+            match endpoint {
+                Endpoint::Hook(_) => hooks::admit(&access, authorization),
+                _ => access.admit(endpoint.need(), authorization),
+            }
         };
         let caller = admit().inspect_err(|problem| {
             // Whoever is refused without end does not push out what others did.
@@ -180,8 +190,11 @@ impl Door {
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail);
             return Err(problem.with("retry-after", "1"));
         }
-        if matches!(endpoint, Endpoint::Purge | Endpoint::Beat(_) | Endpoint::Survey(..)) {
-            body::check_type(request.fields.get("content-type"))?;
+        match endpoint {
+            // Only SNS says so: a form of another site cannot set it.
+            Endpoint::Hook(_) if request.fields.get("x-amz-sns-message-type").is_some() => {}
+            Endpoint::Read(_) | Endpoint::Log | Endpoint::Remove(_) => {}
+            _ => body::check_type(request.fields.get("content-type"))?,
         }
         Ok((endpoint, caller))
     }
@@ -270,6 +283,8 @@ enum Act {
     Remove(String),
     /// What the node of this name says to a survey.
     Survey(String, u64),
+    /// Events for the hook of this name.
+    Hook(String),
     /// Whether what is asked beside the log is wanted.
     Follow(bool),
 }

@@ -17,6 +17,8 @@ pub(super) enum Endpoint<'a> {
     Remove(&'a str),
     /// What the node of this name says to the survey of this number.
     Survey(&'a str, u64),
+    /// Events of the bucket of the hook of this name.
+    Hook(&'a str),
 }
 
 /// What can be looked at.
@@ -40,6 +42,12 @@ impl<'a> Endpoint<'a> {
                 Method::POST => Ok(Self::Beat(name)),
                 Method::DELETE => Ok(Self::Remove(name)),
                 _ => Err(Unrouted::Method("POST, DELETE")),
+            };
+        }
+        if let Some(name) = path.strip_prefix("/v1/hooks/s3/").filter(|name| is_name(name)) {
+            return match *method {
+                Method::POST => Ok(Self::Hook(name)),
+                _ => Err(Unrouted::Method("POST")),
             };
         }
         if let Some((name, id)) = survey(path) {
@@ -77,13 +85,13 @@ impl<'a> Endpoint<'a> {
             Self::Read(View::Audit) | Self::Remove(_) => Need::Administer,
             Self::Read(_) => Need::View,
             Self::Log | Self::Beat(_) | Self::Survey(..) => Need::Follow,
-            Self::Purge => Need::Purge,
+            Self::Purge | Self::Hook(_) => Need::Purge,
         }
     }
 
     /// Whether it changes something.
     pub(super) fn is_write(self) -> bool {
-        matches!(self, Self::Purge | Self::Beat(_) | Self::Remove(_) | Self::Survey(..))
+        !matches!(self, Self::Read(_) | Self::Log)
     }
 }
 
@@ -124,6 +132,9 @@ mod tests {
             ("POST", "/v1/nodes/a/surveys/00000000000000ff", Ok(Endpoint::Survey("a", 255))),
             ("GET", "/v1/nodes/a/surveys/00000000000000ff", Err(Unrouted::Method("POST"))),
             ("POST", "/v1/nodes/a/surveys/ff", Err(Unrouted::Path)),
+            ("POST", "/v1/hooks/s3/assets", Ok(Endpoint::Hook("assets"))),
+            ("GET", "/v1/hooks/s3/assets", Err(Unrouted::Method("POST"))),
+            ("POST", "/v1/hooks/s3/", Err(Unrouted::Path)),
             ("POST", "/v1/nodes/a/surveys/+0000000000000ff", Err(Unrouted::Path)),
             ("POST", "/v1/nodes/", Err(Unrouted::Path)),
             ("GET", "/v1/log", Ok(Endpoint::Log)),
