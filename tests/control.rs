@@ -24,6 +24,8 @@ mod backup;
 mod commands;
 #[path = "control/deploy.rs"]
 mod deploy;
+#[path = "control/described.rs"]
+mod described;
 #[path = "control/sign_in.rs"]
 mod sign_in;
 

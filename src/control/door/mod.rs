@@ -43,6 +43,9 @@ use crate::net::{DrainWatch, Handler};
 use crate::object::Position;
 use crate::telemetry::metrics::ControlMetrics;
 
+/// The endpoints of `route`, for programs.
+const OPENAPI: &str = include_str!("openapi.json");
+
 /// What the door tells of, and asks.
 pub struct DoorParts {
     /// Version of the program.
@@ -202,7 +205,8 @@ impl Door {
     /// Refuses what only one that leads can tell.
     fn check_lead(&self, endpoint: Endpoint<'_>) -> Result<(), Problem> {
         match endpoint {
-            Endpoint::Read(View::Health | View::Metrics | View::Status | View::Audit) => Ok(()),
+            Endpoint::Read(View::Health | View::Description) => Ok(()),
+            Endpoint::Read(View::Metrics | View::Status | View::Audit) => Ok(()),
             _ => self.lead(),
         }
     }
@@ -220,6 +224,7 @@ impl Door {
         match view {
             View::Health => Ok(self.health()),
             View::Ready => self.ready(),
+            View::Description => Ok(answer::description(OPENAPI)),
             View::Metrics => Ok(self.metrics()),
             View::Status => query::none(query).map(|()| self.status()),
             View::Purges => self.purges(query, caller),

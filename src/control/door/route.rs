@@ -26,6 +26,7 @@ pub(super) enum Endpoint<'a> {
 pub(super) enum View {
     Health,
     Ready,
+    Description,
     Metrics,
     Status,
     Purges,
@@ -62,6 +63,7 @@ impl<'a> Endpoint<'a> {
             "/v1/purges" if *method == Method::POST => return Ok(Self::Purge),
             "/healthz" => View::Health,
             "/readyz" => View::Ready,
+            "/openapi.json" => View::Description,
             "/metrics" => View::Metrics,
             "/v1/status" => View::Status,
             "/v1/purges" => View::Purges,
@@ -81,7 +83,7 @@ impl<'a> Endpoint<'a> {
 
     pub(super) fn need(self) -> Need {
         match self {
-            Self::Read(View::Health | View::Ready) => Need::Nothing,
+            Self::Read(View::Health | View::Ready | View::Description) => Need::Nothing,
             Self::Read(View::Audit) | Self::Remove(_) => Need::Administer,
             Self::Read(_) => Need::View,
             Self::Log | Self::Beat(_) | Self::Survey(..) => Need::Follow,
@@ -112,6 +114,13 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::described::check;
+
+    #[test]
+    fn every_endpoint_is_described() {
+        let finds = |method: &Method, path: &str| Endpoint::find(method, path).is_ok();
+        check(include_str!("openapi.json"), include_str!("route.rs"), finds);
+    }
 
     #[test]
     fn endpoints() {
