@@ -18,10 +18,14 @@ use headland::object::{Entry, LogId, Position};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+#[path = "control/backup.rs"]
+mod backup;
 #[path = "control/commands.rs"]
 mod commands;
 #[path = "control/deploy.rs"]
 mod deploy;
+#[path = "control/described.rs"]
+mod described;
 #[path = "control/sign_in.rs"]
 mod sign_in;
 
@@ -77,7 +81,7 @@ impl Control {
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{authorization}\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n\
-             connection: close\r\n\r\n{body}"
+             prefer: surveys\r\nconnection: close\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).ok()?;
         Some(stream)

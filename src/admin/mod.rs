@@ -29,7 +29,7 @@ pub use crate::door::{Life, State};
 
 use self::route::{Endpoint, View};
 use crate::config::token::Token;
-use crate::door::{Access, Caller, Problem, body, query, reply, target_of, trace_of};
+use crate::door::{Access, Caller, Problem, answer, body, query, reply, target_of, trace_of};
 use crate::message::{Answer, Ended, Fault, Peer, Reply, Request, Response};
 use crate::net::Handler;
 use crate::proxy::Proxy;
@@ -37,6 +37,9 @@ use crate::purge::PurgeFault;
 use crate::purge::{Named, Purger, Resolve};
 use crate::site::{Resolved, Unresolved};
 use crate::telemetry::metrics::Metrics;
+
+/// The endpoints of `route`, for programs.
+const OPENAPI: &str = include_str!("openapi.json");
 
 /// What the door tells of, and asks.
 #[derive(Debug)]
@@ -154,6 +157,7 @@ impl Door {
         match view {
             View::Health => Ok(self.health()),
             View::Ready => self.ready(),
+            View::Description => Ok(answer::description(OPENAPI)),
             View::Metrics => Ok(self.metrics()),
             View::Status => query::none(query).map(|()| self.status()),
             View::Purges => self.purges(query, caller),

@@ -16,6 +16,7 @@ pub(super) enum Endpoint {
 pub(super) enum View {
     Health,
     Ready,
+    Description,
     Metrics,
     Status,
     Purges,
@@ -31,6 +32,7 @@ impl Endpoint {
         let view = match path {
             "/healthz" => View::Health,
             "/readyz" => View::Ready,
+            "/openapi.json" => View::Description,
             "/metrics" => View::Metrics,
             "/v1/status" => View::Status,
             "/v1/purges" => View::Purges,
@@ -48,7 +50,7 @@ impl Endpoint {
 
     pub(super) fn need(self) -> Need {
         match self {
-            Self::Read(View::Health | View::Ready) => Need::Nothing,
+            Self::Read(View::Health | View::Ready | View::Description) => Need::Nothing,
             Self::Read(_) => Need::View,
             Self::Purge => Need::Purge,
         }
@@ -58,6 +60,13 @@ impl Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::described::check;
+
+    #[test]
+    fn every_endpoint_is_described() {
+        let finds = |method: &Method, path: &str| Endpoint::find(method, path).is_ok();
+        check(include_str!("openapi.json"), include_str!("route.rs"), finds);
+    }
 
     #[test]
     fn endpoints() {

@@ -442,6 +442,7 @@ async fn tokens_are_asked_for_and_scoped() {
         }
     };
     assert_eq!(get(&door, "/healthz").await.status, 200);
+    assert_eq!(get(&door, "/openapi.json").await.text, OPENAPI);
     let refused = get(&door, "/metrics").await;
     assert_eq!(refused.status, 401);
     assert!(refused.fields.contains("www-authenticate: Bearer\r\n"));

@@ -5,6 +5,7 @@
 
 mod cache;
 mod check;
+mod control;
 pub mod demo;
 mod door;
 mod nodes;
@@ -71,13 +72,7 @@ Examples:
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Run the control plane, until SIGTERM; SIGHUP reads tokens and certificates again
-    #[command(after_help = "Example:\n  headland control --config control.toml")]
-    Control {
-        /// The config of the control plane
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    Control(control::Args),
     Check(check::Args),
     Cache(cache::Args),
     Purge(purge::Args),
@@ -93,7 +88,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo { once, json } => demo::run(once, json),
         Command::Run { config } => crate::node::run(&config),
-        Command::Control { config } => crate::control::run(&config),
+        Command::Control(args) => control::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Purge(args) => purge::run(&args),

@@ -39,11 +39,37 @@ pub enum HomeError {
     Nats(#[from] NatsError),
 }
 
+/// How much of the log is kept in memory.
+pub(super) fn bounds(settings: &Settings) -> LogBounds {
+    LogBounds { entries: settings.entries, rules: settings.rules, waiting: settings.queue }
+}
+
+/// Connects to the servers that the config names.
+pub(super) async fn connect(settings: &Settings) -> Result<Nats, HomeError> {
+    let parts = NatsParts {
+        servers: settings.servers.clone(),
+        credentials: settings.credentials().map_err(HomeError::Credentials)?,
+        ca_file: settings.ca_file.clone(),
+        stream: settings.stream.clone(),
+        replicas: settings.replicas,
+        checks_sync: settings.check_sync,
+    };
+    Ok(Nats::connect(parts).await?)
+}
+
+/// The contest for a lead that is held for a part of a lease at a time.
+pub(super) async fn contest(
+    nats: &Nats,
+    lead: Lead,
+    lease: Duration,
+) -> Result<Contest, NatsError> {
+    Contest::new(nats, lead, TERM_MIN.max(lease / 2), clock::monotonic).await
+}
+
 impl Home {
     /// Opens it. Blocks on files.
     pub(super) async fn open(settings: &Settings, lease: Duration) -> Result<Self, HomeError> {
-        let bounds =
-            LogBounds { entries: settings.entries, rules: settings.rules, waiting: settings.queue };
+        let bounds = bounds(settings);
         match settings.backend {
             Backend::Embedded => Ok(Self {
                 log: Arc::new(EmbeddedLog::open(&settings.path, bounds)?),
@@ -52,17 +78,8 @@ impl Home {
                 contest: None,
             }),
             Backend::Nats => {
-                let parts = NatsParts {
-                    servers: settings.servers.clone(),
-                    credentials: settings.credentials().map_err(HomeError::Credentials)?,
-                    ca_file: settings.ca_file.clone(),
-                    stream: settings.stream.clone(),
-                    replicas: settings.replicas,
-                    checks_sync: settings.check_sync,
-                };
-                let nats = Nats::connect(parts).await?;
-                let (lead, term) = (Lead::none(), TERM_MIN.max(lease / 2));
-                let contest = Contest::new(&nats, lead.clone(), term, clock::monotonic).await?;
+                let (nats, lead) = (connect(settings).await?, Lead::none());
+                let contest = contest(&nats, lead.clone(), lease).await?;
                 Ok(Self {
                     registry: Arc::new(NatsRegistry::new(&nats).await?),
                     log: Arc::new(NatsLog::open(nats, bounds).await?),

@@ -16,10 +16,12 @@
 //! share them: one leads, the others stand by and refuse with 503.
 
 pub mod audit;
+pub mod backup;
 mod clock;
 pub mod door;
 pub mod fleet;
 mod home;
+mod hook;
 mod lead;
 pub mod log;
 pub mod nats;
@@ -28,6 +30,7 @@ mod registrar;
 mod registry;
 mod run;
 mod serve;
+mod survey;
 
 pub use lead::Lead;
 pub use plane::{Grant, OpenError, Plane, PlaneParts};

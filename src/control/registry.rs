@@ -14,6 +14,12 @@ use super::nats::{Nats, NatsError};
 
 /// Keeps the registrations of a fleet.
 pub trait Registry: Send + Sync {
+    /// What is registered now. Whoever writes goes on.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    fn look(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>>;
+
     /// What is registered. What was written before by another process is in it, and what it writes
     /// from now on fails.
     ///
@@ -54,6 +60,10 @@ impl FolderRegistry {
 }
 
 impl Registry for FolderRegistry {
+    fn look(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
+        self.take_up()
+    }
+
     fn take_up(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
         let folder = self.0.clone();
         Box::pin(async move { Ok(spawn_blocking(move || registrations::read(&folder)).await??) })
@@ -114,11 +124,7 @@ impl NatsRegistry {
         let mut why = failed("taken over", "another process writes them");
         for _ in 0..TRIES {
             let Known { revision, text } = self.read().await?;
-            let nodes = match text.is_empty() {
-                true => Vec::new(),
-                false => registrations::decode(&text)
-                    .ok_or_else(|| failed("read", "they are damaged"))?,
-            };
+            let nodes = nodes(&text)?;
             let text = registrations::encode(&nodes);
             match self.bucket.update(KEY, text.clone().into(), revision).await {
                 Ok(revision) => {
@@ -168,12 +174,24 @@ impl NatsRegistry {
 }
 
 impl Registry for NatsRegistry {
+    fn look(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
+        Box::pin(async { Ok(nodes(&self.read().await?.text)?) })
+    }
+
     fn take_up(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
         Box::pin(async { Ok(self.take().await?) })
     }
 
     fn write(&self, nodes: Vec<Registration>) -> Later<'_, Result<(), RegistryError>> {
         Box::pin(async { Ok(self.put(nodes).await?) })
+    }
+}
+
+/// The nodes of what stands at the key.
+fn nodes(text: &str) -> Result<Vec<Registration>, NatsError> {
+    match text.is_empty() {
+        true => Ok(Vec::new()),
+        false => registrations::decode(text).ok_or_else(|| failed("read", "they are damaged")),
     }
 }
 

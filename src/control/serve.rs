@@ -79,7 +79,8 @@ impl Control {
     /// # Errors
     /// What cannot be had. Nothing is left running then.
     pub fn start(config: ControlPlane) -> Result<Self, StartError> {
-        let ControlPlane { listen, tls, fleet, purge_log, audit, limits, tokens, .. } = config;
+        let ControlPlane { listen, tls, fleet, purge_log, audit, limits, tokens, hooks, .. } =
+            config;
         let tls = match tls.certificates.is_empty() {
             true => None,
             false => Some(ServerTls::new(Certificates::load(certificate_files(&tls))?)?),
@@ -114,6 +115,7 @@ impl Control {
             metrics: Arc::default(),
             drain: feeds_watch,
             requests_per_second: limits.requests_per_second,
+            hooks,
             clock: clock::monotonic,
         };
         let door = ControlDoor::new(parts, tokens);

@@ -127,6 +127,36 @@ fn bearer(authorization: &[u8]) -> Option<Secret> {
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
 }
 
+/// A `Basic` credential whose password is a token (RFC 7617) as a `Bearer` one: for senders that
+/// know no other.
+pub fn basic_as_bearer(authorization: &[u8]) -> Option<String> {
+    let (scheme, credential) = std::str::from_utf8(authorization).ok()?.split_once(' ')?;
+    let pair = scheme.eq_ignore_ascii_case("basic").then(|| base64(credential.trim()))??;
+    let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
+    Some(format!("Bearer {password}"))
+}
+
+/// Bytes of their base64 (RFC 4648 section 4).
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        (bits, count) = (bits << 6 | u32::from(digit(byte)?), count + 6);
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    Some(bytes)
+}
+
 fn is_loopback_host(host: &[u8]) -> bool {
     let Some(host) = std::str::from_utf8(host).ok().and_then(normalize_host) else {
         return false;
@@ -195,6 +225,23 @@ mod tests {
         let deploy = access.admit(Need::Purge, Some(b"Bearer hl_deploy")).unwrap();
         assert_eq!(deploy.name, "deploy");
         assert!(deploy.sees(Some("shop")) && !deploy.sees(Some("blog")) && !deploy.sees(None));
+    }
+
+    #[test]
+    fn a_password_may_be_a_token() {
+        let cases = [
+            ("Basic aGVhZGxhbmQ6aGxfZGVwbG95", Some("Bearer hl_deploy")),
+            ("basic  OmhsXzo6", Some("Bearer hl_::")),
+            ("Basic aDpobF8=", Some("Bearer hl_")),
+            ("Basic aGVhZGxhbmQ", None),
+            ("Basic a!", None),
+            ("Bearer hl_deploy", None),
+            ("Basic", None),
+        ];
+        for (authorization, expected) in cases {
+            let found = basic_as_bearer(authorization.as_bytes());
+            assert_eq!(found.as_deref(), expected, "{authorization}");
+        }
     }
 
     #[test]

@@ -100,6 +100,11 @@ pub fn ready(state: State, detail: impl FnOnce(&str) -> String) -> Result<Respon
     }
 }
 
+/// What the door takes and answers, as OpenAPI.
+pub fn description(openapi: &'static str) -> Response {
+    response(StatusCode::OK, "application/json", openapi.to_owned())
+}
+
 /// A list for a list, and the one for one.
 pub fn listed(shown: Vec<Value>, is_list: bool) -> Value {
     match is_list {

@@ -7,6 +7,8 @@
 pub mod access;
 pub mod answer;
 pub mod body;
+#[cfg(test)]
+pub mod described;
 mod foreground;
 mod life;
 pub mod query;

@@ -3,14 +3,16 @@
 //!
 //! ```text
 //!  headland identity 1 <BLAKE3>
-//!  00000000000000aa             was registered, as far as is known
+//!  00000000000000aa             was registered last, as far as is known
+//!  0000000000000099             was before that
 //!  00000000000000bb             began since, and may have been: its answer may be lost
 //!  00000000000000cc             this process
 //! ```
 //!
 //! It stands in the cache folder, which is locked, or at `control.identity_file`, with a lock
 //! beside it. A process is in the file before its first heartbeat, and names all before it there as
-//! those that it succeeds. When it is registered itself, they are struck out.
+//! those that it succeeds. When it is registered itself, only some before it stay: a control plane
+//! that was restored from a backup knows one of those.
 //!
 //! Invariant: whoever is in the file has ended, but for the process that holds the lock. So a copy
 //! of the file is to be used no more than a copy of the folder.
@@ -34,6 +36,10 @@ const TITLE: &str = "headland identity 1";
 /// Processes that a file names. Beyond that those in the middle go: they could be missed only if
 /// so many more had begun since without one answer.
 const KNOWN_MAX: usize = 32;
+
+/// Processes before the one that is registered that a file still names: so many restarts may lie
+/// behind a backup of the control plane.
+const PAST_MAX: usize = 15;
 
 /// Why a node may not be who it would be.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +117,9 @@ impl Identity {
 
     /// Notes that this process is registered: none before it is.
     pub(super) fn registered(&self) {
-        self.note(&[self.incarnation.own]);
+        let Incarnation { own, succeeds } = &self.incarnation;
+        let past = succeeds.iter().take(PAST_MAX);
+        self.note(&std::iter::once(own).chain(past).copied().collect::<Vec<_>>());
     }
 
     fn note(&self, known: &[u64]) {
@@ -172,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn each_process_succeeds_those_since_the_last_that_was_registered() {
+    fn each_process_succeeds_those_before() {
         let folder = tempfile::tempdir().unwrap();
         let control = at(&folder);
         let begin = || {
@@ -193,7 +201,7 @@ mod tests {
         let own = third.incarnation().own;
         drop(third);
         let third = own;
-        assert_eq!(begin().succeeds, [third]);
+        assert_eq!(begin().succeeds, [third, first.own, second.own]);
         for _ in 0..KNOWN_MAX {
             begin();
         }
@@ -202,6 +210,12 @@ mod tests {
         let last = *many.succeeds.last().unwrap();
         let lines = std::fs::read_to_string(folder.path().join("it")).unwrap();
         assert!(lines.ends_with(&format!("{last:016x}\n{:016x}\n", many.own)));
+        for _ in 0..2 {
+            open(&control).registered();
+        }
+        let registered = open(&control);
+        let known = succeeds(&registered);
+        assert_eq!((known.len(), known[2]), (1 + PAST_MAX, third), "the last ones come first");
     }
 
     #[test]

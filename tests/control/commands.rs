@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use headland::config::secret::{Secret, TokenHash};
 use headland::object::Position;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{ADMIN, Control, entry};
@@ -200,8 +200,25 @@ fn tokens_that_are_wrong_are_told_and_what_makes_no_sense_is_bad_usage() {
         assert!(code == 1 && stderr.contains("; name a token with --token-file"), "{stderr}");
     }
     assert_eq!(stage.run(&["nodes", "--token-file", "/nonexistent/token"]).0, 2);
-    for command in [&["purge", "url", "shop"][..], &["purge", "tag", "p42", "--dry-run"]] {
-        let (code, _, stderr) = stage.run(command);
-        assert!(code == 2 && stderr.contains("expected "), "{command:?}: {stderr}");
-    }
+    let (code, _, stderr) = stage.run(&["purge", "url", "shop"]);
+    assert!(code == 2 && stderr.contains("expected "), "{stderr}");
+}
+
+#[test]
+fn a_dry_run_tells_what_every_node_would_free() {
+    let stage = Stage::start();
+    let mut lines = stage.control.follow(stage.start);
+    assert_eq!(lines.next().unwrap()["resume"], "entries");
+    let (code, stdout, _) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let asked = lines.find(|line| line["survey"].is_string()).unwrap();
+            let path = format!("/v1/nodes/fra-1/surveys/{}", asked["survey"].as_str().unwrap());
+            let told = json!({ "hits": [{ "objects": 3, "bytes": 900 }], "estimate": true });
+            assert_eq!(stage.control.ask("POST", &path, &told).unwrap().0, 200);
+        });
+        stage.run(&["purge", "tag", "p42", "--dry-run"])
+    });
+    let expected = "about 3 objects, 900 bytes  p42\n  fra-1  about 3 objects, 900 bytes\n";
+    assert_eq!((code, stdout.as_str()), (0, expected));
+    assert_eq!(stage.control.purge("p42").unwrap().1["data"]["sequence"]["number"], 1);
 }

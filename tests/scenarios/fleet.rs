@@ -59,6 +59,37 @@ async fn a_purge_reaches_every_node_before_its_receipt() {
 }
 
 #[tokio::test]
+async fn a_dry_run_tells_what_a_purge_frees_on_every_node() {
+    let origin = Origin::start().await;
+    let control = ControlProcess::start().await;
+    let nodes = ["fra-1", "nyc-1"].map(|name| control.node(name, "serve", &origin).start());
+    for node in &nodes {
+        is_trusted(node).await;
+    }
+    says(&origin, 1);
+    let body = "version 1".len() as u64;
+    page(&Client::of(&nodes[0], Protocol::H1).await).await;
+    let door = control.door().await;
+    let elsewhere = json!({ "kind": "site", "value": "elsewhere" });
+    let told = door.dry_run(json!([elsewhere, tag("p42")])).await["data"].clone();
+    let figures = |told: &Value| [&told["objects"], &told["bytes"]].map(|it| it.as_u64().unwrap());
+    assert_eq!(figures(&told[0]), [0, 0], "no site of the nodes");
+    assert_eq!((figures(&told[1])[0], &told[1]["estimate"]), (1, &json!(false)), "{told}");
+    assert!(figures(&told[1])[1] >= body, "{told}");
+    let rows = told[1]["nodes"].as_array().unwrap();
+    assert_eq!(rows.iter().map(|row| figures(row)[0]).collect::<Vec<_>>(), [1, 0]);
+    // One that has left is not asked.
+    let [_stays, leaves] = nodes;
+    drop(leaves);
+    let is_alone = async || {
+        let told = door.dry_run(tag("p42")).await["data"].clone();
+        let count = told["nodes"].as_array().unwrap().len();
+        count == 1 && figures(&told)[0] == 1 && told["estimate"] == false
+    };
+    eventually("an answer of one", is_alone).await;
+}
+
+#[tokio::test]
 async fn a_node_that_was_away_comes_back_clean() {
     let origin = Origin::start().await;
     let control = ControlProcess::start().await;

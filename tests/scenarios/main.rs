@@ -7,6 +7,7 @@
 mod support;
 
 mod access_log;
+mod backup;
 mod collapse;
 mod conditional;
 mod crash;

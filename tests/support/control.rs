@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
@@ -27,13 +27,28 @@ impl ControlProcess {
     pub(crate) async fn start() -> Self {
         let folder = Arc::new(super::node::folder_with_certificate());
         std::fs::write(folder.path().join("node.token"), "unused on loopback").unwrap();
-        Self::on(folder, ([127, 0, 0, 1], 0).into()).await
+        Self::on(folder, ([127, 0, 0, 1], 0).into(), "log").await
+    }
+
+    /// Takes a backup beside it, and tells where that is.
+    pub(crate) async fn backup(&self) -> PathBuf {
+        let to = self.folder.path().join("it.backup");
+        command(&self.folder, &["backup", "--to", to.to_str().unwrap()]).await;
+        to
+    }
+
+    /// Kills it, and starts it where it was with a backup in another folder.
+    pub(crate) async fn restored(mut self, from: &Path) -> Self {
+        self.kill();
+        configure(&self.folder, self.address, "restored");
+        command(&self.folder, &["restore", "--from", from.to_str().unwrap()]).await;
+        Self::on(self.folder.clone(), self.address, "restored").await
     }
 
     /// Kills it and starts it again, where it was.
     pub(crate) async fn restart(mut self) -> Self {
         self.kill();
-        Self::on(self.folder.clone(), self.address).await
+        Self::on(self.folder.clone(), self.address, "log").await
     }
 
     /// Kills it.
@@ -42,12 +57,8 @@ impl ControlProcess {
         self.child.wait().unwrap();
     }
 
-    async fn on(folder: Arc<TempDir>, address: SocketAddr) -> Self {
-        let config = format!(
-            "[listen]\napi = \"{address}\"\n[fleet]\nlease = \"{LEASE}\"\n\
-             [purge_log]\npath = \"log\"\n[limits]\nrequests_per_second = 100000\n"
-        );
-        std::fs::write(folder.path().join("control.toml"), config).unwrap();
+    async fn on(folder: Arc<TempDir>, address: SocketAddr, log: &str) -> Self {
+        configure(&folder, address, log);
         let mut command = Command::new(env!("CARGO_BIN_EXE_headland"));
         command.args(["control", "--config"]).arg(folder.path().join("control.toml"));
         let starting = tokio::task::spawn_blocking(move || {
@@ -106,6 +117,24 @@ impl ControlProcess {
         let ca_file = self.folder.path().join("ca.pem");
         Arc::new(Place::new(self.address, self.address, &ca_file))
     }
+}
+
+/// Writes a config with the log in a folder beside it.
+fn configure(folder: &TempDir, address: SocketAddr, log: &str) {
+    let config = format!(
+        "[listen]\napi = \"{address}\"\n[fleet]\nlease = \"{LEASE}\"\n\
+         [purge_log]\npath = \"{log}\"\n[limits]\nrequests_per_second = 100000\n"
+    );
+    std::fs::write(folder.path().join("control.toml"), config).unwrap();
+}
+
+/// Carries a command of `headland control` out.
+async fn command(folder: &TempDir, words: &[&str]) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headland"));
+    command.arg("control").args(words).arg("--config").arg(folder.path().join("control.toml"));
+    let ended = tokio::task::spawn_blocking(move || command.output());
+    let output = within("a command", ended).await.unwrap().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 impl Drop for ControlProcess {

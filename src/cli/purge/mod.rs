@@ -229,7 +229,7 @@ fn describe_node(node: &Value) -> String {
     format!("  {name}  {state}{ms}{by}")
 }
 
-/// A line for each purge that was only tried.
+/// A line for each purge that was only tried, and one for each node below it.
 fn describe_hits(hits: &[Value]) -> String {
     let mut out = String::new();
     for hit in hits {
@@ -238,8 +238,21 @@ fn describe_hits(hits: &[Value]) -> String {
         let value = hit["value"].as_str().unwrap_or("-");
         // Writing to a String cannot fail.
         let _ = writeln!(out, "{about}{objects} objects, {bytes} bytes  {value}");
+        for node in hit["nodes"].as_array().into_iter().flatten() {
+            let _ = writeln!(out, "{}", describe_node_hit(node));
+        }
     }
     out
+}
+
+/// What a purge would hit on one node.
+fn describe_node_hit(node: &Value) -> String {
+    let name = node["name"].as_str().unwrap_or("-");
+    if node["state"] != "counted" {
+        return format!("  {name}  {}", node["state"].as_str().unwrap_or("-"));
+    }
+    let about = if node["estimate"] == true { "about " } else { "" };
+    format!("  {name}  {about}{} objects, {} bytes", node["objects"], node["bytes"])
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -289,5 +302,16 @@ pending   7  https://a.example/x
         }
         let expected = "3 objects, 900 bytes  p42\nabout 70 objects, 900 bytes  p42\n";
         assert_eq!(describe_hits(&[hit(3, false), hit(70, true)]), expected);
+        let mut fleet = hit(3, true);
+        fleet["nodes"] = json!([
+            { "name": "fra-1", "state": "counted", "objects": 3, "bytes": 9, "estimate": false },
+            { "name": "nyc-1", "state": "silent" },
+        ]);
+        let expected = "\
+about 3 objects, 900 bytes  p42
+  fra-1  3 objects, 9 bytes
+  nyc-1  silent
+";
+        assert_eq!(describe_hits(&[fleet]), expected);
     }
 }

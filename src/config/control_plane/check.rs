@@ -2,12 +2,13 @@
 
 use http::uri::Authority;
 
-use super::{Backend, ControlPlane, PurgeLog};
+use super::hook::is_base;
+use super::{Backend, ControlPlane, Hook, PurgeLog};
 use crate::config::reader::Document;
 
 /// Tells each broken rule between keys.
 pub(super) fn rules(config: &ControlPlane, document: &Document<'_>) {
-    let ControlPlane { listen, tls, purge_log, tokens, .. } = config;
+    let ControlPlane { listen, tls, purge_log, tokens, hooks, .. } = config;
     let is_guarded = !tls.certificates.is_empty() && !tokens.is_empty();
     if !listen.api.ip().is_loopback() && !is_guarded {
         let expected = "a loopback address such as \"127.0.0.1:9190\"";
@@ -17,6 +18,22 @@ pub(super) fn rules(config: &ControlPlane, document: &Document<'_>) {
     check_log(purge_log, document);
     let names = tokens.iter().map(|token| token.name.as_str());
     document.unique(names.enumerate().map(|(index, name)| (format!("token[{index}].name"), name)));
+    check_hooks(hooks, document);
+}
+
+fn check_hooks(hooks: &[Hook], document: &Document<'_>) {
+    let names = hooks.iter().map(|hook| hook.name.as_str());
+    document.unique(names.enumerate().map(|(index, name)| (format!("hook[{index}].name"), name)));
+    let expected = "a URL such as \"https://static.example.com/\", with a slash at its end";
+    for (index, hook) in hooks.iter().enumerate() {
+        let key = format!("hook[{index}].urls");
+        if hook.urls.is_empty() && document.says(&key) {
+            document.tell(&key, expected, "found none");
+        }
+        for (at, url) in hook.urls.iter().enumerate().filter(|(_, url)| !is_base(url)) {
+            document.tell(&format!("{key}[{at}]"), expected, &format!("found {url:?}"));
+        }
+    }
 }
 
 /// What each home needs, and what it has no use for.

@@ -10,13 +10,16 @@
 //! [limits]     what may be asked of it
 //! [logging]    what it tells of itself
 //! [[token]]    who may ask
+//! [[hook]]     buckets whose changes purge what is served of them
 //! ```
 
 mod check;
+mod hook;
 mod sections;
 
 use std::path::Path;
 
+pub use self::hook::Hook;
 pub use self::sections::{Audit, Backend, Fleet, Limits, Listen, Logging, PurgeLog};
 
 use super::Source;
@@ -48,6 +51,8 @@ pub struct ControlPlane {
     pub logging: Logging,
     /// Each `[[token]]`
     pub tokens: Vec<Token>,
+    /// Each `[[hook]]`
+    pub hooks: Vec<Hook>,
     /// Where all this was said.
     pub source: Source,
 }
@@ -88,6 +93,7 @@ impl ControlPlane {
         list.key("limits", Limits::ABOUT, &none.limits, &Anything);
         list.key("logging", Logging::ABOUT, &none.logging, &Anything);
         list.key("token", Token::ABOUT, &none.tokens, &Anything);
+        list.key("hook", Hook::ABOUT, &none.hooks, &Anything);
         list.into_keys()
     }
 
@@ -102,6 +108,7 @@ impl ControlPlane {
             limits: table.key("limits", &none.limits, &Anything),
             logging: table.key("logging", &none.logging, &Anything),
             tokens: table.key("token", &none.tokens, &Anything),
+            hooks: table.key("hook", &none.hooks, &Anything),
             source: none.source,
         };
         table.finish();

@@ -120,6 +120,32 @@ hash = \"blake3:0000000000000000000000000000000000000000000000000000000000000000
 }
 
 #[test]
+fn hooks_say_where_objects_are_served() {
+    let hook = |lines: &str| {
+        format!("[purge_log]\npath = \"log\"\n[[hook]]\nname = \"a\"\nbucket = \"b\"\n{lines}")
+    };
+    let config = parse(&hook("urls = [\"https://a.example/\", \"http://b.example:81/x/\"]\n"));
+    let Hook { prefix, index, site, soft, .. } = config.unwrap().hooks.remove(0);
+    let expected = (String::new(), "index.html".to_owned(), None, false);
+    assert_eq!((prefix, index, site, soft), expected);
+    let expected = "a URL such as \"https://static.example.com/\", with a slash at its end";
+    for wrong in
+        ["a.example/", "https://a.example", "https://a.example/x", "https:///", "https://*/"]
+    {
+        let told =
+            format!("control.toml:6:9: hook[0].urls[0]: expected {expected}, found {wrong:?}");
+        assert_eq!(faults(&hook(&format!("urls = [{wrong:?}]\n"))), [told.as_str(), "1 fault"]);
+    }
+    assert_eq!(faults(&hook("")).len(), 2, "{:?}", faults(&hook("")));
+    let none = faults(&hook("urls = []\n"));
+    assert!(none[0].ends_with(&format!("expected {expected}, found none")), "{none:?}");
+    let twice = hook("urls = [\"https://a.example/\"]\n[[hook]]\nname = \"a\"\n");
+    let twice = faults(&format!("{twice}bucket = \"\"\nurls = [\"https://a.example/\"]\n"));
+    let told: Vec<_> = twice.iter().map(|fault| fault.split(": ").nth(1).unwrap_or("")).collect();
+    assert_eq!(told, ["hook[1].name", "hook[1].bucket", ""], "{twice:?}");
+}
+
+#[test]
 fn the_example_is_accepted_and_shows_every_key() {
     let text = include_str!("../../../config/control.toml");
     assert!(parse(text).is_ok(), "{:?}", faults(text));

@@ -6,6 +6,7 @@
 //!  {"head":9,"head_hash":"…","log":"…"}                      and the position behind them
 //!  {"at":…,"by":"…","commands":[…],"first":10,…}             then every entry
 //!                                                            an empty line when all is quiet
+//!  {"commands":[…],"survey":"…"}                             to whoever prefers surveys
 //! ```
 //!
 //! It ends when the log becomes another one, when the node is so slow that what it reads is not
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 
 use crate::control::log::{LogError, PurgeLog, Resume, resume};
@@ -59,6 +60,8 @@ struct Reader {
     after: u64,
     head: watch::Receiver<Position>,
     drain: DrainWatch,
+    /// What is asked beside the log, of whoever wants that.
+    surveys: Option<broadcast::Receiver<Bytes>>,
     _open: Open,
 }
 
@@ -80,6 +83,7 @@ impl Feed {
         log: Arc<dyn PurgeLog>,
         position: Option<Position>,
         drain: DrainWatch,
+        surveys: Option<broadcast::Receiver<Bytes>>,
         metrics: Arc<ControlMetrics>,
     ) -> Result<Self, LogError> {
         let head = log.head();
@@ -99,7 +103,7 @@ impl Feed {
         let (identity, rules) = (at.log, rules.into_iter());
         metrics.feeds().inc();
         let _open = Open(metrics);
-        let reader = Reader { log, identity, rules, behind, after, head, drain, _open };
+        let reader = Reader { log, identity, rules, behind, after, head, drain, surveys, _open };
         Ok(Self { ready: [line(&first.to_string())].into(), next: Some(Box::pin(reader.next())) })
     }
 }
@@ -144,6 +148,7 @@ impl Reader {
             tokio::select! {
                 moved = self.head.changed() => moved.ok()?,
                 () = self.drain.draining() => return None,
+                line = asked(&mut self.surveys) => return Some(([line].into(), self)),
                 () = sleep(QUIET) => return Some(([Bytes::from_static(b"\n")].into(), self)),
             }
         }
@@ -159,6 +164,19 @@ impl Reader {
         }
         lines.into()
     }
+}
+
+/// The next line beside the log. Cancel safe.
+async fn asked(surveys: &mut Option<broadcast::Receiver<Bytes>>) -> Bytes {
+    use broadcast::error::RecvError;
+    while let Some(lines) = surveys {
+        match lines.recv().await {
+            Ok(line) => return line,
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => *surveys = None,
+        }
+    }
+    std::future::pending().await
 }
 
 fn show(Position { log, number, hash }: Position) -> Value {

@@ -9,11 +9,13 @@
 //! ```
 
 mod feed;
+mod hooks;
 mod nodes;
 mod purges;
 mod rate;
 mod route;
 mod status;
+mod surveys;
 #[cfg(test)]
 mod tests;
 
@@ -28,7 +30,9 @@ use self::feed::Feed;
 use self::rate::RateLimit;
 use self::route::{Endpoint, View};
 use super::audit::{Audit, Event};
+use super::survey::Surveys;
 use super::{Plane, clock};
+use crate::config::control_plane::Hook;
 use crate::config::token::Token;
 use crate::door::{Access, Caller, Life, Need, Problem, answer, body, query, reply};
 use crate::door::{target_of, trace_of};
@@ -38,6 +42,9 @@ use crate::message::{
 use crate::net::{DrainWatch, Handler};
 use crate::object::Position;
 use crate::telemetry::metrics::ControlMetrics;
+
+/// The endpoints of `route`, for programs.
+const OPENAPI: &str = include_str!("openapi.json");
 
 /// What the door tells of, and asks.
 pub struct DoorParts {
@@ -57,6 +64,8 @@ pub struct DoorParts {
     pub drain: DrainWatch,
     /// Requests a second from the holder of one token, nodes apart.
     pub requests_per_second: usize,
+    /// Buckets whose changes purge.
+    pub hooks: Vec<Hook>,
     /// A clock that never goes back.
     pub clock: fn() -> Duration,
 }
@@ -69,6 +78,7 @@ struct Door {
     parts: DoorParts,
     access: ArcSwap<Access>,
     rate: RateLimit,
+    surveys: Surveys,
 }
 
 /// Who asks, from where and as part of what, for the audit.
@@ -85,7 +95,7 @@ impl ControlDoor {
     pub fn new(parts: DoorParts, tokens: Vec<Token>) -> Self {
         let access = ArcSwap::from_pointee(Access::new(tokens, parts.address));
         let rate = RateLimit::new(parts.requests_per_second);
-        Self(Arc::new(Door { parts, access, rate }))
+        Self(Arc::new(Door { parts, access, rate, surveys: Surveys::new() }))
     }
 
     /// Takes the tokens of a new config.
@@ -114,10 +124,12 @@ impl Handler for ControlDoor {
                 let result = door.check_lead(endpoint).and(result);
                 return Answer::Now(reply(result, &request.method, trace));
             }
-            Endpoint::Log => Act::Follow,
+            Endpoint::Log => Act::Follow(request.fields.get("prefer") == Some(b"surveys")),
             Endpoint::Purge => Act::Purge,
             Endpoint::Beat(name) => Act::Beat(name.to_owned()),
             Endpoint::Remove(name) => Act::Remove(name.to_owned()),
+            Endpoint::Survey(name, id) => Act::Survey(name.to_owned(), id),
+            Endpoint::Hook(name) => Act::Hook(name.to_owned()),
         };
         let what = format!("{} {path}", request.method);
         let (door, query) = (door.clone(), query.to_owned());
@@ -128,7 +140,9 @@ impl Handler for ControlDoor {
                 Act::Purge => door.purge(&query, body, &asking).await,
                 Act::Beat(name) => door.beat(&name, body, &asking).await,
                 Act::Remove(name) => door.remove(&name, &asking).await,
-                Act::Follow => door.follow(&query).await,
+                Act::Hook(name) => door.hook(&name, body, &asking).await,
+                Act::Survey(name, id) => door.surveyed(&name, id, body).await,
+                Act::Follow(wants_surveys) => door.follow(&query, wants_surveys).await,
             };
             let result = result.and_then(|response| door.lead().map(|()| response));
             reply(result, &method, trace)
@@ -157,7 +171,11 @@ impl Door {
             if endpoint.is_write() {
                 access.check_host(&request.host)?;
             }
-            access.admit(endpoint.need(), request.fields.get("authorization"))
+            let authorization = request.fields.get("authorization");
+            match endpoint {
+                Endpoint::Hook(_) => hooks::admit(&access, authorization),
+                _ => access.admit(endpoint.need(), authorization),
+            }
         };
         let caller = admit().inspect_err(|problem| {
             // Whoever is refused without end does not push out what others did.
@@ -175,8 +193,11 @@ impl Door {
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail);
             return Err(problem.with("retry-after", "1"));
         }
-        if matches!(endpoint, Endpoint::Purge | Endpoint::Beat(_)) {
-            body::check_type(request.fields.get("content-type"))?;
+        match endpoint {
+            // Only SNS says so: a form of another site cannot set it.
+            Endpoint::Hook(_) if request.fields.get("x-amz-sns-message-type").is_some() => {}
+            Endpoint::Read(_) | Endpoint::Log | Endpoint::Remove(_) => {}
+            _ => body::check_type(request.fields.get("content-type"))?,
         }
         Ok((endpoint, caller))
     }
@@ -184,7 +205,8 @@ impl Door {
     /// Refuses what only one that leads can tell.
     fn check_lead(&self, endpoint: Endpoint<'_>) -> Result<(), Problem> {
         match endpoint {
-            Endpoint::Read(View::Health | View::Metrics | View::Status | View::Audit) => Ok(()),
+            Endpoint::Read(View::Health | View::Description) => Ok(()),
+            Endpoint::Read(View::Metrics | View::Status | View::Audit) => Ok(()),
             _ => self.lead(),
         }
     }
@@ -202,6 +224,7 @@ impl Door {
         match view {
             View::Health => Ok(self.health()),
             View::Ready => self.ready(),
+            View::Description => Ok(answer::description(OPENAPI)),
             View::Metrics => Ok(self.metrics()),
             View::Status => query::none(query).map(|()| self.status()),
             View::Purges => self.purges(query, caller),
@@ -212,10 +235,12 @@ impl Door {
     }
 
     /// The log, from where the node is.
-    async fn follow(&self, query: &str) -> Result<Response, Problem> {
+    async fn follow(&self, query: &str, wants_surveys: bool) -> Result<Response, Problem> {
         let position = position(query)?;
         let DoorParts { plane, drain, metrics, .. } = &self.parts;
-        let feed = Feed::open(plane.log().clone(), position, drain.clone(), metrics.clone()).await;
+        let (log, drain) = (plane.log().clone(), drain.clone());
+        let surveys = wants_surveys.then(|| self.surveys.lines());
+        let feed = Feed::open(log, position, drain, surveys, metrics.clone()).await;
         let feed = feed.map_err(|error| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("log: {error}"))
         })?;
@@ -261,7 +286,12 @@ enum Act {
     /// Of the node of this name.
     Beat(String),
     Remove(String),
-    Follow,
+    /// What the node of this name says to a survey.
+    Survey(String, u64),
+    /// Events for the hook of this name.
+    Hook(String),
+    /// Whether what is asked beside the log is wanted.
+    Follow(bool),
 }
 
 /// `log`, `after` and `hash`: all or none.

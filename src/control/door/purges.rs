@@ -1,5 +1,6 @@
 //! `/v1/purges`: purge, and what became of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Asking, Door};
 use crate::control::clock;
 use crate::control::fleet::{Receipt, Row, State};
-use crate::control::log::{Asked, LogError};
+use crate::control::log::{Asked, LogError, Logged};
 use crate::door::{Caller, Problem, answer, body, query};
 use crate::message::{Body, Response};
 use crate::object::{PurgeCommand, PurgeKind};
@@ -19,7 +20,7 @@ use crate::telemetry::access_log::rfc3339;
 const ROWS_MAX: usize = 10_000;
 
 impl Door {
-    /// A list in, a list out.
+    /// A list in, a list out. A dry run tells of each what it would hit.
     pub(super) async fn purge(
         &self,
         query: &str,
@@ -27,10 +28,52 @@ impl Door {
         asking: &Asking,
     ) -> Result<Response, Problem> {
         let query::Asking { patience, is_dry_run } = query::asking(query, Duration::ZERO)?;
+        let (commands, is_list) = self.commands(content, asking).await?;
         if is_dry_run {
-            let detail = "dry_run: expected at a node, which knows what it has stored";
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail));
+            return self.survey(query, &commands, is_list).await;
         }
+        let told = told(&commands);
+        let entry = self.append(&asking.caller.name, commands, asking).await?;
+        self.parts.plane.wait(entry.last(), patience).await;
+        let (shown, complete) = self.parts.plane.look(|fleet, _| {
+            let receipt = fleet.receipt(entry.last());
+            let rows = ROWS_MAX / entry.commands.len().max(1);
+            let each = (entry.first..=entry.last())
+                .filter_map(|number| Some(show(receipt?, number, rows)))
+                .collect::<Vec<_>>();
+            (each, receipt.is_some_and(Receipt::is_complete))
+        });
+        let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
+        self.note(asking, status, format!("{told}: {}", numbers(&entry)));
+        Ok(answer::envelope(status, answer::listed(shown, is_list), json!({})))
+    }
+
+    /// Appends purges of a holder of a name. That they are refused is noted.
+    pub(super) async fn append(
+        &self,
+        by: &str,
+        commands: Vec<PurgeCommand>,
+        asking: &Asking,
+    ) -> Result<Arc<Logged>, Problem> {
+        let (told, count) = (told(&commands), commands.len() as u64);
+        let asked = Asked { by: by.to_owned(), at: clock::unix_ms(), commands };
+        let since = (self.parts.clock)();
+        let entry = self.parts.plane.purge(asked).await.map_err(|error| {
+            self.parts.metrics.refused(count);
+            let refused = refused(&error);
+            self.note(asking, refused.status, format!("{told}: {}", refused.detail));
+            refused
+        })?;
+        self.parts.metrics.appended(count, (self.parts.clock)().saturating_sub(since));
+        Ok(entry)
+    }
+
+    /// The purges of a body, within the sites of whoever asks, and whether they came as a list.
+    async fn commands(
+        &self,
+        content: Body,
+        asking: &Asking,
+    ) -> Result<(Vec<PurgeCommand>, bool), Problem> {
         let content = body::read(content, body::PURGES_MAX).await?;
         let (mut commands, is_list) = body::purges(&content).map_err(|(index, fault)| {
             problem(StatusCode::BAD_REQUEST, index, &fault.to_string())
@@ -42,36 +85,7 @@ impl Door {
                 return Err(refused);
             }
         }
-        let told = told(&commands);
-        let count = commands.len() as u64;
-        let asked = Asked { by: asking.caller.name.clone(), at: clock::unix_ms(), commands };
-        let since = (self.parts.clock)();
-        let entry = match self.parts.plane.purge(asked).await {
-            Ok(entry) => entry,
-            Err(error) => {
-                self.parts.metrics.refused(count);
-                let refused = refused(&error);
-                self.note(asking, refused.status, format!("{told}: {}", refused.detail));
-                return Err(refused);
-            }
-        };
-        self.parts.metrics.appended(count, (self.parts.clock)().saturating_sub(since));
-        self.parts.plane.wait(entry.last(), patience).await;
-        let (shown, complete) = self.parts.plane.look(|fleet, _| {
-            let receipt = fleet.receipt(entry.last());
-            let rows = ROWS_MAX / entry.commands.len().max(1);
-            let each = (entry.first..=entry.last())
-                .filter_map(|number| Some(show(receipt?, number, rows)))
-                .collect::<Vec<_>>();
-            (each, receipt.is_some_and(Receipt::is_complete))
-        });
-        let status = if complete { StatusCode::OK } else { StatusCode::ACCEPTED };
-        let numbers = match count {
-            1 => format!("purge {}", entry.first),
-            _ => format!("purges {} to {}", entry.first, entry.last()),
-        };
-        self.note(asking, status, format!("{told}: {numbers}"));
-        Ok(answer::envelope(status, answer::listed(shown, is_list), json!({})))
+        Ok((commands, is_list))
     }
 
     /// The recent purges of the caller's sites, the newest first.
@@ -116,7 +130,11 @@ impl Door {
 }
 
 /// Limits a purge to the caller's sites: where there is one, it is filled in.
-fn limit(command: &mut PurgeCommand, caller: &Caller, index: Option<usize>) -> Result<(), Problem> {
+pub(super) fn limit(
+    command: &mut PurgeCommand,
+    caller: &Caller,
+    index: Option<usize>,
+) -> Result<(), Problem> {
     if let (None, [site]) = (&command.site, &*caller.sites) {
         command.site = Some(site.clone());
     }
@@ -144,8 +162,16 @@ fn refused(error: &LogError) -> Problem {
     if *error == LogError::Busy { problem.with("retry-after", "1") } else { problem }
 }
 
+/// The numbers of an entry, for the audit.
+pub(super) fn numbers(entry: &Logged) -> String {
+    match entry.commands.len() {
+        1 => format!("purge {}", entry.first),
+        _ => format!("purges {} to {}", entry.first, entry.last()),
+    }
+}
+
 /// What was asked, for the audit.
-fn told(commands: &[PurgeCommand]) -> String {
+pub(super) fn told(commands: &[PurgeCommand]) -> String {
     let Some(first) = commands.first() else { return String::new() };
     let soft = if first.kind == PurgeKind::Soft { "soft " } else { "" };
     let site = first.site.as_ref().map(|site| format!(" of {site:?}")).unwrap_or_default();

@@ -15,6 +15,10 @@ pub(super) enum Endpoint<'a> {
     Beat(&'a str),
     /// Strikes the node of this name off.
     Remove(&'a str),
+    /// What the node of this name says to the survey of this number.
+    Survey(&'a str, u64),
+    /// Events of the bucket of the hook of this name.
+    Hook(&'a str),
 }
 
 /// What can be looked at.
@@ -22,6 +26,7 @@ pub(super) enum Endpoint<'a> {
 pub(super) enum View {
     Health,
     Ready,
+    Description,
     Metrics,
     Status,
     Purges,
@@ -40,12 +45,25 @@ impl<'a> Endpoint<'a> {
                 _ => Err(Unrouted::Method("POST, DELETE")),
             };
         }
+        if let Some(name) = path.strip_prefix("/v1/hooks/s3/").filter(|name| is_name(name)) {
+            return match *method {
+                Method::POST => Ok(Self::Hook(name)),
+                _ => Err(Unrouted::Method("POST")),
+            };
+        }
+        if let Some((name, id)) = survey(path) {
+            return match *method {
+                Method::POST => Ok(Self::Survey(name, id)),
+                _ => Err(Unrouted::Method("POST")),
+            };
+        }
         let view = match path {
             "/v1/log" if *method == Method::GET => return Ok(Self::Log),
             "/v1/log" => return Err(Unrouted::Method("GET")),
             "/v1/purges" if *method == Method::POST => return Ok(Self::Purge),
             "/healthz" => View::Health,
             "/readyz" => View::Ready,
+            "/openapi.json" => View::Description,
             "/metrics" => View::Metrics,
             "/v1/status" => View::Status,
             "/v1/purges" => View::Purges,
@@ -65,18 +83,26 @@ impl<'a> Endpoint<'a> {
 
     pub(super) fn need(self) -> Need {
         match self {
-            Self::Read(View::Health | View::Ready) => Need::Nothing,
+            Self::Read(View::Health | View::Ready | View::Description) => Need::Nothing,
             Self::Read(View::Audit) | Self::Remove(_) => Need::Administer,
             Self::Read(_) => Need::View,
-            Self::Log | Self::Beat(_) => Need::Follow,
-            Self::Purge => Need::Purge,
+            Self::Log | Self::Beat(_) | Self::Survey(..) => Need::Follow,
+            Self::Purge | Self::Hook(_) => Need::Purge,
         }
     }
 
     /// Whether it changes something.
     pub(super) fn is_write(self) -> bool {
-        matches!(self, Self::Purge | Self::Beat(_) | Self::Remove(_))
+        !matches!(self, Self::Read(_) | Self::Log)
     }
+}
+
+/// The node and the number of a survey.
+fn survey(path: &str) -> Option<(&str, u64)> {
+    let (name, id) = path.strip_prefix("/v1/nodes/")?.split_once("/surveys/")?;
+    let is_hex = id.len() == 16 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let id = u64::from_str_radix(id, 16).ok().filter(|_| is_hex)?;
+    is_name(name).then_some((name, id))
 }
 
 /// A name as the config of a node takes it.
@@ -88,6 +114,13 @@ fn is_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::door::described::check;
+
+    #[test]
+    fn every_endpoint_is_described() {
+        let finds = |method: &Method, path: &str| Endpoint::find(method, path).is_ok();
+        check(include_str!("openapi.json"), include_str!("route.rs"), finds);
+    }
 
     #[test]
     fn endpoints() {
@@ -105,6 +138,13 @@ mod tests {
             ("DELETE", "/v1/nodes/fra-1", Ok(Endpoint::Remove("fra-1"))),
             ("GET", "/v1/nodes/fra-1", Err(Unrouted::Method("POST, DELETE"))),
             ("POST", "/v1/nodes/fra/1", Err(Unrouted::Path)),
+            ("POST", "/v1/nodes/a/surveys/00000000000000ff", Ok(Endpoint::Survey("a", 255))),
+            ("GET", "/v1/nodes/a/surveys/00000000000000ff", Err(Unrouted::Method("POST"))),
+            ("POST", "/v1/nodes/a/surveys/ff", Err(Unrouted::Path)),
+            ("POST", "/v1/hooks/s3/assets", Ok(Endpoint::Hook("assets"))),
+            ("GET", "/v1/hooks/s3/assets", Err(Unrouted::Method("POST"))),
+            ("POST", "/v1/hooks/s3/", Err(Unrouted::Path)),
+            ("POST", "/v1/nodes/a/surveys/+0000000000000ff", Err(Unrouted::Path)),
             ("POST", "/v1/nodes/", Err(Unrouted::Path)),
             ("GET", "/v1/log", Ok(Endpoint::Log)),
             ("HEAD", "/v1/log", Err(Unrouted::Method("GET"))),

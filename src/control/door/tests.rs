@@ -18,7 +18,9 @@ use crate::net::Drain;
 
 mod feeds;
 mod fleet;
+mod hooks;
 mod purging;
+mod surveys;
 
 const ADDRESS: &str = "127.0.0.1:9190";
 
@@ -46,6 +48,7 @@ fn pass(ms: u64) {
 struct Stage {
     door: ControlDoor,
     plane: Arc<Plane>,
+    audit: Arc<Audit>,
     drain: Drain,
     folder: Arc<TempDir>,
 }
@@ -61,7 +64,7 @@ impl Stage {
 
     /// The same folder, taken up by another process.
     async fn restarted(self) -> Self {
-        let Self { door, plane, drain, folder } = self;
+        let Self { door, plane, drain, folder, .. } = self;
         drain.begin();
         drop((door, plane, drain));
         Self::over(folder, &[]).await
@@ -81,6 +84,7 @@ impl Stage {
         let parts = PlaneParts { log, registry, lead, bounds: BOUNDS, clock: now };
         let plane = Plane::open(parts).await.unwrap();
         let (drain, watch) = Drain::new();
+        let audit = Arc::new(Audit::new(100));
         let life = Arc::new(Life::default());
         life.set(State::Serving);
         let parts = DoorParts {
@@ -88,10 +92,16 @@ impl Stage {
             address: ADDRESS.parse().unwrap(),
             life,
             plane: plane.clone(),
-            audit: Arc::new(Audit::new(100)),
+            audit: audit.clone(),
             metrics: Arc::default(),
             drain: watch,
             requests_per_second: 50,
+            hooks: vec![Hook {
+                name: "assets".to_owned(),
+                bucket: "assets".to_owned(),
+                urls: vec!["https://static.example.com/".to_owned()],
+                ..Hook::default()
+            }],
             clock: now,
         };
         let token = |(name, role, sites): &(&str, TokenRole, &[&str])| Token {
@@ -101,21 +111,14 @@ impl Stage {
             hash: TokenHash::of(&Secret::new(format!("hl_{name}"))),
         };
         let door = ControlDoor::new(parts, tokens.iter().map(token).collect());
-        Self { door, plane, drain, folder }
+        Self { door, plane, audit, drain, folder }
     }
 
     async fn ask(&self, method: &str, target: &str, by: &str, body: Value) -> Told {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let authorization = format!("Bearer hl_{by}");
         let fields = [("authorization", &*authorization), ("content-type", "application/json")];
-        let response = self.response(method, target, &fields, body).await;
-        let mut head = String::new();
-        for (name, value) in response.fields() {
-            head.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value)));
-        }
-        let Body::Full(bytes) = response.body else { panic!("a body in one piece was expected") };
-        let text = String::from_utf8(bytes.into()).unwrap();
-        Told { status: response.status.as_u16(), head, text }
+        Told::of(self.response(method, target, &fields, body).await)
     }
 
     async fn response(
@@ -188,6 +191,16 @@ struct Told {
 }
 
 impl Told {
+    fn of(response: Response) -> Self {
+        let mut head = String::new();
+        for (name, value) in response.fields() {
+            head.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value)));
+        }
+        let Body::Full(bytes) = response.body else { panic!("a body in one piece was expected") };
+        let text = String::from_utf8(bytes.into()).unwrap();
+        Self { status: response.status.as_u16(), head, text }
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap()
     }

@@ -83,11 +83,9 @@ fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// The text of a file of these nodes.
 pub(in crate::control) fn encode(nodes: &[Registration]) -> String {
     let mut lines = String::new();
-    for Registration { name, incarnation, serves_on } in nodes {
-        let incarnation = format!("{incarnation:016x}");
-        let line = json!({ "name": **name, "incarnation": incarnation, "serves_on": serves_on });
+    for node in nodes {
         // Writing to a string does not fail.
-        let _written = writeln!(lines, "{line}").is_ok();
+        let _written = writeln!(lines, "{}", to_json(node)).is_ok();
     }
     format!("{MAGIC}{}\n{lines}", blake3::hash(lines.as_bytes()).to_hex())
 }
@@ -99,15 +97,23 @@ pub(in crate::control) fn decode(text: &str) -> Option<Vec<Registration>> {
     if blake3::hash(lines.as_bytes()).to_hex().as_str() != hash {
         return None;
     }
-    let node = |line: &str| {
-        let json: Value = serde_json::from_str(line).ok()?;
-        Some(Registration {
-            name: json["name"].as_str()?.into(),
-            incarnation: u64::from_str_radix(json["incarnation"].as_str()?, 16).ok()?,
-            serves_on: json["serves_on"].as_bool()?,
-        })
-    };
-    lines.lines().map(node).collect()
+    lines.lines().map(|line| from_json(&serde_json::from_str(line).ok()?)).collect()
+}
+
+/// One node.
+pub(in crate::control) fn to_json(node: &Registration) -> Value {
+    let Registration { name, incarnation, serves_on } = node;
+    let incarnation = format!("{incarnation:016x}");
+    json!({ "name": **name, "incarnation": incarnation, "serves_on": serves_on })
+}
+
+/// What [`to_json`] writes.
+pub(in crate::control) fn from_json(json: &Value) -> Option<Registration> {
+    Some(Registration {
+        name: json["name"].as_str()?.into(),
+        incarnation: u64::from_str_radix(json["incarnation"].as_str()?, 16).ok()?,
+        serves_on: json["serves_on"].as_bool()?,
+    })
 }
 
 #[cfg(test)]

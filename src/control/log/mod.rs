@@ -20,6 +20,7 @@
 pub mod embedded;
 mod folded;
 mod history;
+mod kept;
 mod layout;
 pub mod nats;
 mod resume;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+pub use kept::Kept;
 pub use resume::{Resume, resume};
 
 use crate::object::{Entry, EntryHash, LogId, Position, PurgeCommand};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Asked, Later, LogError, Logged, PurgeLog, Resume, resume};
+use super::{Asked, Kept, Later, LogError, Logged, PurgeLog, Resume, resume};
 use crate::object::{EntryHash, LogId, Position, PurgeCommand};
 
 /// A place where a log lives. It keeps 8 purges in entries and folds 64.
@@ -14,6 +14,12 @@ pub(super) trait Home {
 
     /// Loses the log, as a disk or a cluster may, or brings back an earlier state of it.
     fn lose(&self);
+
+    /// What the log keeps, while it is open.
+    fn keep(&self) -> Later<'_, Kept>;
+
+    /// Puts a log in the place of the one that is there, which nobody has open.
+    fn restore(&self, kept: Kept) -> Later<'_, ()>;
 }
 
 /// Mounts the suite on the home that an expression makes.
@@ -37,6 +43,8 @@ macro_rules! mount {
             a_foreign_position_starts_over
             a_lost_log_is_another_one
             what_is_asked_is_carried_out_whoever_waits
+            a_log_that_is_restored_is_another_one_with_the_same_past
+            a_log_is_restored_from_its_beginning_and_onto_nothing
         }
     };
 }
@@ -176,4 +184,46 @@ pub(super) async fn what_is_asked_is_carried_out_whoever_waits(home: &dyn Home) 
         }
     });
     assert_eq!(busy, Some(LogError::Busy), "what waits is bounded");
+}
+
+pub(super) async fn a_log_that_is_restored_is_another_one_with_the_same_past(home: &dyn Home) {
+    let log = home.open().await;
+    append(&*log, &["a", "b"]).await;
+    for n in 0..12 {
+        append(&*log, &[&(n % 3).to_string()]).await;
+    }
+    let (before, recent) = (head(&*log), log.recent(99).await.unwrap());
+    let told = log.snapshot().await.unwrap().commands;
+    let kept = home.keep().await;
+    assert_eq!(kept.head(), before);
+    append(&*log, &["of which the backup does not know"]).await;
+    let last = head(&*log);
+    drop(log);
+    home.restore(kept.under(LogId(77))).await;
+    for opened in 0..2 {
+        let log = home.open().await;
+        let now = head(&*log);
+        assert_eq!((now.log, now.number), (LogId(77), before.number + opened));
+        for position in [before, last] {
+            assert_eq!(resume(&*log, Some(position)).await, Ok(Resume::Foreign(now)));
+        }
+        if opened == 0 {
+            assert_eq!(log.recent(99).await.unwrap(), recent);
+            assert_eq!(log.snapshot().await.unwrap().commands, told);
+            assert_eq!(append(&*log, &["d"]).await.first, before.number + 1);
+        }
+        assert_eq!(resume(&*log, Some(now)).await, Ok(Resume::Entries));
+    }
+}
+
+pub(super) async fn a_log_is_restored_from_its_beginning_and_onto_nothing(home: &dyn Home) {
+    let log = home.open().await;
+    let kept = home.keep().await;
+    assert!(kept.is_empty());
+    drop(log);
+    home.lose();
+    home.restore(kept.under(LogId(77))).await;
+    let log = home.open().await;
+    assert_eq!((head(&*log).log, head(&*log).number), (LogId(77), 0));
+    assert_eq!(append(&*log, &["a"]).await.first, 1);
 }

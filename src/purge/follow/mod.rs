@@ -7,6 +7,8 @@
 //!                          └──► grant: lease, since ──► fence
 //! ```
 //!
+//! What the stream asks beside the log, such as what purges would hit, is answered apart.
+//!
 //! Invariants:
 //! - a position is told only when it is journaled and every event loop judges by it;
 //! - what is not the next entry of the log that was followed makes it another log: whatever is
@@ -15,6 +17,7 @@
 
 mod heart;
 mod lease;
+mod survey;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -31,6 +34,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use self::lease::Lease;
+use self::survey::Surveys;
 pub use self::wire::{Incarnation, NodeFacts};
 use super::Purger;
 use crate::config::control::OnControlLoss;
@@ -83,6 +87,8 @@ pub struct Follower {
     moving: AsyncMutex<()>,
     /// Held by whoever waits for the answer to a heartbeat.
     beating: AsyncMutex<()>,
+    /// What purges would hit, to be told.
+    surveys: Surveys,
 }
 
 /// Why the control plane waits for a node still that serves nothing any more.
@@ -132,6 +138,7 @@ impl Follower {
             noted: Mutex::new(parts.served),
             moving: AsyncMutex::default(),
             beating: AsyncMutex::default(),
+            surveys: Surveys::new(),
             parts,
         };
         follower.settle();
@@ -140,7 +147,7 @@ impl Follower {
 
     /// Follows until the runtime ends.
     pub async fn run(self: Arc<Self>) {
-        tokio::join!(self.beat(), self.tail(), self.guard());
+        tokio::join!(self.beat(), self.tail(), self.guard(), self.survey());
     }
 
     /// Puts the fence up when the lease ends.
@@ -190,7 +197,11 @@ impl Follower {
         headers.insert(AUTHORIZATION, self.parts.authorization.clone());
         headers.insert(ACCEPT, content.clone());
         let body = match json {
-            None => Body::Empty,
+            None => {
+                // RFC 7240: one that does not know it asks nothing beside the log.
+                headers.insert("prefer", HeaderValue::from_static("surveys"));
+                Body::Empty
+            }
             Some(json) => {
                 headers.insert(CONTENT_TYPE, content);
                 Body::Full(json.to_string().into())

@@ -72,6 +72,7 @@ impl Follower {
     async fn take(&self, line: Line, gathered: &mut Gathered) -> Result<(), FollowError> {
         match line {
             Line::Alive | Line::Resumes => {}
+            Line::Survey(survey) => self.surveys.take(survey),
             Line::Foreign(position) => {
                 self.distrust(position).await?;
                 *gathered = Gathered { position: Some(position), ..Gathered::default() };

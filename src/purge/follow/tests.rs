@@ -262,6 +262,31 @@ async fn purges_that_still_matter_stand_for_those_that_are_gone() {
 }
 
 #[tokio::test]
+async fn what_purges_would_hit_is_told_and_the_log_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let start = Position::start(LOG);
+    let (lines, behind) = entries(start, &["/a"]);
+    let survey =
+        |id: &str, commands: Value| json!({"commands": commands, "survey": id}).to_string();
+    let known = json!([command("/a").to_json(), {"kind": "site", "value": "elsewhere"}]);
+    let asked = vec![
+        told_position(start, Some("foreign")),
+        survey("00000000000000aa", known),
+        survey("00000000000000bb", json!([{"kind": "of a later version", "value": "x"}])),
+    ];
+    let (script, pool) = Script::start(vec![[asked, lines].concat()], grant(behind)).await;
+    let (purger, followed) = follower_of(&folder);
+    follow(&purger, pool, followed);
+    let told = script.told(|told| told["hits"].is_array()).await;
+    let none = json!({"objects": 0, "bytes": 0});
+    assert_eq!(told, json!({"hits": [none, none], "estimate": false}));
+    let fault = script.told(|told| told["fault"].is_string()).await;
+    assert!(fault["fault"].as_str().unwrap().starts_with("kind: expected"), "{fault}");
+    script.told(|beat| at(beat) == Some(1)).await;
+    assert_eq!(script.asked.borrow().len(), 1, "one stream all along");
+}
+
+#[tokio::test]
 async fn a_node_that_is_refused_is_fenced() {
     let folder = TempDir::new().unwrap();
     let start = Position::start(LOG);

@@ -113,6 +113,17 @@ pub(super) enum Line {
     Behind(Position),
     /// The next entry.
     Entry(Entry),
+    /// Not of the log: what would these hit?
+    Survey(Survey),
+}
+
+/// Purges that are not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Survey {
+    /// How the control plane knows the answer.
+    pub(super) id: String,
+    /// The purges, or why they are not known here.
+    pub(super) commands: Result<Vec<PurgeCommand>, String>,
 }
 
 impl Line {
@@ -125,6 +136,15 @@ impl Line {
             return Ok(Self::Entry(entry));
         }
         let json: Value = serde_json::from_slice(line).map_err(|_| Unreadable("a line"))?;
+        if let Some(id) = json.get("survey") {
+            let id = id.as_str().ok_or(Unreadable("survey"))?.to_owned();
+            let list = json["commands"].as_array().ok_or(Unreadable("commands"))?;
+            let commands = PurgeCommand::list_from_json(list);
+            return Ok(Self::Survey(Survey {
+                id,
+                commands: commands.map_err(|(_, fault)| fault.to_string()),
+            }));
+        }
         if let Some(command) = json.get("command") {
             let command = PurgeCommand::from_json(command);
             return command.map(Self::Matters).map_err(|_| Unreadable("command"));

@@ -3,14 +3,20 @@
 use super::*;
 
 /// A stream, line by line.
-struct Lines {
+pub(super) struct Lines {
     body: Body,
     text: String,
 }
 
 impl Lines {
     async fn open(stage: &Stage, query: &str) -> Self {
-        let response = stage.response("GET", &format!("/v1/log{query}"), &[], String::new()).await;
+        Self::open_with(stage, query, &[]).await
+    }
+
+    /// One that is asked for with these fields.
+    pub(super) async fn open_with(stage: &Stage, query: &str, fields: &[(&str, &str)]) -> Self {
+        let target = format!("/v1/log{query}");
+        let response = stage.response("GET", &target, fields, String::new()).await;
         assert_eq!(response.status, 200);
         let kind = response.block.get("content-type");
         assert_eq!(kind, Some(&b"application/x-ndjson"[..]));
@@ -34,7 +40,7 @@ impl Lines {
         }
     }
 
-    async fn json(&mut self) -> Value {
+    pub(super) async fn json(&mut self) -> Value {
         serde_json::from_str(&self.next().await.unwrap()).unwrap()
     }
 }

@@ -19,9 +19,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::control::log::Logged;
 use crate::control::log::history::History;
 use crate::control::log::layout::{Contents, Damage, Writer};
+use crate::control::log::{Kept, Logged};
 use crate::object::{EntryHash, LogId, Position, PurgeCommand};
 
 /// Name of the file in the folder of the control plane.
@@ -31,6 +31,10 @@ const LOCK: &str = "lock";
 
 /// Bytes that are appended before a file is worth a compaction.
 const SLACK: u64 = 4 << 20;
+
+/// How often a file is read that is written meanwhile: what one failed to write may be cut off and
+/// written over between two reads.
+const LOOKS: usize = 3;
 
 /// The file system failed the log.
 #[derive(Debug, thiserror::Error)]
@@ -216,6 +220,42 @@ impl Compact {
             entries: history.entries().cloned().collect(),
         }
     }
+}
+
+/// What the file of a folder holds, whoever appends to it meanwhile: what is read of one that grows
+/// is its beginning, and one that takes its place leaves it as it was. `None` where there is none.
+///
+/// # Errors
+/// It is damaged, or the file system's.
+pub(super) fn look(folder: &Path) -> Result<Option<Contents>, FileError> {
+    let path = folder.join(NAME);
+    let failed = |source| FileError { path: path.clone(), act: "read", source };
+    let mut looks = 1;
+    loop {
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        match Contents::read(&bytes) {
+            Ok(contents) => return Ok(Some(contents)),
+            Err(damage) if looks == LOOKS => return Err(failed(io::Error::other(damage))),
+            Err(_) => looks += 1,
+        }
+    }
+}
+
+/// Puts a log in the place of that of a folder, which this process holds.
+///
+/// # Errors
+/// The file system's. Either log is there then.
+pub(super) fn put(folder: &Path, kept: &Kept) -> Result<(), FileError> {
+    let path = folder.join(NAME);
+    let mut writer = Writer::begin(kept.base.log);
+    writer.snapshot(&kept.rules, std::iter::empty(), kept.base);
+    kept.entries.iter().for_each(|entry| writer.entry(entry));
+    let put = replace(&path, &writer.bytes).and_then(|_| File::open(folder)?.sync_all());
+    put.map_err(|source| FileError { path, act: "restored", source })
 }
 
 /// The file of a log of a new identity, and its bytes.

@@ -15,7 +15,7 @@ mod tests;
 
 use std::fs::File;
 use std::future::ready;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,8 @@ pub use file::FileError;
 
 use self::file::{Compact, LogFile, hold};
 use super::history::{Bounds, History};
-use super::{Asked, Entries, Later, LogBounds, LogError, Logged, PurgeLog, Snapshot};
+use super::layout::Contents;
+use super::{Asked, Entries, Kept, Later, LogBounds, LogError, Logged, PurgeLog, Snapshot};
 use crate::object::{BATCH_MAX, Entry, EntryHash, Position};
 
 /// How long an entry waits for the file. A disk that takes longer has failed.
@@ -83,6 +84,41 @@ impl EmbeddedLog {
             waiting_max: bounds.waiting.max(BATCH_MAX),
             _lock: lock,
         })))
+    }
+}
+
+/// What the log of a folder keeps, whichever process has it open; `None` where there is none.
+/// Blocks.
+///
+/// # Errors
+/// It is damaged, or the file system fails.
+pub fn look(folder: &Path) -> Result<Option<Kept>, FileError> {
+    let contents = file::look(folder)?;
+    Ok(contents.map(|Contents { base, rules, entries, .. }| Kept { base, rules, entries }))
+}
+
+/// A folder whose log no process has open, for as long as this lives.
+#[derive(Debug)]
+pub struct Held {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Held {
+    /// Holds a folder, which is made if need be. Blocks.
+    ///
+    /// # Errors
+    /// Another process uses it, or the file system fails.
+    pub fn new(folder: &Path) -> Result<Self, FileError> {
+        Ok(Self { _lock: hold(folder)?, folder: folder.to_owned() })
+    }
+
+    /// Puts a log in the place of the one that is there. Blocks.
+    ///
+    /// # Errors
+    /// The file system's. Either log is there then.
+    pub fn put(&self, kept: &Kept) -> Result<(), FileError> {
+        file::put(&self.folder, kept)
     }
 }
 

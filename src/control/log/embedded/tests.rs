@@ -50,6 +50,22 @@ impl Home for Folder {
     fn lose(&self) {
         std::fs::remove_file(self.file()).unwrap();
     }
+
+    fn keep(&self) -> Later<'_, Kept> {
+        Box::pin(ready(look(self.0.path()).unwrap().unwrap()))
+    }
+
+    fn restore(&self, kept: Kept) -> Later<'_, ()> {
+        Box::pin(async move {
+            let held = loop {
+                match Held::new(self.0.path()) {
+                    Ok(held) => break held,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            };
+            held.put(&kept).unwrap();
+        })
+    }
 }
 
 mount!(Folder::new());

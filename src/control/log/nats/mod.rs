@@ -22,6 +22,7 @@
 mod keeper;
 mod messages;
 mod reading;
+mod restore;
 mod saved;
 mod tail;
 #[cfg(test)]
@@ -35,6 +36,8 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+pub use self::restore::{is_empty, restore};
 
 use self::keeper::Keeper;
 use super::history::{Bounds, History};

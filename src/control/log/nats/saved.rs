@@ -83,17 +83,20 @@ pub(super) async fn write(
         Some((revision, index)) => (revision, Some(index)),
         None => (last_revision(bucket).await?, None),
     };
-    if before.as_ref().is_some_and(|before| before.sequence == sequence) {
+    let bytes = Bytes::from(snapshot.bytes);
+    let hash = blake3::hash(&bytes).to_hex().to_string();
+    // One of an earlier stream may have the sequence alone.
+    let is_same = |before: &Index| before.sequence == sequence && before.hash == hash;
+    if before.as_ref().is_some_and(is_same) {
         return Ok(false);
     }
-    let bytes = Bytes::from(snapshot.bytes);
     let index = Index {
         before: before.as_ref().map_or(0, |before| before.revision),
         revision,
         random: fastrand::u64(..),
         parts: bytes.len().div_ceil(PART),
         sequence,
-        hash: blake3::hash(&bytes).to_hex().to_string(),
+        hash,
     };
     for part in 0..index.parts {
         let end = bytes.len().min((part + 1) * PART);

@@ -9,6 +9,7 @@
 //!
 //! ```text
 //!  {"begin":"32 hex"}
+//!  {"begin":"32 hex","hash":"64 hex","number":41}    restored: its entries go on behind that
 //!  {"at":…,"by":"deploy","commands":[…],"first":1,"previous":"64 hex"}
 //! ```
 //!
@@ -56,7 +57,7 @@ impl Tail {
     ) -> Option<(Self, History)> {
         let Contents { base, trail, rules, .. } = contents;
         let end = match read(payload)? {
-            Message::Begin(log) => Position::start(log),
+            Message::Begin(start) => start,
             Message::Entries(entries) => entries.last()?.position(base.log),
         };
         let tail = Self {
@@ -95,10 +96,10 @@ impl Tail {
         self.at = sequence;
         self.seal = Some(blake3::hash(payload));
         match read(payload) {
-            Some(Message::Begin(log)) => {
-                *history = History::new(self.bounds, Position::start(log), [], &[]);
-                (self.is_proven, self.saved) = (true, 0);
-                self.ends = [(0, sequence)].into();
+            Some(Message::Begin(start)) => {
+                *history = History::new(self.bounds, start, [], &[]);
+                (self.is_proven, self.saved) = (true, start.number);
+                self.ends = [(start.number, sequence)].into();
             }
             Some(Message::Entries(entries)) if self.is_proven => {
                 self.is_proven = follow(history.head(), &entries);
@@ -136,7 +137,7 @@ impl Tail {
 
 /// What a message holds.
 enum Message {
-    Begin(LogId),
+    Begin(Position),
     Entries(Vec<Arc<Logged>>),
 }
 
@@ -145,12 +146,29 @@ pub(super) fn begin(log: LogId) -> String {
     format!("{BEGIN}{log}\"}}")
 }
 
+/// A message that begins a log whose entries go on behind `base`.
+pub(super) fn begin_at(base: Position) -> String {
+    let Position { log, number, hash } = base;
+    format!("{BEGIN}{log}\",\"hash\":\"{hash}\",\"number\":{number}}}")
+}
+
+/// Whether a message begins a log before its first purge.
+pub(super) fn is_start(payload: &[u8]) -> bool {
+    matches!(read(payload), Some(Message::Begin(Position { number: 0, .. })))
+}
+
 const BEGIN: &str = "{\"begin\":\"";
 
 fn read(payload: &[u8]) -> Option<Message> {
     if let Some(rest) = payload.strip_prefix(BEGIN.as_bytes()) {
-        let log = str::from_utf8(rest.strip_suffix(b"\"}")?).ok()?;
-        return log.parse().ok().map(Message::Begin);
+        let rest = str::from_utf8(rest).ok()?;
+        if let Some(log) = rest.strip_suffix("\"}") {
+            return log.parse().ok().map(|log| Message::Begin(Position::start(log)));
+        }
+        let (log, rest) = rest.strip_suffix('}')?.split_once("\",\"hash\":\"")?;
+        let (hash, number) = rest.split_once("\",\"number\":")?;
+        let (log, number, hash) = (log.parse().ok()?, number.parse().ok()?, hash.parse().ok()?);
+        return Some(Message::Begin(Position { log, number, hash }));
     }
     let lines = payload.split_inclusive(|byte| *byte == b'\n');
     let entries = lines.map(|line| {
@@ -226,6 +244,21 @@ mod tests {
             assert!(tail.take(&mut history, 4, begin(LogId(9)).as_bytes()));
             assert!(tail.is_proven() && history.head() == Position::start(LogId(9)));
         }
+    }
+
+    #[test]
+    fn a_log_that_was_restored_goes_on_where_it_was() {
+        let (mut tail, mut history) = started();
+        let (lines, end) = entries(history.head(), &[1, 2]);
+        let base = Position { log: LogId(9), ..end };
+        assert!(tail.take(&mut history, 2, lines.as_bytes()));
+        assert!(tail.take(&mut history, 3, begin_at(base).as_bytes()));
+        assert_eq!((history.head(), tail.worth_saving()), (base, None));
+        let (lines, end) = entries(base, &[2]);
+        assert!(tail.take(&mut history, 4, lines.as_bytes()));
+        assert_eq!((history.head(), end.number), (end, 5));
+        assert!(is_start(begin(LogId(7)).as_bytes()));
+        assert!(!is_start(begin_at(base).as_bytes()) && !is_start(lines.as_bytes()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use async_nats::jetstream::stream::Config as StreamConfig;
 use serde_json::json;
 
 use super::*;
+use crate::control::log::Kept;
 use crate::control::log::suite::{Home, mount};
 use crate::control::nats::NatsParts;
 use crate::control::nats::server::{NatsServer, Settings};
@@ -61,6 +62,14 @@ impl Home for NatsServer {
             };
             scope.spawn(lose).join().unwrap();
         });
+    }
+
+    fn keep(&self) -> Later<'_, Kept> {
+        Box::pin(async { Kept::of(&log(self).await).await.unwrap() })
+    }
+
+    fn restore(&self, kept: Kept) -> Later<'_, ()> {
+        Box::pin(async move { restore(&nats(self).await, &kept).await.unwrap() })
     }
 }
 

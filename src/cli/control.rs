@@ -1,0 +1,201 @@
+//! `headland control`: the control plane; a backup of it, and one brought back.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::{USAGE, say};
+use crate::config::control_plane::ControlPlane;
+use crate::config::units::show_duration;
+use crate::control::backup::{self, Backup};
+
+/// Run the control plane, until SIGTERM; SIGHUP reads tokens and certificates again
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "\
+Examples:
+  headland control --config control.toml
+  headland control backup --config control.toml --to control.backup
+  headland control restore --config control.toml --from control.backup")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+    /// The config of the control plane
+    #[arg(long, value_name = "FILE", required = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Backup(BackupArgs),
+    Restore(RestoreArgs),
+}
+
+/// Write the purge log and the registered nodes to one file, while the control plane runs or not
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  headland control backup --config control.toml --to control-$(date +%F).backup
+
+The file holds who purged what, and the names of nodes; only its owner can read it. No token is in
+it: keep the config apart.
+
+Exit codes: 0 written, 1 failed, or the file is there already, 2 bad usage or config.")]
+struct BackupArgs {
+    /// The config of the control plane
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The file to write
+    #[arg(long, value_name = "PATH")]
+    to: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    force: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Bring a backup back, as a purge log of a new identity: every node validates what it has stored
+/// before it serves that again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  headland control restore --config control.toml --from control.backup
+
+No control plane may run on that log, and none on the one that was lost: it waits until the leases
+that were granted before have run out. Purges wait for the nodes that were registered at the backup;
+strike off by `headland nodes forget` those that are gone. A node that was registered later, and
+serves on without the control plane, is waited for once it is heard.
+
+Exit codes: 0 restored, 1 failed, 2 bad usage or config.")]
+struct RestoreArgs {
+    /// The config of the control plane
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// The backup
+    #[arg(long, value_name = "PATH")]
+    from: PathBuf,
+    /// Give up the purge log that is there; nodes registered there stay registered
+    #[arg(long)]
+    force: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    match (&args.action, &args.config) {
+        (None, Some(config)) => crate::control::run(config),
+        (Some(Action::Backup(args)), _) => {
+            with_config(&args.config, "backup", args.json, |config| take(config, args))
+        }
+        (Some(Action::Restore(args)), _) => {
+            with_config(&args.config, "restore", args.json, |config| restore(config, args))
+        }
+        // Refused by the declaration of the arguments.
+        (None, None) => ExitCode::from(USAGE),
+    }
+}
+
+/// What was done, as JSON and in words.
+type Done = (Value, String);
+
+fn with_config(
+    config: &Path,
+    command: &str,
+    as_json: bool,
+    act: impl FnOnce(&ControlPlane) -> Result<Done, String>,
+) -> ExitCode {
+    let config = match ControlPlane::read(config) {
+        Ok(config) => config,
+        Err(report) => {
+            eprintln!("{report}");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match act(&config) {
+        Ok((data, _)) if as_json => say(&format!("{}\n", json!({ "data": data, "meta": {} }))),
+        Ok((_, words)) => say(&words),
+        Err(error) => {
+            eprintln!("headland control {command}: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn take(config: &ControlPlane, args: &BackupArgs) -> Result<Done, String> {
+    let path = args.to.display();
+    let failed = |error: io::Error| format!("{path} cannot be written: {error}");
+    if !args.force && fs::exists(&args.to).map_err(failed)? {
+        return Err(format!("{path} is there already; name another file, or --force"));
+    }
+    let backup = backup::take(config).map_err(|error| error.to_string())?;
+    write(&args.to, backup.encode().as_bytes()).map_err(failed)?;
+    let (head, nodes) = (backup.log.head(), backup.nodes.len());
+    let data = json!({
+        "path": args.to, "at": backup.at, "nodes": nodes,
+        "sequence": { "log": head.log.to_string(), "number": head.number },
+    });
+    let number = head.number;
+    Ok((data, format!("{path}: the log up to purge {number}, {} registered\n", count(nodes))))
+}
+
+fn restore(config: &ControlPlane, args: &RestoreArgs) -> Result<Done, String> {
+    let path = args.from.display();
+    let file = fs::read(&args.from).map_err(|error| format!("{path} cannot be read: {error}"))?;
+    let backup = Backup::decode(&file).map_err(|why| format!("{path} cannot be used: {why}"))?;
+    let (before, at) = (backup.log.base.log, backup.at);
+    let wait = backup::wait(config, &backup);
+    eprintln!("waiting {}, until leases granted before have run out", show_duration(wait));
+    let restored = backup::restore(config, backup, args.force).map_err(|why| why.to_string())?;
+    let (head, nodes) = (restored.head, restored.nodes);
+    let data = json!({
+        "sequence": { "log": head.log.to_string(), "number": head.number },
+        "nodes": nodes,
+        "backup": { "log": before.to_string(), "at": at },
+    });
+    let words = format!(
+        "The purge log {} goes on behind purge {} of {before}, {} registered.\n\
+         Nodes that follow it take all they have stored for possibly purged.\n\
+         Not known are nodes that were registered since the backup: one that serves on without \
+         the control plane is waited for once it is heard.\n",
+        head.log,
+        head.number,
+        count(nodes),
+    );
+    Ok((data, words))
+}
+
+fn count(nodes: usize) -> String {
+    match nodes {
+        1 => "1 node".to_owned(),
+        nodes => format!("{nodes} nodes"),
+    }
+}
+
+/// Puts a file that only its owner can read in its place, whole and durable.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(format!(".{}.new", std::process::id()));
+    let new = PathBuf::from(new);
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    })();
+    if written.is_err() {
+        // It may not even be there.
+        let _gone = fs::remove_file(&new).is_err();
+        return written;
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}

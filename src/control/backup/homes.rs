@@ -1,0 +1,199 @@
+//! Takes a backup of where the log lives, and brings it back.
+//!
+//! A backup reads the files of the folder, or the stream, beside the process that has them open:
+//! so it needs no token and no process that runs, and one whose process does not start any more can
+//! still be had. What is read of a log's file is its beginning, which is a log; the registrations
+//! are read after it, so that they are not older than it is.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::{Backup, joined};
+use crate::config::control_plane::{Backend, ControlPlane, PurgeLog as Settings};
+use crate::control::clock;
+use crate::control::fleet::Registration;
+use crate::control::fleet::registrations::{self, RegistrationsError};
+use crate::control::home::{self, HomeError};
+use crate::control::lead::Lead;
+use crate::control::log::embedded::{self, FileError, Held};
+use crate::control::log::nats::{self, NatsLog};
+use crate::control::log::{Kept, LogError, PurgeLog};
+use crate::control::nats::NatsError;
+use crate::control::registry::{NatsRegistry, Registry, RegistryError};
+use crate::object::{LogId, Position};
+
+/// Why nothing was backed up, or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// The home of the log.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The log.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// There is no log.
+    #[error("there is no purge log in {}", .0.display())]
+    Nothing(PathBuf),
+    /// There is a log, or somebody is registered.
+    #[error(
+        "{0} is not empty; expected another place, or --force, which gives up the purge log there \
+         and keeps the nodes registered there beside those of the backup"
+    )]
+    NotEmpty(String),
+    /// Another process leads.
+    #[error("a control plane runs on these servers; stop it first")]
+    Runs,
+    /// The registrations.
+    #[error(transparent)]
+    Registrations(#[from] RegistryError),
+    /// No runtime.
+    #[error("cannot start: {0}")]
+    Runtime(#[from] io::Error),
+}
+
+impl From<FileError> for BackupError {
+    fn from(error: FileError) -> Self {
+        Self::Home(error.into())
+    }
+}
+
+impl From<NatsError> for BackupError {
+    fn from(error: NatsError) -> Self {
+        Self::Home(error.into())
+    }
+}
+
+/// What became of a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// How far the log goes, and its new identity.
+    pub head: Position,
+    /// Nodes that are registered.
+    pub nodes: usize,
+}
+
+/// Takes a backup of the control plane that a config describes, which may run meanwhile. Blocks.
+///
+/// # Errors
+/// Why there is none.
+pub fn take(config: &ControlPlane) -> Result<Backup, BackupError> {
+    let settings = &config.purge_log;
+    let (log, nodes) = match settings.backend {
+        Backend::Embedded => {
+            let log = embedded::look(&settings.path)?;
+            let log = log.ok_or_else(|| BackupError::Nothing(settings.path.clone()))?;
+            (log, registrations::read(&settings.path).map_err(RegistryError::from)?)
+        }
+        Backend::Nats => runtime()?.block_on(take_from_nats(settings))?,
+    };
+    Ok(Backup { at: clock::unix_ms(), lease: config.fleet.lease, nodes, log })
+}
+
+async fn take_from_nats(settings: &Settings) -> Result<(Kept, Vec<Registration>), BackupError> {
+    let nats = home::connect(settings).await?;
+    let registry = NatsRegistry::new(&nats).await?;
+    let log = NatsLog::open(nats, home::bounds(settings)).await?;
+    log.refresh().await?;
+    Ok((Kept::of(&log).await?, registry.look().await?))
+}
+
+/// How long a restore takes at least: as long as a lease may live that was granted until then, to a
+/// node that the backup does not know.
+pub fn wait(config: &ControlPlane, backup: &Backup) -> Duration {
+    let lease = config.fleet.lease.max(backup.lease);
+    lease + lease / 10
+}
+
+/// Brings a backup back where a config says, under a new identity. No control plane may run there.
+/// What is there already is given up if `forces`, but for its registrations. Blocks, for [`wait`]
+/// at least.
+///
+/// # Errors
+/// Why not. Nothing has changed, unless the file system or NATS failed while it was written.
+pub fn restore(
+    config: &ControlPlane,
+    backup: Backup,
+    forces: bool,
+) -> Result<Restored, BackupError> {
+    let settings = &config.purge_log;
+    let patience = wait(config, &backup);
+    let nodes = backup.nodes;
+    let log = backup.log.under(LogId(fastrand::u128(..)));
+    let head = log.head();
+    let runtime = runtime()?;
+    let nodes = match settings.backend {
+        Backend::Embedded => {
+            let held = Held::new(&settings.path)?;
+            let nodes = joined(&nodes, registered(settings, forces)?);
+            runtime.block_on(async { tokio::time::sleep(patience).await });
+            registrations::write(&settings.path, &nodes).map_err(RegistryError::from)?;
+            held.put(&log)?;
+            nodes.len()
+        }
+        Backend::Nats => {
+            let lease = config.fleet.lease;
+            runtime.block_on(restore_to_nats(settings, &log, nodes, forces, lease, patience))?
+        }
+    };
+    Ok(Restored { head, nodes })
+}
+
+/// Who is registered in a folder that may be restored to.
+fn registered(settings: &Settings, forces: bool) -> Result<Vec<Registration>, BackupError> {
+    let folder = &settings.path;
+    if forces {
+        return match registrations::read(folder) {
+            // That is what it is forced for.
+            Err(RegistrationsError::Damaged(_)) => Ok(Vec::new()),
+            read => Ok(read.map_err(RegistryError::from)?),
+        };
+    }
+    let is_empty = match embedded::look(folder) {
+        Ok(log) => log.is_none_or(|log| log.is_empty()),
+        Err(_) => false,
+    };
+    match registrations::read(folder) {
+        Ok(nodes) if is_empty && nodes.is_empty() => Ok(nodes),
+        _ => Err(BackupError::NotEmpty(folder.display().to_string())),
+    }
+}
+
+async fn restore_to_nats(
+    settings: &Settings,
+    log: &Kept,
+    nodes: Vec<Registration>,
+    forces: bool,
+    lease: Duration,
+    patience: Duration,
+) -> Result<usize, BackupError> {
+    let nats = home::connect(settings).await?;
+    let registry = NatsRegistry::new(&nats).await?;
+    let contest = home::contest(&nats, Lead::none(), lease).await?;
+    let alone = async || match contest.take_for_a_term().await {
+        true => Ok(()),
+        false => Err(BackupError::Runs),
+    };
+    // Whoever is to be refused need not wait before that.
+    alone().await?;
+    let is_empty = nats::is_empty(&nats).await? && registry.look().await?.is_empty();
+    contest.leave().await;
+    if !is_empty && !forces {
+        return Err(BackupError::NotEmpty(format!("the stream {:?}", settings.stream)));
+    }
+    tokio::time::sleep(patience).await;
+    alone().await?;
+    // Nobody else writes from here on.
+    let nodes = joined(&nodes, registry.take_up().await?);
+    let count = nodes.len();
+    registry.write(nodes).await?;
+    nats::restore(&nats, log).await?;
+    contest.leave().await;
+    Ok(count)
+}
+
+fn runtime() -> Result<Runtime, BackupError> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}

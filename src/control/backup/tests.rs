@@ -1,0 +1,152 @@
+//! The file, cut and hit; and folders that are backed up and restored.
+
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::control_plane::ControlPlane;
+use crate::control::log::embedded::EmbeddedLog;
+use crate::control::log::{Asked, LogBounds, PurgeLog};
+use crate::object::LogId;
+
+const BOUNDS: LogBounds = LogBounds { entries: 4, rules: 64, waiting: 4000 };
+
+fn node(name: &str, incarnation: u64) -> Registration {
+    Registration { name: name.into(), incarnation, serves_on: true }
+}
+
+fn config(folder: &Path) -> ControlPlane {
+    let text = "[purge_log]\npath = \"log\"\n[fleet]\nlease = \"100ms\"";
+    ControlPlane::parse(text, "control.toml", folder, &|_| None).unwrap()
+}
+
+async fn log(folder: &Path) -> EmbeddedLog {
+    // The task that appended last may still be about to let go of the folder.
+    loop {
+        match EmbeddedLog::open(&folder.join("log"), BOUNDS) {
+            Ok(log) => return log,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
+}
+
+async fn purge(log: &EmbeddedLog, tags: &[&str]) {
+    let command = |tag: &&str| PurgeCommand::from_json(&json!({ "kind": "tag", "value": tag }));
+    let commands = tags.iter().map(|tag| command(tag).unwrap()).collect();
+    log.append(Asked { by: "deploy".to_owned(), at: 7, commands }).await.unwrap();
+}
+
+async fn on_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(act).await.unwrap()
+}
+
+async fn taken(folder: &Path) -> Result<Backup, String> {
+    let config = config(folder);
+    on_thread(move || take(&config).map_err(|error| error.to_string())).await
+}
+
+async fn restored(folder: &Path, backup: &Backup, forces: bool) -> Result<Restored, String> {
+    let (config, backup) = (config(folder), backup.clone());
+    on_thread(move || restore(&config, backup, forces).map_err(|error| error.to_string())).await
+}
+
+/// A control plane's folder with six purges and a node, backed up while its log is open.
+async fn backed_up() -> (TempDir, EmbeddedLog, Backup) {
+    let folder = tempfile::tempdir().unwrap();
+    let open = log(folder.path()).await;
+    for tags in [&["a", "b"][..], &["c"], &["d"], &["e", "f"]] {
+        purge(&open, tags).await;
+    }
+    registrations::write(&folder.path().join("log"), &[node("fra-1", 1)]).unwrap();
+    let backup = taken(folder.path()).await.unwrap();
+    (folder, open, backup)
+}
+
+#[tokio::test]
+async fn a_file_is_read_as_it_was_written_and_damage_is_seen() {
+    let (_folder, _open, backup) = backed_up().await;
+    assert_eq!(backup.log.head().number, 6);
+    let text = backup.encode();
+    assert_eq!(Backup::decode(text.as_bytes()), Ok(backup));
+    let whole = text.as_bytes();
+    for at in 0..whole.len() {
+        assert!(Backup::decode(&whole[..at]).is_err(), "cut at {at}");
+        let mut hit = whole.to_vec();
+        hit[at] ^= 1;
+        assert!(Backup::decode(&hit).is_err(), "hit at {at}");
+    }
+    let told = |text: &str| Backup::decode(text.as_bytes()).unwrap_err().to_string();
+    assert_eq!(told("headland fleet 1 x\n"), "it is no backup of a control plane");
+    let later = text.replacen("backup 1", "backup 12", 1);
+    assert_eq!(told(&later), "its format is version 12, this program's is 1");
+    let sealed = |lines: &str| {
+        format!("headland backup 1 {}\n{lines}", blake3::hash(lines.as_bytes()).to_hex())
+    };
+    let lines = text.split_once('\n').unwrap().1;
+    assert_eq!(told(&sealed("")), "line 2 is not as a backup has it");
+    let more = format!("{lines}{{\"of_later\":1}}\n");
+    let last = more.lines().count() + 1;
+    assert_eq!(told(&sealed(&more)), format!("line {last} is not as a backup has it"));
+    // An entry that does not follow.
+    let gap = lines.replacen("\"first\":3", "\"first\":4", 1);
+    assert_ne!(gap, lines);
+    assert!(told(&sealed(&gap)).starts_with("line "));
+}
+
+#[tokio::test]
+async fn what_was_registered_is_waited_for_again() {
+    let (folder, open, backup) = backed_up().await;
+    let in_use = restored(folder.path(), &backup, true).await.unwrap_err();
+    assert!(in_use.ends_with("another control plane uses its folder"), "{in_use}");
+    let empty = tempfile::tempdir().unwrap();
+    let done = restored(empty.path(), &backup, false).await.unwrap();
+    assert_eq!((done.head.number, done.nodes), (6, 1));
+    assert_ne!(done.head.log, backup.log.base.log);
+    let registered = registrations::read(&empty.path().join("log")).unwrap();
+    assert_eq!(registered, [node("fra-1", 1)]);
+    let again = log(empty.path()).await;
+    assert_eq!(*again.head().borrow(), done.head);
+    drop((again, open));
+
+    let refused = restored(empty.path(), &backup, false).await.unwrap_err();
+    assert!(refused.contains("/log is not empty; expected another place, or --force"), "{refused}");
+    let since = [node("fra-1", 2), node("nyc-1", 3)];
+    registrations::write(&empty.path().join("log"), &since).unwrap();
+    let done = restored(empty.path(), &backup, true).await.unwrap();
+    assert_eq!(done.nodes, 2, "who was registered since is not forgotten");
+    assert_eq!(registrations::read(&empty.path().join("log")).unwrap(), since);
+    // Damaged ones are what a backup is for.
+    std::fs::write(empty.path().join("log/nodes"), "?").unwrap();
+    assert!(restored(empty.path(), &backup, false).await.is_err());
+    assert_eq!(restored(empty.path(), &backup, true).await.unwrap().nodes, 1);
+}
+
+#[tokio::test]
+async fn a_folder_where_nothing_was_purged_is_as_good_as_none() {
+    let (_folder, _open, backup) = backed_up().await;
+    let begun = tempfile::tempdir().unwrap();
+    assert!(taken(begun.path()).await.unwrap_err().contains("there is no purge log in "));
+    drop(log(begun.path()).await);
+    assert_eq!(taken(begun.path()).await.unwrap().log.head().number, 0);
+    registrations::write(&begun.path().join("log"), &[node("fra-1", 1)]).unwrap();
+    assert!(restored(begun.path(), &backup, false).await.is_err(), "somebody is registered");
+    registrations::write(&begun.path().join("log"), &[]).unwrap();
+    assert_eq!(restored(begun.path(), &backup, false).await.unwrap().head.number, 6);
+    std::fs::write(begun.path().join("log/purges.log"), "?").unwrap();
+    assert!(taken(begun.path()).await.unwrap_err().contains("cannot be read: it does not begin"));
+    assert!(restored(begun.path(), &backup, false).await.is_err(), "it may have held purges");
+    assert!(restored(begun.path(), &backup, true).await.is_ok());
+}
+
+#[test]
+fn a_restore_outlives_every_lease_that_was_granted() {
+    let log = Kept { base: Position::start(LogId(7)), rules: Vec::new(), entries: Vec::new() };
+    let lease = Duration::from_secs(20);
+    let mut backup = Backup { at: 0, lease, nodes: Vec::new(), log };
+    let config = config(Path::new("/"));
+    assert_eq!(wait(&config, &backup), Duration::from_secs(22));
+    backup.lease = Duration::ZERO;
+    assert_eq!(wait(&config, &backup), Duration::from_millis(110));
+}
