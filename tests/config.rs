@@ -9,6 +9,7 @@ use headland::config::Config;
 use headland::config::control_plane::ControlPlane;
 use headland::config::fault::Report;
 use headland::config::logging::AccessLog;
+use headland::config::published::Published;
 use headland::config::reference::{Key, Sample};
 use headland::config::shield::Fallback;
 use headland::config::site::Site;
@@ -328,6 +329,24 @@ fn files_are_opened_only_when_asked() {
 }
 
 #[test]
+fn a_node_that_follows_a_control_plane_may_have_its_sites_from_there() {
+    let without = "[listen]\nhttp = [\"127.0.0.1:0\"]\n";
+    assert_eq!(
+        faults(without),
+        ["edge.toml:1:1: site: expected at least one [[site]], found none", "1 fault"]
+    );
+    let control = "[control]\nurl = \"http://127.0.0.1:1\"\ntoken_file = \"t\"\n";
+    let hash = "0".repeat(64);
+    let token = format!(
+        "[[token]]\nname = \"a\"\nrole = \"view\"\nsites = [\"published\"]\n\
+         hash = \"blake3:{hash}\"\n"
+    );
+    assert!(parse(&format!("{without}{control}{token}")).is_ok());
+    let half = format!("{without}{control}[[site]]\nname = \"a\"\norigin = \"b\"\n");
+    assert_eq!(faults(&half).last().unwrap(), "2 faults", "what is there is checked");
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_a_fault() {
     let report = Config::read(Path::new("/nowhere/edge.toml")).unwrap_err().to_string();
     assert!(report.starts_with("/nowhere/edge.toml: cannot be read: "), "{report}");
@@ -350,6 +369,10 @@ fn shipped_configs_are_accepted() {
             panic!("{report}");
         }
     }
+    let sites = std::fs::read_to_string(shipped("sites.toml")).unwrap();
+    Published::check(&sites, "sites.toml").unwrap_or_else(|report| panic!("{report}"));
+    let server = |name: &str| (name == "APP_SERVER").then(|| "10.0.0.5:8080".to_owned());
+    Published::parse(&sites, "sites.toml", &server).unwrap_or_else(|report| panic!("{report}"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::hash::Hash;
 use super::Config;
 use super::address::Scheme;
 use super::node::Role;
+use super::origin::Origin;
 use super::reader::{Document, did_you_mean, nearest};
 use super::shield::Shield;
 use super::site::{Route, Site};
@@ -21,9 +22,21 @@ pub(super) fn rules(config: &Config, document: &Document<'_>) {
     check.admin_door();
     check.tiers();
     check.cache();
-    check.origins();
-    check.sites();
+    let served = Served { origins: &config.origins, sites: &config.sites, document };
+    // A node that follows a control plane may have all of it from there.
+    let may_be_without = config.control.is_some() || document.is_faulty("control");
+    if !(config.sites.is_empty() && may_be_without) {
+        served.sites();
+    }
+    served.origins();
     check.tokens();
+}
+
+/// Tells each broken rule between origins and sites, as they stand by themselves.
+pub(super) fn served(origins: &[Origin], sites: &[Site], document: &Document<'_>) {
+    let served = Served { origins, sites, document };
+    served.sites();
+    served.origins();
 }
 
 impl Document<'_> {
@@ -52,25 +65,18 @@ impl Document<'_> {
             }
         }
     }
-}
 
-struct Check<'a> {
-    config: &'a Config,
-    document: &'a Document<'a>,
-}
-
-impl Check<'_> {
     /// Tells each name that two tables of a kind share.
     fn unique_names<'n>(&self, table: &str, names: impl Iterator<Item = &'n str>) {
         let numbered = |(index, name)| (format!("{table}[{index}].name"), name);
-        self.document.unique(names.enumerate().map(numbered));
+        self.unique(names.enumerate().map(numbered));
     }
 
     /// Tells a name that no table of a kind has.
     fn known<'n>(&self, key: &str, name: &str, table: &str, names: impl Iterator<Item = &'n str>) {
         let names: Vec<_> = names.collect();
         // A table whose own name is faulty may be the one that is meant.
-        let is_faulty = |index| self.document.is_faulty(&format!("{table}[{index}].name"));
+        let is_faulty = |index| self.is_faulty(&format!("{table}[{index}].name"));
         if names.contains(&name) || (0..names.len()).any(is_faulty) {
             return;
         }
@@ -79,9 +85,16 @@ impl Check<'_> {
             "" => "found none".to_owned(),
             _ => format!("found \"{name}\"{}", did_you_mean(nearest(name, names.into_iter()))),
         };
-        self.document.tell(key, &expected, &wrong);
+        self.tell(key, &expected, &wrong);
     }
+}
 
+struct Check<'a> {
+    config: &'a Config,
+    document: &'a Document<'a>,
+}
+
+impl Check<'_> {
     fn listeners(&self) {
         let (listen, tls) = (&self.config.listen, &self.config.tls);
         let is_faulty = |key| self.document.is_faulty(key);
@@ -164,9 +177,34 @@ impl Check<'_> {
         }
     }
 
+    fn tokens(&self) {
+        let Config { tokens, sites, control, .. } = self.config;
+        self.document.unique_names("token", tokens.iter().map(|token| token.name.as_str()));
+        if control.is_some() {
+            // Which sites there are may be published.
+            return;
+        }
+        for (index, token) in tokens.iter().enumerate() {
+            for (number, name) in token.sites.iter().enumerate() {
+                let key = format!("token[{index}].sites[{number}]");
+                let names = sites.iter().map(|site| site.name.as_str());
+                self.document.known(&key, name, "site", names);
+            }
+        }
+    }
+}
+
+/// What is served, and from where: in a file of its node's, or published.
+struct Served<'a> {
+    origins: &'a [Origin],
+    sites: &'a [Site],
+    document: &'a Document<'a>,
+}
+
+impl Served<'_> {
     fn origins(&self) {
-        let origins = &self.config.origins;
-        self.unique_names("origin", origins.iter().map(|origin| origin.name.as_str()));
+        let origins = self.origins;
+        self.document.unique_names("origin", origins.iter().map(|origin| origin.name.as_str()));
         for (index, origin) in origins.iter().enumerate() {
             let servers = format!("origin[{index}].servers");
             match (&origin.s3, origin.servers.is_empty()) {
@@ -185,11 +223,11 @@ impl Check<'_> {
     }
 
     fn sites(&self) {
-        let sites = &self.config.sites;
+        let sites = self.sites;
         if sites.is_empty() {
             self.document.tell("site", "at least one [[site]]", "found none");
         }
-        self.unique_names("site", sites.iter().map(|site| site.name.as_str()));
+        self.document.unique_names("site", sites.iter().map(|site| site.name.as_str()));
         for (index, site) in sites.iter().enumerate() {
             if site.hosts.is_empty() {
                 let hosts = format!("site[{index}].hosts");
@@ -204,32 +242,22 @@ impl Check<'_> {
     }
 
     fn routes(&self, site_key: &str, site: &Site) {
-        let names = || self.config.origins.iter().map(|origin| origin.name.as_str());
+        let names = || self.origins.iter().map(|origin| origin.name.as_str());
         let Some((rest, routes)) = site.routes.split_last() else {
             return;
         };
-        self.known(&format!("{site_key}.origin"), &rest.policy.origin, "origin", names());
+        let key = format!("{site_key}.origin");
+        self.document.known(&key, &rest.policy.origin, "origin", names());
         for (number, route) in routes.iter().enumerate() {
             let key = format!("{site_key}.route[{number}].origin");
             // What a route inherits is told once, at its site.
             if self.document.says(&key) {
-                self.known(&key, &route.policy.origin, "origin", names());
+                self.document.known(&key, &route.policy.origin, "origin", names());
             }
         }
         let numbered = |(number, route): (usize, &'_ Route)| {
             (format!("{site_key}.route[{number}].path"), route.path.clone())
         };
         self.document.unique(routes.iter().enumerate().map(numbered));
-    }
-
-    fn tokens(&self) {
-        let Config { tokens, sites, .. } = self.config;
-        self.unique_names("token", tokens.iter().map(|token| token.name.as_str()));
-        for (index, token) in tokens.iter().enumerate() {
-            for (number, name) in token.sites.iter().enumerate() {
-                let key = format!("token[{index}].sites[{number}]");
-                self.known(&key, name, "site", sites.iter().map(|site| site.name.as_str()));
-            }
-        }
     }
 }

@@ -9,7 +9,9 @@ use super::secret::Secret;
 use super::section::{choice, section};
 
 section! {
-    /// The control plane that this node follows. Without it a node stands alone.
+    /// The control plane that this node follows. Without it a node stands alone. Once sites and
+    /// origins are published there, they take the place of all `[[site]]` and `[[origin]]` of this
+    /// file, which may have none; they are kept beside the file of the identity.
     pub struct Control {
         /// Where the control plane is.
         url: Endpoint = Endpoint::default(), Required(r#""https://control.internal:9190""#);

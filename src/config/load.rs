@@ -6,7 +6,7 @@ use toml::de::DeTable;
 
 use super::Source;
 use super::fault::{Fault, Place, Report};
-use super::reader::{Document, Environment, Table};
+use super::reader::{Document, Environment, Surroundings, Table};
 
 /// Reads a file and hands its text on, with its name, its folder and the environment.
 pub(super) fn read_file<C>(
@@ -32,14 +32,12 @@ pub(super) fn read_file<C>(
 /// Reads a text by `read`, and tells by `check` what is wrong between keys.
 pub(super) fn load<C>(
     text: &str,
-    name: &str,
-    folder: &Path,
-    env: Environment<'_>,
+    around: Surroundings<'_>,
     read: impl FnOnce(Table<'_>) -> C,
     check: impl FnOnce(&C, &Document<'_>),
 ) -> Result<(C, Source), Report> {
     let (entries, errors) = DeTable::parse_recoverable(text);
-    let document = Document::new(text, name, folder, env, errors.is_empty());
+    let document = Document::new(text, around, errors.is_empty());
     for error in &errors {
         document.misunderstood(error.span().map_or(0, |span| span.start), error.message());
     }
@@ -48,6 +46,6 @@ pub(super) fn load<C>(
         check(&config, &document);
     }
     let (faults, places) = document.finish();
-    let source = Source { file: name.to_owned(), places };
+    let source = Source { file: around.file.to_owned(), places };
     if faults.is_empty() { Ok((config, source)) } else { Err(Report::sorted(faults)) }
 }

@@ -49,7 +49,7 @@ impl Value for AccessLog {
             "stdout" => Some(Self::Stdout),
             "stderr" => Some(Self::Stderr),
             "off" => Some(Self::Off),
-            path => Some(Self::File(folder.join(path))),
+            path => Some(Self::File(folder?.join(path))),
         })
     }
 

@@ -29,6 +29,7 @@ pub mod node;
 pub mod origin;
 pub mod pattern;
 pub mod peer;
+pub mod published;
 pub mod purge;
 mod reader;
 pub mod reference;
@@ -57,8 +58,9 @@ use self::logging::Logging;
 use self::node::Node;
 use self::origin::Origin;
 use self::peer::Peer;
+use self::published::Published;
 use self::purge::Purge;
-use self::reader::Table;
+use self::reader::{Surroundings, Table};
 use self::reference::{Key, Keys};
 use self::rule::Anything;
 use self::section::Section;
@@ -129,9 +131,16 @@ impl Config {
         folder: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Report> {
-        let (mut config, source) = load(text, name, folder, env, Self::read_table, check::rules)?;
+        let around = Surroundings { file: name, folder: Some(folder), environment: Some(env) };
+        let (mut config, source) = load(text, around, Self::read_table, check::rules)?;
         config.settle();
         Ok(Self { source, ..config })
+    }
+
+    /// The same with sites and origins that were published: none of its own are left.
+    pub fn with_published(self, published: &Published) -> Self {
+        let Published { origins, sites } = published.clone();
+        Self { origins, sites, ..self }
     }
 
     /// Every key that a config may have.

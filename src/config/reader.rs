@@ -10,7 +10,7 @@
 //! always goes on to the end.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -23,46 +23,50 @@ use super::later::{FOR_LATER, is_for_later};
 /// Looks up a variable of the environment.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// What a text is read in.
+#[derive(Clone, Copy)]
+pub(super) struct Surroundings<'a> {
+    /// Stands for the file in faults.
+    pub(super) file: &'a str,
+    /// Where paths start; `None` where the text is for many machines: only absolute ones will do.
+    pub(super) folder: Option<&'a Path>,
+    /// `None` where the variables are those of others: a value that has one is right for now.
+    pub(super) environment: Option<Environment<'a>>,
+}
+
 /// One config file while it is read.
 pub(super) struct Document<'a> {
-    file: &'a str,
     text: &'a str,
-    folder: &'a Path,
-    environment: Environment<'a>,
+    around: Surroundings<'a>,
     /// Whether all of the text was understood, so that what is not there is missing.
     is_whole: bool,
     line_starts: Vec<usize>,
     faults: RefCell<Vec<Fault>>,
+    /// Keys whose values others will know.
+    unknown: RefCell<Vec<String>>,
     /// Where the text is no TOML.
     not_understood: RefCell<Vec<Place>>,
     places: RefCell<BTreeMap<String, Place>>,
 }
 
 impl<'a> Document<'a> {
-    pub(super) fn new(
-        text: &'a str,
-        file: &'a str,
-        folder: &'a Path,
-        environment: Environment<'a>,
-        is_whole: bool,
-    ) -> Self {
+    pub(super) fn new(text: &'a str, around: Surroundings<'a>, is_whole: bool) -> Self {
         let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
         Self {
-            file,
             text,
-            folder,
-            environment,
+            around,
             is_whole,
             line_starts: std::iter::once(0).chain(after_newlines).collect(),
             faults: RefCell::default(),
+            unknown: RefCell::default(),
             not_understood: RefCell::default(),
             places: RefCell::default(),
         }
     }
 
-    /// The folder from which the paths in the file start.
-    pub(super) fn folder(&self) -> &'a Path {
-        self.folder
+    /// The folder from which the paths in the file start, if they may start from one.
+    pub(super) fn folder(&self) -> Option<&'a Path> {
+        self.around.folder
     }
 
     /// Line and column of a byte of the text.
@@ -79,7 +83,7 @@ impl<'a> Document<'a> {
             return;
         }
         self.faults.borrow_mut().push(Fault {
-            file: self.file.to_owned(),
+            file: self.around.file.to_owned(),
             place,
             key: key.to_owned(),
             expected: expected.to_owned(),
@@ -110,13 +114,14 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Whether `key`, or a key beneath it, was found faulty.
+    /// Whether `key`, or a key beneath it, was found faulty, or is not known here.
     pub(super) fn is_faulty(&self, key: &str) -> bool {
-        let beneath = |fault: &Fault| {
-            let rest = fault.key.strip_prefix(key);
+        let beneath = |found: &str| {
+            let rest = found.strip_prefix(key);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        self.faults.borrow().iter().any(beneath)
+        self.faults.borrow().iter().any(|fault| beneath(&fault.key))
+            || self.unknown.borrow().iter().any(|unknown| beneath(unknown))
     }
 
     /// Whether the file says anything about `key`.
@@ -220,18 +225,31 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// The document's folder.
-    pub(super) fn folder(&self) -> &'a Path {
+    /// The document's folder, if paths may start from one.
+    pub(super) fn folder(&self) -> Option<&'a Path> {
         self.document.folder()
     }
 
-    /// The value as a string with each `${NAME}` replaced; `None` where it is no string, or a
-    /// variable is unset, which is told here.
+    /// The value as a string with each `${NAME}` replaced; `None` where it is no string, where a
+    /// variable is unset, which is told here, and where variables are those of others.
     pub(super) fn text(&self) -> Option<Cow<'a, str>> {
         let DeValue::String(text) = self.value.get_ref() else {
             return None;
         };
-        expand(text, self.document.environment).map_err(|wrong| self.wrong("", &wrong)).ok()
+        let is_unknown = Cell::new(false);
+        let environment = |name: &str| match self.document.around.environment {
+            Some(environment) => environment(name),
+            None => {
+                is_unknown.set(true);
+                Some(String::new())
+            }
+        };
+        let expanded = expand(text, &environment).map_err(|wrong| self.wrong("", &wrong)).ok();
+        if is_unknown.get() && expanded.is_some() {
+            self.document.unknown.borrow_mut().push(self.path.clone());
+            return None;
+        }
+        expanded
     }
 
     /// The value as a string that `parse` understands, or a fault that says `expected`.

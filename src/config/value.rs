@@ -206,8 +206,15 @@ impl Value for PathBuf {
 
     /// Paths start from the folder of the config.
     fn read(node: &Node<'_>, _base: Option<&Self>) -> Option<Self> {
-        let folder = node.folder();
-        node.parse(&Self::expected(), |text| (!text.is_empty()).then(|| folder.join(text)))
+        match node.folder() {
+            Some(folder) => {
+                node.parse(&Self::expected(), |text| (!text.is_empty()).then(|| folder.join(text)))
+            }
+            None => {
+                let path = |text: &str| Path::new(text).is_absolute().then(|| text.into());
+                node.parse("an absolute path, which is the same on every node", path)
+            }
+        }
     }
 
     fn show(&self) -> Option<String> {

@@ -6,6 +6,7 @@
 //! [tls]        certificates of the door, beyond loopback
 //! [fleet]      leases, and how many nodes there may be
 //! [purge_log]  where the ordered log of purges lives
+//! [publish]    sites and origins that are published to the nodes
 //! [audit]      what is remembered of who did what
 //! [limits]     what may be asked of it
 //! [logging]    what it tells of itself
@@ -20,12 +21,12 @@ mod sections;
 use std::path::Path;
 
 pub use self::hook::Hook;
-pub use self::sections::{Audit, Backend, Fleet, Limits, Listen, Logging, PurgeLog};
+pub use self::sections::{Audit, Backend, Fleet, Limits, Listen, Logging, Publish, PurgeLog};
 
 use super::Source;
 use super::fault::Report;
 use super::load::{load, read_file};
-use super::reader::Table;
+use super::reader::{Surroundings, Table};
 use super::reference::{Key, Keys};
 use super::rule::Anything;
 use super::section::Section;
@@ -43,6 +44,8 @@ pub struct ControlPlane {
     pub fleet: Fleet,
     /// `[purge_log]`
     pub purge_log: PurgeLog,
+    /// `[publish]`
+    pub publish: Publish,
     /// `[audit]`
     pub audit: Audit,
     /// `[limits]`
@@ -77,7 +80,8 @@ impl ControlPlane {
         folder: &Path,
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Report> {
-        let (config, source) = load(text, name, folder, env, Self::read_table, check::rules)?;
+        let around = Surroundings { file: name, folder: Some(folder), environment: Some(env) };
+        let (config, source) = load(text, around, Self::read_table, check::rules)?;
         Ok(Self { source, ..config })
     }
 
@@ -89,6 +93,7 @@ impl ControlPlane {
         list.key("tls", Tls::ABOUT, &none.tls, &Anything);
         list.key("fleet", Fleet::ABOUT, &none.fleet, &Anything);
         list.key("purge_log", PurgeLog::ABOUT, &none.purge_log, &Anything);
+        list.key("publish", Publish::ABOUT, &none.publish, &Anything);
         list.key("audit", Audit::ABOUT, &none.audit, &Anything);
         list.key("limits", Limits::ABOUT, &none.limits, &Anything);
         list.key("logging", Logging::ABOUT, &none.logging, &Anything);
@@ -104,6 +109,7 @@ impl ControlPlane {
             tls: table.key("tls", &none.tls, &Anything),
             fleet: table.key("fleet", &none.fleet, &Anything),
             purge_log: table.key("purge_log", &none.purge_log, &Anything),
+            publish: table.key("publish", &none.publish, &Anything),
             audit: table.key("audit", &none.audit, &Anything),
             limits: table.key("limits", &none.limits, &Anything),
             logging: table.key("logging", &none.logging, &Anything),

@@ -10,6 +10,7 @@ use crate::config::reference::Sample::Commented;
 use crate::config::rule::{Form, Within};
 use crate::config::secret::Secret;
 use crate::config::section::{choice, section};
+use crate::config::units::ByteSize;
 
 section! {
     /// Where the control plane can be reached.
@@ -104,6 +105,16 @@ choice! {
         Embedded = "embedded",
         /// On NATS JetStream.
         Nats = "nats",
+    }
+}
+
+section! {
+    /// Sites and origins that are published to the nodes. They lie where the log does.
+    pub struct Publish {
+        /// Versions that are kept, to be looked at and gone back to. All are in memory.
+        versions: usize = 32, Within(4..=256);
+        /// Bytes of the text of one. On NATS it has to fit into one message.
+        size: ByteSize = ByteSize::kib(256), Within(ByteSize::kib(1)..=ByteSize::mib(4));
     }
 }
 
