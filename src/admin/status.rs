@@ -31,7 +31,12 @@ impl Door {
         answer::health(self.parts.life.state())
     }
 
+    /// A node that is told its sites by a control plane takes no traffic before.
     pub(super) fn ready(&self) -> Result<Response, Problem> {
+        if self.parts.proxy.routing().sites.sites().is_empty() {
+            let detail = "The node has no sites as yet and takes no traffic.";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        }
         let detail = |state: &str| format!("The node is {state} and takes no traffic.");
         answer::ready(self.parts.life.state(), detail)
     }

@@ -1,4 +1,4 @@
-//! Where the log and the registrations live, as the config says.
+//! Where the log, the registrations and what is published live, as the config says.
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use super::log::embedded::{EmbeddedLog, FileError};
 use super::log::nats::NatsLog;
 use super::log::{LogBounds, PurgeLog};
 use super::nats::{Nats, NatsError, NatsParts};
+use super::publish::folder::FolderShelf;
+use super::publish::nats::NatsShelf;
+use super::publish::shelf::Shelf;
 use super::registry::{FolderRegistry, NatsRegistry, Registry};
 use crate::config::control_plane::{Backend, PurgeLog as Settings};
 
@@ -20,6 +23,7 @@ const TERM_MIN: Duration = Duration::from_secs(1);
 pub(super) struct Home {
     pub(super) log: Arc<dyn PurgeLog>,
     pub(super) registry: Arc<dyn Registry>,
+    pub(super) shelf: Arc<dyn Shelf>,
     pub(super) lead: Lead,
     /// Where other processes may lead.
     pub(super) contest: Option<Contest>,
@@ -74,6 +78,7 @@ impl Home {
             Backend::Embedded => Ok(Self {
                 log: Arc::new(EmbeddedLog::open(&settings.path, bounds)?),
                 registry: Arc::new(FolderRegistry::new(settings.path.clone())),
+                shelf: Arc::new(FolderShelf::new(settings.path.clone())),
                 lead: Lead::always(),
                 contest: None,
             }),
@@ -82,6 +87,7 @@ impl Home {
                 let contest = contest(&nats, lead.clone(), lease).await?;
                 Ok(Self {
                     registry: Arc::new(NatsRegistry::new(&nats).await?),
+                    shelf: Arc::new(NatsShelf::new(&nats).await?),
                     log: Arc::new(NatsLog::open(nats, bounds).await?),
                     lead,
                     contest: Some(contest),

@@ -8,11 +8,14 @@
 //!                     receipts ◄── fleet ◄─┴── POST /v1/nodes/{name} ┘
 //! ```
 //!
+//! Sites and origins are published beside the log (`publish`): a heartbeat's answer says which
+//! version of them the node is to have.
+//!
 //! A purge is appended to the log, which makes it durable; every node follows the log by a stream
 //! that stays open, and tells by its heartbeat how far it has applied and journaled it. A receipt
 //! is complete when every node that was registered at the append has, or is fenced.
 //!
-//! Log and registrations live in a folder of the one control process, or on NATS, where several
+//! All of that lives in a folder of the one control process, or on NATS, where several
 //! share them: one leads, the others stand by and refuse with 503.
 
 pub mod audit;
@@ -26,6 +29,7 @@ mod lead;
 pub mod log;
 pub mod nats;
 mod plane;
+pub mod publish;
 mod registrar;
 mod registry;
 mod run;

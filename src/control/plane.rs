@@ -20,6 +20,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::fleet::{Admission, Fleet, FleetBounds, Heartbeat, Refusal};
 use super::lead::Lead;
 use super::log::{Asked, LogError, Logged, PurgeLog};
+use super::publish::Publisher;
+use super::publish::shelf::ShelfError;
 use super::registrar::{NotGranted, Registrar};
 use super::registry::{Registry, RegistryError};
 use crate::net::DrainWatch;
@@ -36,6 +38,8 @@ pub struct PlaneParts {
     pub registry: Arc<dyn Registry>,
     /// Whether this process leads.
     pub lead: Lead,
+    /// What is published to the nodes.
+    pub publisher: Arc<Publisher>,
     /// How much the fleet may be.
     pub bounds: FleetBounds,
     /// A clock that never goes back and counts suspension.
@@ -46,6 +50,7 @@ pub struct PlaneParts {
 pub struct Plane {
     log: Arc<dyn PurgeLog>,
     lead: Lead,
+    publisher: Arc<Publisher>,
     bounds: FleetBounds,
     clock: fn() -> Duration,
     fleet: Arc<Mutex<Fleet>>,
@@ -73,12 +78,13 @@ impl Plane {
     /// # Errors
     /// As of [`Self::take_up`].
     pub async fn open(parts: PlaneParts) -> Result<Arc<Self>, OpenError> {
-        let PlaneParts { log, registry, lead, bounds, clock } = parts;
+        let PlaneParts { log, registry, lead, publisher, bounds, clock } = parts;
         let head = *log.head().borrow();
         let fleet = Arc::new(Mutex::new(Fleet::new(bounds, head, Vec::new(), clock())));
         let plane = Arc::new(Self {
             log,
             lead,
+            publisher,
             bounds,
             clock,
             registrar: Registrar::new(registry, fleet.clone(), clock),
@@ -92,13 +98,14 @@ impl Plane {
         Ok(plane)
     }
 
-    /// Takes up the log and the registrations as they are now. The leases of all who are registered
-    /// are held live from now on for one lease.
+    /// Takes up the log, the registrations and what is published as they are now. The leases of all
+    /// who are registered are held live from now on for one lease.
     ///
     /// # Errors
-    /// The registrations cannot be read, or the log cannot.
+    /// One of them cannot be read.
     pub async fn take_up(&self) -> Result<(), OpenError> {
         let known = self.registrar.take_up().await?;
+        self.publisher.take_up().await?;
         self.log.refresh().await?;
         let _alone = self.receipts.lock().await;
         let head = self.head();
@@ -122,6 +129,11 @@ impl Plane {
     /// The log.
     pub fn log(&self) -> &Arc<dyn PurgeLog> {
         &self.log
+    }
+
+    /// What is published to the nodes.
+    pub fn publisher(&self) -> &Arc<Publisher> {
+        &self.publisher
     }
 
     /// How far the log goes.
@@ -295,4 +307,7 @@ pub enum OpenError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// What is published cannot be read.
+    #[error(transparent)]
+    Published(#[from] ShelfError),
 }

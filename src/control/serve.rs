@@ -20,6 +20,7 @@ use super::door::{ControlDoor, DoorParts};
 use super::fleet::FleetBounds;
 use super::home::{Home, HomeError};
 use super::lead::Contest;
+use super::publish::Publisher;
 use super::{OpenError, Plane, PlaneParts, clock};
 use crate::config::control_plane::ControlPlane;
 use crate::config::tls::Tls;
@@ -79,8 +80,18 @@ impl Control {
     /// # Errors
     /// What cannot be had. Nothing is left running then.
     pub fn start(config: ControlPlane) -> Result<Self, StartError> {
-        let ControlPlane { listen, tls, fleet, purge_log, audit, limits, tokens, hooks, .. } =
-            config;
+        let ControlPlane {
+            listen,
+            tls,
+            fleet,
+            purge_log,
+            publish,
+            audit,
+            limits,
+            tokens,
+            hooks,
+            ..
+        } = config;
         let tls = match tls.certificates.is_empty() {
             true => None,
             false => Some(ServerTls::new(Certificates::load(certificate_files(&tls))?)?),
@@ -90,14 +101,16 @@ impl Control {
             .max_blocking_threads(BLOCKING_THREADS)
             .build()?;
         let home = runtime.block_on(Home::open(&purge_log, fleet.lease))?;
-        let Home { log, registry, lead, contest } = home;
+        let Home { log, registry, shelf, lead, contest } = home;
         let bounds = FleetBounds {
             lease: fleet.lease,
             forget: fleet.forget,
             nodes: fleet.nodes,
             receipts: purge_log.receipts,
         };
-        let parts = PlaneParts { log, registry, lead, bounds, clock: clock::monotonic };
+        let publisher = Publisher::new(shelf, publish);
+        let clock = clock::monotonic;
+        let parts = PlaneParts { log, registry, lead, publisher, bounds, clock };
         let plane = runtime.block_on(Plane::open(parts))?;
         let listener = bind::tcp(listen.api, 1)?.into_iter().next();
         let listener = listener.ok_or_else(|| io::Error::other("no socket was bound"))?;
@@ -116,7 +129,7 @@ impl Control {
             drain: feeds_watch,
             requests_per_second: limits.requests_per_second,
             hooks,
-            clock: clock::monotonic,
+            clock,
         };
         let door = ControlDoor::new(parts, tokens);
         let (stop, stopped) = watch::channel(false);

@@ -21,6 +21,8 @@ pub enum Need {
     Purge,
     /// To follow the log of purges.
     Follow,
+    /// To read what is published to nodes.
+    ReadConfig,
     /// To change what others rely on.
     Administer,
 }
@@ -100,6 +102,7 @@ impl Need {
             Self::Nothing | Self::View => "view, purge or admin",
             Self::Purge => "purge or admin",
             Self::Follow => "node or admin",
+            Self::ReadConfig => "node, view, purge or admin",
             Self::Administer => "admin",
         }
     }
@@ -115,9 +118,11 @@ impl Caller {
 fn allows(role: TokenRole, need: Need) -> bool {
     match role {
         TokenRole::Admin => true,
-        TokenRole::Purge => matches!(need, Need::Nothing | Need::View | Need::Purge),
-        TokenRole::View => matches!(need, Need::Nothing | Need::View),
-        TokenRole::Node => matches!(need, Need::Nothing | Need::Follow),
+        TokenRole::Purge => {
+            matches!(need, Need::Nothing | Need::View | Need::ReadConfig | Need::Purge)
+        }
+        TokenRole::View => matches!(need, Need::Nothing | Need::View | Need::ReadConfig),
+        TokenRole::Node => matches!(need, Need::Nothing | Need::Follow | Need::ReadConfig),
     }
 }
 
@@ -206,17 +211,24 @@ mod tests {
             let admitted = access.admit(need, Some(authorization.as_bytes()));
             admitted.map_or_else(|problem| problem.status.as_u16(), |_| 200)
         };
-        let needs = [Need::Nothing, Need::View, Need::Purge, Need::Follow, Need::Administer];
+        let needs = [
+            Need::Nothing,
+            Need::View,
+            Need::ReadConfig,
+            Need::Purge,
+            Need::Follow,
+            Need::Administer,
+        ];
         let cases = [
-            ("Bearer hl_viewer", [200, 200, 403, 403, 403]),
-            ("Bearer hl_deploy", [200, 200, 200, 403, 403]),
-            ("bearer  hl_deploy", [200, 200, 200, 403, 403]),
-            ("Bearer hl_follower", [200, 403, 403, 200, 403]),
-            ("Bearer hl_owner", [200, 200, 200, 200, 200]),
-            ("Bearer hl_other", [200, 401, 401, 401, 401]),
-            ("Basic hl_owner", [200, 401, 401, 401, 401]),
-            ("Bearer", [200, 401, 401, 401, 401]),
-            ("", [200, 401, 401, 401, 401]),
+            ("Bearer hl_viewer", [200, 200, 200, 403, 403, 403]),
+            ("Bearer hl_deploy", [200, 200, 200, 200, 403, 403]),
+            ("bearer  hl_deploy", [200, 200, 200, 200, 403, 403]),
+            ("Bearer hl_follower", [200, 403, 200, 403, 200, 403]),
+            ("Bearer hl_owner", [200, 200, 200, 200, 200, 200]),
+            ("Bearer hl_other", [200, 401, 401, 401, 401, 401]),
+            ("Basic hl_owner", [200, 401, 401, 401, 401, 401]),
+            ("Bearer", [200, 401, 401, 401, 401, 401]),
+            ("", [200, 401, 401, 401, 401, 401]),
         ];
         for (authorization, expected) in cases {
             let found = needs.map(|need| status(authorization, need));

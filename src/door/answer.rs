@@ -14,17 +14,23 @@ pub struct Problem {
     /// What is wrong, and what was expected.
     pub detail: String,
     field: Option<(&'static str, &'static str)>,
+    member: Option<(&'static str, Value)>,
 }
 
 impl Problem {
     /// A problem whose detail names what is wrong and what was expected.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), field: None }
+        Self { status, detail: detail.into(), field: None, member: None }
     }
 
     /// With one more response field.
     pub fn with(self, name: &'static str, value: &'static str) -> Self {
         Self { field: Some((name, value)), ..self }
+    }
+
+    /// With one more member, for machines (RFC 9457 section 3.2).
+    pub fn telling(self, name: &'static str, value: Value) -> Self {
+        Self { member: Some((name, value)), ..self }
     }
 
     /// The response; `trace` is the trace that the request belongs to.
@@ -37,6 +43,9 @@ impl Problem {
         });
         if let Some(trace) = trace {
             problem["trace_id"] = format!("{trace:032x}").into();
+        }
+        if let Some((name, value)) = &self.member {
+            problem[*name] = value.clone();
         }
         let mut response = response(self.status, "application/problem+json", text(&problem));
         if let Some((name, value)) = self.field {

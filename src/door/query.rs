@@ -91,7 +91,11 @@ pub fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-fn flag(name: &str, value: &str) -> Result<bool, Problem> {
+/// `true` or `false`.
+///
+/// # Errors
+/// It is neither.
+pub fn flag(name: &str, value: &str) -> Result<bool, Problem> {
     match value {
         "true" => Ok(true),
         "false" => Ok(false),

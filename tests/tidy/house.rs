@@ -135,6 +135,7 @@ pub(crate) const RULES: &[Rule] = &[
             ("src/purge/journal", "rules and position survive a crash"),
             ("src/control/log", "the purge log of the control plane"),
             ("src/control/fleet/registrations", "a node is registered before it gets a lease"),
+            ("src/control/publish/folder", "a version is durable before a node is told of it"),
             ("src/telemetry/access_log", "the access log"),
             ("src/node/kept.rs", "who a node is, and its keys, outlive the process"),
             ("src/net/tls", "certificates are loaded anew when they change"),

@@ -1,4 +1,5 @@
-//! The door of the control plane: purges and their receipts, nodes and their heartbeats, the log.
+//! The door of the control plane: purges and their receipts, nodes and their heartbeats, the log,
+//! and the config that is published to the nodes.
 //!
 //! It is a handler like that of a node, so the same engines serve it.
 //!
@@ -8,6 +9,7 @@
 //!                        └── audited ──┘                                 └ writes are audited
 //! ```
 
+mod config;
 mod feed;
 mod hooks;
 mod nodes;
@@ -26,6 +28,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::StatusCode;
 
+use self::config::Change;
 use self::feed::Feed;
 use self::rate::RateLimit;
 use self::route::{Endpoint, View};
@@ -130,6 +133,7 @@ impl Handler for ControlDoor {
             Endpoint::Remove(name) => Act::Remove(name.to_owned()),
             Endpoint::Survey(name, id) => Act::Survey(name.to_owned(), id),
             Endpoint::Hook(name) => Act::Hook(name.to_owned()),
+            Endpoint::Config(change) => Act::Config(change),
         };
         let what = format!("{} {path}", request.method);
         let (door, query) = (door.clone(), query.to_owned());
@@ -143,6 +147,7 @@ impl Handler for ControlDoor {
                 Act::Hook(name) => door.hook(&name, body, &asking).await,
                 Act::Survey(name, id) => door.surveyed(&name, id, body).await,
                 Act::Follow(wants_surveys) => door.follow(&query, wants_surveys).await,
+                Act::Config(change) => door.change(change, &query, body, &asking).await,
             };
             let result = result.and_then(|response| door.lead().map(|()| response));
             reply(result, &method, trace)
@@ -186,18 +191,20 @@ impl Door {
                 self.note(&asking, problem.status, problem.detail.clone());
             }
         })?;
-        let is_limited = !matches!(endpoint.need(), Need::Nothing | Need::Follow);
+        // All nodes ask for what is published at once.
+        let is_limited =
+            !matches!(endpoint.need(), Need::Nothing | Need::Follow | Need::ReadConfig);
         if is_limited && !self.rate.take(&caller.name, (self.parts.clock)()) {
             let detail = format!("rate: expected fewer requests from {:?}", caller.name);
             // RFC 6585 section 4.
             let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, detail);
             return Err(problem.with("retry-after", "1"));
         }
-        match endpoint {
-            // Only SNS says so: a form of another site cannot set it.
-            Endpoint::Hook(_) if request.fields.get("x-amz-sns-message-type").is_some() => {}
-            Endpoint::Read(_) | Endpoint::Log | Endpoint::Remove(_) => {}
-            _ => body::check_type(request.fields.get("content-type"))?,
+        // Only SNS says so: a form of another site cannot set it.
+        let is_of_sns = matches!(endpoint, Endpoint::Hook(_))
+            && request.fields.get("x-amz-sns-message-type").is_some();
+        if endpoint.takes_json() && !is_of_sns {
+            body::check_type(request.fields.get("content-type"))?;
         }
         Ok((endpoint, caller))
     }
@@ -231,6 +238,10 @@ impl Door {
             View::Receipt(number) => query::none(query).and_then(|()| self.receipt(number, caller)),
             View::Nodes => self.nodes(query),
             View::Audit => self.audit(query),
+            View::Config => self.config(query),
+            View::ConfigText(number) => {
+                query::none(query).and_then(|()| self.config_text(number, caller))
+            }
         }
     }
 
@@ -292,6 +303,7 @@ enum Act {
     Hook(String),
     /// Whether what is asked beside the log is wanted.
     Follow(bool),
+    Config(Change),
 }
 
 /// `log`, `after` and `hash`: all or none.

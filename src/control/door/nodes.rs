@@ -5,9 +5,12 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::config::show_node;
 use super::{Asking, Door};
+use crate::config::published::Release;
 use crate::control::NotGranted;
 use crate::control::fleet::{Heartbeat, Node, Refusal, Standing};
+use crate::control::publish::versions::Versions;
 use crate::door::{Problem, answer, body, query};
 use crate::message::{Body, Response};
 use crate::object::Position;
@@ -34,6 +37,7 @@ impl Door {
         match granted {
             Ok(grant) => {
                 let Position { log, number, hash } = grant.head;
+                let versions = &self.parts.plane.publisher().look().versions;
                 let data = json!({
                     "granted": true,
                     "lease_ms": grant.lease.as_millis() as u64,
@@ -41,6 +45,7 @@ impl Door {
                     "head": number,
                     "head_hash": hash.to_string(),
                     "since": grant.since,
+                    "config": versions.wanted(name).map(Release::to_json),
                 });
                 Ok(answer::envelope(StatusCode::OK, data, json!({})))
             }
@@ -87,9 +92,11 @@ impl Door {
     pub(super) fn nodes(&self, query: &str) -> Result<Response, Problem> {
         let (limit, after) = names_page(query)?;
         let head = self.parts.plane.head().number;
+        let shelved = self.parts.plane.publisher().look();
         let mut shown = self.parts.plane.look(|fleet, now| {
             let behind = fleet.nodes().filter(|node| *node.registration().name > *after);
-            behind.take(limit + 1).map(|node| show(node, head, now)).collect::<Vec<_>>()
+            let show = |node| show(node, head, now, &shelved.versions);
+            behind.take(limit + 1).map(show).collect::<Vec<_>>()
         });
         let more = shown.len() > limit;
         shown.truncate(limit);
@@ -99,7 +106,7 @@ impl Door {
     }
 }
 
-fn show(node: &Node, head: u64, now: Duration) -> Value {
+fn show(node: &Node, head: u64, now: Duration, versions: &Versions) -> Value {
     let registration = node.registration();
     let on_control_loss = if registration.serves_on { "serve" } else { "revalidate" };
     let mut shown = json!({
@@ -109,6 +116,7 @@ fn show(node: &Node, head: u64, now: Duration) -> Value {
         "state": node.standing(now).as_str(),
         "position": node.applied(),
         "lag": head.saturating_sub(node.applied()),
+        "config": show_node(node, versions),
     });
     if let Some((beat, at)) = node.told() {
         shown["role"] = (*beat.role).into();

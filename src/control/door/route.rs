@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::config::Change;
 use crate::door::{Need, Unrouted};
 
 /// What is asked of the door.
@@ -19,6 +20,8 @@ pub(super) enum Endpoint<'a> {
     Survey(&'a str, u64),
     /// Events of the bucket of the hook of this name.
     Hook(&'a str),
+    /// Changes what is published.
+    Config(Change),
 }
 
 /// What can be looked at.
@@ -33,6 +36,9 @@ pub(super) enum View {
     Receipt(u64),
     Nodes,
     Audit,
+    Config,
+    /// The text of one version.
+    ConfigText(u64),
 }
 
 impl<'a> Endpoint<'a> {
@@ -61,6 +67,12 @@ impl<'a> Endpoint<'a> {
             "/v1/log" if *method == Method::GET => return Ok(Self::Log),
             "/v1/log" => return Err(Unrouted::Method("GET")),
             "/v1/purges" if *method == Method::POST => return Ok(Self::Purge),
+            "/v1/config" if *method == Method::POST => return Ok(Self::Config(Change::Publish)),
+            "/v1/config/promote" | "/v1/config/rollback" if *method != Method::POST => {
+                return Err(Unrouted::Method("POST"));
+            }
+            "/v1/config/promote" => return Ok(Self::Config(Change::Promote)),
+            "/v1/config/rollback" => return Ok(Self::Config(Change::Rollback)),
             "/healthz" => View::Health,
             "/readyz" => View::Ready,
             "/openapi.json" => View::Description,
@@ -69,14 +81,17 @@ impl<'a> Endpoint<'a> {
             "/v1/purges" => View::Purges,
             "/v1/nodes" => View::Nodes,
             "/v1/audit" => View::Audit,
+            "/v1/config" => View::Config,
             _ => {
-                let number = path.strip_prefix("/v1/purges/").and_then(|it| it.parse().ok());
-                View::Receipt(number.ok_or(Unrouted::Path)?)
+                let number = |below| path.strip_prefix(below).and_then(|it| it.parse().ok());
+                let receipt = number("/v1/purges/").map(View::Receipt);
+                let one = receipt.or_else(|| number("/v1/config/").map(View::ConfigText));
+                one.ok_or(Unrouted::Path)?
             }
         };
         match (method, view) {
             (&Method::GET | &Method::HEAD, view) => Ok(Self::Read(view)),
-            (_, View::Purges) => Err(Unrouted::Method("GET, HEAD, POST")),
+            (_, View::Purges | View::Config) => Err(Unrouted::Method("GET, HEAD, POST")),
             _ => Err(Unrouted::Method("GET, HEAD")),
         }
     }
@@ -84,7 +99,8 @@ impl<'a> Endpoint<'a> {
     pub(super) fn need(self) -> Need {
         match self {
             Self::Read(View::Health | View::Ready | View::Description) => Need::Nothing,
-            Self::Read(View::Audit) | Self::Remove(_) => Need::Administer,
+            Self::Read(View::Audit) | Self::Remove(_) | Self::Config(_) => Need::Administer,
+            Self::Read(View::ConfigText(_)) => Need::ReadConfig,
             Self::Read(_) => Need::View,
             Self::Log | Self::Beat(_) | Self::Survey(..) => Need::Follow,
             Self::Purge | Self::Hook(_) => Need::Purge,
@@ -94,6 +110,11 @@ impl<'a> Endpoint<'a> {
     /// Whether it changes something.
     pub(super) fn is_write(self) -> bool {
         !matches!(self, Self::Read(_) | Self::Log)
+    }
+
+    /// Whether it has a body, which is JSON.
+    pub(super) fn takes_json(self) -> bool {
+        self.is_write() && !matches!(self, Self::Remove(_))
     }
 }
 
@@ -148,6 +169,15 @@ mod tests {
             ("POST", "/v1/nodes/", Err(Unrouted::Path)),
             ("GET", "/v1/log", Ok(Endpoint::Log)),
             ("HEAD", "/v1/log", Err(Unrouted::Method("GET"))),
+            ("GET", "/v1/config", Ok(Endpoint::Read(View::Config))),
+            ("POST", "/v1/config", Ok(Endpoint::Config(Change::Publish))),
+            ("DELETE", "/v1/config", Err(Unrouted::Method("GET, HEAD, POST"))),
+            ("GET", "/v1/config/7", Ok(Endpoint::Read(View::ConfigText(7)))),
+            ("POST", "/v1/config/7", Err(Unrouted::Method("GET, HEAD"))),
+            ("POST", "/v1/config/promote", Ok(Endpoint::Config(Change::Promote))),
+            ("POST", "/v1/config/rollback", Ok(Endpoint::Config(Change::Rollback))),
+            ("GET", "/v1/config/rollback", Err(Unrouted::Method("POST"))),
+            ("GET", "/v1/config/x", Err(Unrouted::Path)),
             ("GET", "/v1/audit", Ok(Endpoint::Read(View::Audit))),
             ("GET", "/", Err(Unrouted::Path)),
         ];

@@ -43,6 +43,8 @@ impl Door {
             .map(|(standing, count)| (standing.as_str().to_owned(), count.into()))
             .collect();
         let pending = self.parts.plane.look(|fleet, _| fleet.pending());
+        let published = self.parts.plane.publisher().look();
+        let version = published.versions.current();
         let data = json!({
             "version": self.parts.version,
             "name": "control",
@@ -50,6 +52,7 @@ impl Door {
             "role": "control",
             "state": self.state(),
             "fenced": false,
+            "config_version": version.map(|version| version.number.to_string()),
             "tiers": [],
             "upstreams": [],
             "purge": {

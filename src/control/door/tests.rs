@@ -6,11 +6,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::control_plane::Publish;
 use crate::config::secret::{Secret, TokenHash};
 use crate::config::token::TokenRole;
+use crate::config::units::ByteSize;
 use crate::control::fleet::FleetBounds;
 use crate::control::log::LogBounds;
 use crate::control::log::embedded::EmbeddedLog;
+use crate::control::publish::Publisher;
+use crate::control::publish::folder::FolderShelf;
 use crate::control::{FolderRegistry, Lead, Plane, PlaneParts};
 use crate::door::State;
 use crate::message::{Fields, Piece, Protocol, Scheme};
@@ -19,6 +23,7 @@ use crate::net::Drain;
 mod feeds;
 mod fleet;
 mod hooks;
+mod publishing;
 mod purging;
 mod surveys;
 
@@ -30,6 +35,8 @@ const BOUNDS: FleetBounds = FleetBounds {
     nodes: 100,
     receipts: 100,
 };
+
+const PUBLISH: Publish = Publish { versions: 4, size: ByteSize::kib(2) };
 
 /// Tests run one to a thread, and each has its own time, in milliseconds.
 fn now() -> Duration {
@@ -81,7 +88,9 @@ impl Stage {
         };
         let registry = Arc::new(FolderRegistry::new(folder.path().to_owned()));
         let lead = Lead::always();
-        let parts = PlaneParts { log, registry, lead, bounds: BOUNDS, clock: now };
+        let shelf = Arc::new(FolderShelf::new(folder.path().to_owned()));
+        let publisher = Publisher::new(shelf, PUBLISH);
+        let parts = PlaneParts { log, registry, lead, publisher, bounds: BOUNDS, clock: now };
         let plane = Plane::open(parts).await.unwrap();
         let (drain, watch) = Drain::new();
         let audit = Arc::new(Audit::new(100));

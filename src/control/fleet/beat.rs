@@ -4,7 +4,9 @@
 //! { "incarnation": "16 hex", "role": "edge", "region": "eu", "version": "0.1.0",
 //!   "on_control_loss": "serve", "fenced": false,
 //!   "position": { "log": "32 hex", "number": 7, "hash": "64 hex" },
-//!   "applied_ms": 12, "status": {}, "succeeds": ["16 hex"], "leaves": false }
+//!   "applied_ms": 12, "status": {}, "succeeds": ["16 hex"], "leaves": false,
+//!   "config": { "version": 7, "hash": "64 hex",
+//!               "failed": { "version": 8, "hash": "64 hex", "fault": "…" } } }
 //! ```
 //!
 //! `succeeds` names the processes whose identity file this one holds: it is locked, so those have
@@ -14,6 +16,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::config::published::Release;
 use crate::object::{EntryHash, LogId};
 
 /// Bytes of what a node says of itself for people to see.
@@ -22,6 +25,9 @@ const STATUS_MAX: usize = 8 << 10;
 const WORD_MAX: usize = 64;
 /// Processes that one may succeed.
 const SUCCEEDS_MAX: usize = 64;
+
+/// Bytes of why a node cannot serve by a config.
+const FAULT_MAX: usize = 2 << 10;
 
 /// What a node says.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +56,17 @@ pub struct Heartbeat {
     pub status: Option<Box<str>>,
     /// Whether it serves nothing any more.
     pub leaves: bool,
+    /// Which config it serves by; `None` of a node that takes none from here.
+    pub config: Option<Box<ConfigReport>>,
+}
+
+/// Which config a node serves by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigReport {
+    /// The one that it has applied.
+    pub serves_by: Release,
+    /// The one that it cannot serve by, and why.
+    pub failed: Option<(Release, Box<str>)>,
 }
 
 /// A field that is not as expected.
@@ -96,6 +113,7 @@ impl Heartbeat {
             applied_ms: fields.get("applied_ms").and_then(Value::as_f64),
             status,
             leaves: fields.get("leaves").and_then(Value::as_bool).unwrap_or_default(),
+            config: read.config()?,
         })
     }
 }
@@ -126,6 +144,18 @@ impl Fields<'_> {
             }
             Some(_) => Err(fault),
         }
+    }
+
+    fn config(&self) -> Result<Option<Box<ConfigReport>>, BeatFault> {
+        let expected = "{ \"version\": …, \"hash\": 64 hex, \"failed\": { … } or nothing }";
+        let fault = BeatFault { field: "config", expected };
+        let Some(config) = self.get("config") else { return Ok(None) };
+        let failed = config.get("failed").filter(|failed| !failed.is_null()).map(|failed| {
+            let why = failed["fault"].as_str().filter(|why| why.len() <= FAULT_MAX);
+            Release::from_json(failed).zip(why.map(Box::from)).ok_or(fault)
+        });
+        let serves_by = Release::from_json(config).ok_or(fault)?;
+        Ok(Some(Box::new(ConfigReport { serves_by, failed: failed.transpose()? })))
     }
 
     fn hash(&self) -> Option<EntryHash> {
@@ -170,6 +200,20 @@ mod tests {
         assert_eq!((beat.serves_on, beat.is_fenced), (false, true));
         assert_eq!(beat.position, Some((LogId(7), 9)));
         assert_eq!((beat.applied_ms, beat.status.as_deref()), (Some(1.5), Some("{\"hits\":1}")));
+        assert_eq!(beat.config, None);
+        let seven = Release::Published { version: 7, hash: blake3::hash(b"") };
+        let eight = Release::Published { version: 8, hash: blake3::hash(b"x") };
+        for failed in [None, Some((eight, Box::<str>::from("why")))] {
+            let mut json = whole();
+            json["config"] = seven.to_json();
+            if let Some((failed, why)) = &failed {
+                json["config"]["failed"] = failed.to_json();
+                json["config"]["failed"]["fault"] = (**why).into();
+            }
+            let beat = Heartbeat::from_json(json.to_string().as_bytes()).unwrap();
+            let expected = ConfigReport { serves_by: seven, failed };
+            assert_eq!(beat.config, Some(Box::new(expected)));
+        }
         let least = br#"{"incarnation":"0000000000000001","role":"edge","fenced":false,
             "on_control_loss":"serve","position":null}"#;
         let beat = Heartbeat::from_json(least).unwrap();
@@ -192,6 +236,13 @@ mod tests {
             ("position", json!({ "log": "7", "number": 1 })),
             ("position", json!({ "log": "0".repeat(32), "number": -1 })),
             ("status", json!("x".repeat(9000))),
+            ("config", json!(7)),
+            ("config", json!({ "version": 7 })),
+            ("config", json!({ "version": 0, "failed": { "version": 0 } })),
+            (
+                "config",
+                json!({ "version": 0, "failed": { "version": 0, "fault": "x".repeat(2049) } }),
+            ),
         ];
         for (field, value) in cases {
             let mut json = whole();

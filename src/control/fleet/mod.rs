@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use beat::{BeatFault, Heartbeat};
+pub use beat::{BeatFault, ConfigReport, Heartbeat};
 pub use node::{Node, Standing};
 pub use receipt::{Receipt, Row, State};
 

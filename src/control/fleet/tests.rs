@@ -102,6 +102,7 @@ fn node(incarnation: u64, applied: u64) -> Heartbeat {
         applied_ms: None,
         status: None,
         leaves: false,
+        config: None,
     }
 }
 

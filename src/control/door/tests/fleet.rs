@@ -15,6 +15,7 @@ async fn a_heartbeat_registers_and_grants_a_lease_that_carries_the_head() {
         "head": 1,
         "head_hash": head.hash.to_string(),
         "since": 1,
+        "config": null,
     });
     assert_eq!((told.status, told.data()), (200, expected));
     let kept = std::fs::read_to_string(stage.folder.path().join("nodes")).unwrap();
@@ -142,6 +143,7 @@ async fn nodes_show_how_they_stand() {
         "state": "live", "position": 2, "lag": 0, "role": "edge", "region": "eu",
         "version": "0.1.0", "fenced": false, "heard_ms_ago": 100, "applied_ms": 1.5,
         "status": { "hits": 7 },
+        "config": { "version": null, "wanted": null, "state": null, "fault": null },
     });
     assert_eq!(nodes[0], expected);
     assert_eq!((&nodes[1]["state"], &nodes[1]["lag"]), (&json!("fenced"), &json!(2)));

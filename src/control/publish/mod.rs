@@ -1,0 +1,216 @@
+//! Publishing sites and origins to the nodes, first to a share of them.
+//!
+//! ```text
+//!  POST /v1/config ──► check ──► Versions: decided ──► Shelf: durable ──► looked at
+//!                        └ as nodes read it   └ pure                        │
+//!  heartbeat ◄──────────────── which version the node is to have ◄──────────┘
+//!  GET /v1/config/7 ◄───────── its text
+//! ```
+//!
+//! While a version is rolled out, nodes have different sites. A purge travels as it was asked for,
+//! and covers at each node what the sites in use there say; what a node takes later it stores under
+//! new keys, so nothing from before the purge is found under them. Between tiers that differ in a
+//! site nothing stored is handed on (`proxy::tier`).
+//!
+//! Invariants:
+//! - nobody is told of a version that is not durable with its text;
+//! - every text was read without a fault, as far as that can be done without a node's environment;
+//! - a number stands for one text for ever, and so does a number with a hash after a backup was
+//!   put back.
+
+pub mod folder;
+pub mod nats;
+pub mod rollout;
+pub mod shelf;
+#[cfg(test)]
+mod tests;
+pub mod versions;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use self::rollout::Share;
+use self::shelf::{Shelf, ShelfError, Shelved};
+use self::versions::{Draft, Refusal, Versions};
+use crate::config::control_plane::Publish;
+use crate::config::fault::Report;
+use crate::config::published::{Published, digest};
+
+/// The field of a request that texts come in; it stands for the file in faults.
+pub const TEXT: &str = "toml";
+
+/// Publishes, and tells what was published.
+pub struct Publisher {
+    shelf: Arc<dyn Shelf>,
+    bounds: Publish,
+    shelved: ArcSwap<Shelved>,
+    /// Held by whoever changes it.
+    writing: Mutex<()>,
+}
+
+/// Why nothing was published, promoted or rolled back.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The text is longer than one may be.
+    #[error("{TEXT}: expected at most {0} bytes")]
+    TooLong(usize),
+    /// What is wrong with the text.
+    #[error("{0}")]
+    Faulty(Report),
+    /// It would not be what the caller thinks.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It cannot be made durable, as far as is known.
+    #[error("config: {0}; expected a look at what is published, and a retry")]
+    Failed(String),
+}
+
+/// Other versions, and the text of the latest if it is new.
+type Decided = (Versions, Option<Arc<str>>);
+
+/// What somebody wants to publish.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    /// Sites and origins.
+    pub text: String,
+    /// The part of the fleet that it is first for.
+    pub share: Share,
+    /// The latest version, as far as the caller knows.
+    pub after: Option<u64>,
+}
+
+/// Who acts, and when.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Name of the token's holder.
+    pub by: String,
+    /// In milliseconds since 1970.
+    pub at: u64,
+}
+
+impl Publisher {
+    /// A publisher who knows nothing before [`Self::take_up`].
+    pub fn new(shelf: Arc<dyn Shelf>, bounds: Publish) -> Arc<Self> {
+        let (shelved, writing) = (ArcSwap::default(), Mutex::default());
+        Arc::new(Self { shelf, bounds, shelved, writing })
+    }
+
+    /// Takes up what is kept, which from now on this process alone writes.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    pub async fn take_up(&self) -> Result<(), ShelfError> {
+        let _alone = self.writing.lock().await;
+        self.shelved.store(Arc::new(self.shelf.take_up().await?));
+        Ok(())
+    }
+
+    /// All that is published.
+    pub fn look(&self) -> Arc<Shelved> {
+        self.shelved.load_full()
+    }
+
+    /// Bytes that a text may have.
+    pub fn bytes_max(&self) -> usize {
+        self.bounds.size.as_usize()
+    }
+
+    /// Checks a text as [`Self::publish`] does.
+    ///
+    /// # Errors
+    /// Why it would not be published.
+    pub fn check(&self, proposal: &Proposal) -> Result<Published, PublishError> {
+        let bytes_max = self.bytes_max();
+        if proposal.text.len() > bytes_max {
+            return Err(PublishError::TooLong(bytes_max));
+        }
+        let published = Published::check(&proposal.text, TEXT).map_err(PublishError::Faulty)?;
+        let latest = self.look().versions.latest();
+        if proposal.after.is_some_and(|after| after != latest) {
+            return Err(Refusal::Meanwhile(latest).into());
+        }
+        Ok(published)
+    }
+
+    /// Publishes a text; what is returned has it as the latest version, and is durable.
+    ///
+    /// Cancel safe: what was begun is carried through whoever waits.
+    ///
+    /// # Errors
+    /// Why it is not published.
+    pub async fn publish(
+        self: &Arc<Self>,
+        proposal: Proposal,
+        actor: Actor,
+    ) -> Result<Arc<Shelved>, PublishError> {
+        self.check(&proposal)?;
+        let Proposal { text, share, after } = proposal;
+        let Actor { by, at } = actor;
+        let draft = Draft { hash: digest(&text), bytes: text.len(), by, at, share };
+        let text: Arc<str> = text.into();
+        self.change(move |shelved| {
+            let versions = shelved.versions.publish(draft, after)?;
+            Ok((versions, Some(text)))
+        })
+        .await
+    }
+
+    /// Has the candidate be for more nodes, or for all.
+    ///
+    /// Cancel safe, as [`Self::publish`].
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn promote(
+        self: &Arc<Self>,
+        version: Option<u64>,
+        share: Share,
+    ) -> Result<Arc<Shelved>, PublishError> {
+        self.change(move |shelved| Ok((shelved.versions.promote(version, share)?, None))).await
+    }
+
+    /// Drops the candidate; where there is none, publishes the text of the version before anew.
+    ///
+    /// Cancel safe, as [`Self::publish`].
+    ///
+    /// # Errors
+    /// Why nothing changed.
+    pub async fn rollback(
+        self: &Arc<Self>,
+        version: Option<u64>,
+        actor: Actor,
+    ) -> Result<Arc<Shelved>, PublishError> {
+        self.change(move |shelved| {
+            let (versions, restored) = shelved.versions.rollback(version, &actor.by, actor.at)?;
+            let text = restored.and_then(|number| shelved.texts.get(&number)).cloned();
+            Ok((versions, text))
+        })
+        .await
+    }
+
+    /// Makes what `decide` says durable.
+    async fn change(
+        self: &Arc<Self>,
+        decide: impl FnOnce(&Shelved) -> Result<Decided, Refusal> + Send + 'static,
+    ) -> Result<Arc<Shelved>, PublishError> {
+        let publisher = self.clone();
+        let changed = tokio::spawn(async move {
+            let _alone = publisher.writing.lock().await;
+            let before = publisher.look();
+            let (versions, text) = decide(&before)?;
+            let mut texts = before.texts.clone();
+            texts.extend(text.map(|text| (versions.latest(), text)));
+            let versions = versions.pruned(publisher.bounds.versions);
+            texts.retain(|number, _| versions.get(*number).is_some());
+            let next = Arc::new(Shelved { versions, texts });
+            let written = publisher.shelf.write(before, next.clone()).await;
+            written.map_err(|error| PublishError::Failed(error.to_string()))?;
+            publisher.shelved.store(next.clone());
+            Ok(next)
+        });
+        let stops = |_| Err(PublishError::Failed("the control plane stops".to_owned()));
+        changed.await.unwrap_or_else(stops)
+    }
+}
