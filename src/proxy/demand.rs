@@ -6,10 +6,14 @@ use http::HeaderName;
 
 use crate::message::Fields;
 use crate::object::{LogNumbers, LogSequence, ObjectHead, PurgeState};
+use crate::site::Site;
 use crate::store::Rules;
 
 /// The lowest position that an answer has to reflect.
 pub(super) const FLOOR: HeaderName = HeaderName::from_static("headland-floor");
+
+/// By which settings of its site an edge has made the key, and reads purges.
+pub(super) const SITE: HeaderName = HeaderName::from_static("headland-site");
 
 /// The position that an answer reflects.
 pub(super) const STAMP: HeaderName = HeaderName::from_static("headland-sequence");
@@ -19,7 +23,14 @@ pub(super) const FAILURE: HeaderName = HeaderName::from_static("headland-failure
 
 /// Whether only tiers tell each other so, each of its own: none goes on.
 pub(super) fn is_between_tiers(name: &str) -> bool {
-    matches!(name, "headland-failure" | "headland-floor" | "headland-peer" | "headland-sequence")
+    matches!(
+        name,
+        "headland-failure"
+            | "headland-floor"
+            | "headland-peer"
+            | "headland-sequence"
+            | "headland-site"
+    )
 }
 
 /// What an edge asks for, beside the resource.
@@ -31,6 +42,8 @@ pub(super) struct Demand {
     pub(super) numbers: Option<Arc<LogNumbers>>,
     /// This node's position by then: before anything was looked up.
     pub(super) position: u64,
+    /// The settings of the site, as the edge has them.
+    settings: Option<u64>,
 }
 
 /// Purges that an edge may know of and this node not: more is no floor that an edge can have.
@@ -55,13 +68,25 @@ impl Demand {
             // What cannot be read is of no log that anybody knows.
             floor.unwrap_or(LogSequence { log: Default::default(), number: u64::MAX })
         });
-        Self::of(floor, rules)
+        let settings = fields.get(SITE.as_str()).and_then(|it| std::str::from_utf8(it).ok());
+        let settings = settings.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        Self::of(floor, settings, rules)
     }
 
-    pub(super) fn of(floor: Option<LogSequence>, rules: &Rules) -> Self {
+    fn of(floor: Option<LogSequence>, settings: Option<u64>, rules: &Rules) -> Self {
         // In this order: numbers that change in between are found changed later.
         let numbers = rules.numbers();
-        Self { floor, numbers, position: rules.head().number }
+        Self { floor, numbers, position: rules.head().number, settings }
+    }
+
+    /// The same, as this node stands by now.
+    pub(super) fn again(&self, rules: &Rules) -> Self {
+        Self::of(self.floor, self.settings, rules)
+    }
+
+    /// Whether the edge has made the key as it is made here, and a purge covers the same for both.
+    pub(super) fn is_of(&self, site: &Site) -> bool {
+        self.settings == Some(site.settings)
     }
 
     pub(super) fn floor(&self) -> Floor {

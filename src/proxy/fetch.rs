@@ -76,6 +76,7 @@ impl Journey {
                 self.go(verdict, lookup, body).await
             }
             Standing::Foreign => self.pass(body, Forward::Request, "floor-unknown").await,
+            Standing::OtherSite => self.pass(body, Forward::Request, "sites-differ").await,
         };
         let sent = self.begin(sent, verdict.reason()).await;
         departure.stay();

@@ -174,7 +174,8 @@ impl Proxy {
             Lookup::Cold(_) | Lookup::Missing(_) => None,
         };
         let verdict = verdict(&facts, stored.as_ref(), arrival.now);
-        let is_met = inbound.edge.as_ref().is_none_or(|demand| demand.is_met());
+        let is_met =
+            inbound.edge.as_ref().is_none_or(|demand| demand.is_met() && demand.is_of(site));
         let lookup = match (verdict, lookup) {
             (Verdict::Serve(reason), Lookup::Found(_, stored))
                 if is_met && stored.slices().is_none() =>

@@ -7,6 +7,8 @@
 //!                                               still behind: copies are possibly purged, what is
 //!                                               fetched now reflects the floor
 //!                                               of another log: fetched for this request alone
+//!  site: by which settings it has made   ──► others here: the same, since purges by name, host or
+//!        the key, and reads purges              query may cover there what they do not cover here
 //!  nothing since the stamp covers it: taken ◄── stamp: the position before the look-up, if the
 //!  else the next is asked                       copy is clean; else the copy's own sequence
 //! ```
@@ -21,7 +23,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::timeout;
 
 use super::context::Journey;
-use super::demand::{Demand, FAILURE, FLOOR, Floor, STAMP};
+use super::demand::{FAILURE, FLOOR, Floor, SITE, STAMP};
 use crate::message::{Extra, push_field};
 use crate::object::{LogNumbers, LogSequence, ObjectHead, PurgeState, Sequence, TagKey, tags_of};
 use crate::store::Rules;
@@ -37,6 +39,8 @@ pub(super) enum Standing {
     Moved,
     /// In another log: nothing here can be held against the floor.
     Foreign,
+    /// With other settings of the site: what is stored here may be purged there.
+    OtherSite,
 }
 
 /// What upstream answered, what that reflects, and where it comes from.
@@ -89,6 +93,9 @@ impl Journey {
         if let Some(floor) = asking.floor().and_then(|floor| floor.to_string().try_into().ok()) {
             request.headers.insert(FLOOR, floor);
         }
+        if let Ok(settings) = format!("{:016x}", self.site.settings).try_into() {
+            request.headers.insert(SITE, settings);
+        }
         // Where the request cannot be made again, any answer is better than none.
         let takes_any = !request.method.is_idempotent();
         let accept = |response: &IncomingResponse| match takes_any {
@@ -107,6 +114,7 @@ impl Journey {
             Err(failed) => match failed.request {
                 Some(mut request) if shields.falls_back() => {
                     request.headers.remove(FLOOR);
+                    request.headers.remove(SITE);
                     self.fetch_from_origin(request, since).await
                 }
                 _ => Err(failed.error),
@@ -175,20 +183,22 @@ impl Journey {
 
     /// Waits a bounded moment until this node is as far as an edge asks.
     pub(super) async fn catch_up(&mut self) -> Standing {
-        let Some(demand) = self.inbound.edge.as_deref_mut().filter(|demand| !demand.is_met())
-        else {
+        let Some(demand) = self.inbound.edge.as_deref_mut() else { return Standing::AsItWas };
+        if !demand.is_of(&self.site) {
+            return Standing::OtherSite;
+        }
+        if demand.is_met() {
             return Standing::AsItWas;
-        };
+        }
         let (rules, lags_at) = (self.proxy.store.rules(), &self.proxy.lags_at);
-        let floor = demand.floor;
         // Where one has waited in vain, all others do not before something has come.
         if lags_at.load(Ordering::Relaxed) != demand.position {
-            let caught_up = rules.until(|rules| Demand::of(floor, rules).is_met());
+            let caught_up = rules.until(|rules| demand.again(rules).is_met());
             if timeout(self.proxy.config.catch_up, caught_up).await.is_err() {
                 lags_at.store(rules.head().number, Ordering::Relaxed);
             }
         }
-        *demand = Demand::of(floor, rules);
+        *demand = demand.again(rules);
         match (demand.floor(), &demand.numbers) {
             (Floor::Met, _) => Standing::Moved,
             (Floor::Ahead(here), Some(numbers)) if rules.give(here, numbers) => {

@@ -23,19 +23,19 @@ impl SiteTable {
     ) -> Self {
         let entry = |site: &SiteConfig| {
             let hosts = site.hosts.iter().map(ToString::to_string).collect();
-            let generation = generations.of(&site.name);
-            (build_site(site, generation, metric(&site.name)), hosts)
+            (build_site(site, generations, metric(&site.name)), hosts)
         };
         Self::new(sites.iter().map(entry).collect())
     }
 }
 
-fn build_site(site: &SiteConfig, generation: u64, metric: usize) -> Site {
+fn build_site(site: &SiteConfig, generations: &Generations, metric: usize) -> Site {
     let routes = site.routes.iter().map(|route| Arc::new(build_route(route))).collect();
     Site {
         label: SiteLabel::new(&site.name, metric),
         key: SiteKey::new(&site.name),
-        generation,
+        generation: generations.of(&site.name),
+        settings: generations.settings_of(&site.name).unwrap_or_default(),
         routes,
     }
 }

@@ -45,6 +45,12 @@ impl Generations {
         self.0.get(site).map_or_else(|| fastrand::u64(..), |generation| generation.number)
     }
 
+    /// What tells the settings of a site from all others: the same on every node that has them.
+    pub(super) fn settings_of(&self, site: &str) -> Option<u64> {
+        let settings = self.0.get(site)?.settings;
+        settings.as_bytes().first_chunk().map(|half| u64::from_le_bytes(*half))
+    }
+
     /// As lines of text.
     pub fn to_lines(&self) -> String {
         self.0.iter().fold(String::new(), |mut lines, (name, Generation { number, settings })| {
@@ -122,6 +128,19 @@ mod tests {
             assert_ne!(next.of("b"), number);
             assert_eq!(next.next(&plain), first);
         }
+    }
+
+    #[test]
+    fn the_same_settings_are_the_same_on_every_node() {
+        let both = [("shop", "hosts = [\"a.example\"]"), ("b", "hosts = [\"b.example\"]")];
+        let of = |each: &[(&str, &str)]| Generations::default().next(&sites(each));
+        let (one, other) = (of(&both), of(&both));
+        assert_ne!(one.of("shop"), other.of("shop"));
+        assert_eq!(one.settings_of("shop"), other.settings_of("shop"));
+        assert_ne!(one.settings_of("shop"), one.settings_of("b"));
+        let sorted = "hosts = [\"a.example\"]\n[site.key.query]\nsort = true";
+        assert_ne!(of(&[("shop", sorted)]).settings_of("shop"), one.settings_of("shop"));
+        assert_eq!(one.settings_of("other"), None);
     }
 
     #[test]

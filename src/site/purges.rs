@@ -135,6 +135,7 @@ mod tests {
                 label: SiteLabel::new(name, 1),
                 key: SiteKey::new(name),
                 generation: 0,
+                settings: 0,
                 routes: routes.into_iter().map(Into::into).collect(),
             };
             (site, vec![host.to_owned()])

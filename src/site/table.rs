@@ -31,6 +31,9 @@ pub struct Site {
     /// Goes into every key: two settings of a site never share a stored response, nor the same ones
     /// at two times with others between.
     pub generation: u64,
+    /// Tells the settings by which keys are made and purges are read from all others: the same on
+    /// every node that has them.
+    pub settings: u64,
     /// In order; the last matches every path.
     pub routes: Vec<Arc<Route>>,
 }
@@ -183,7 +186,8 @@ mod tests {
             })
         };
         let routes = vec![route(Some("/media/*"), "bucket"), route(None, "app")];
-        Site { label: SiteLabel::new(name, 1), key: SiteKey::new(name), generation: 0, routes }
+        let (label, key) = (SiteLabel::new(name, 1), SiteKey::new(name));
+        Site { label, key, generation: 0, settings: 0, routes }
     }
 
     #[test]

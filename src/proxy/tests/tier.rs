@@ -100,6 +100,25 @@ async fn a_floor_of_another_log_is_met_by_what_is_fetched_for_it_alone() {
 }
 
 #[tokio::test]
+async fn an_edge_with_other_settings_of_the_site_gets_nothing_that_is_stored() {
+    let world = shield().await;
+    assert_eq!(asked(&world, "/a", &at(10)).got().await.body, "0");
+    // What a purge covers there it may not cover here.
+    for (settings, floor, reflects) in
+        [("0", at(10), at(10)), ("", at(12), at(12)), ("x", of_another(3), of_another(3))]
+    {
+        let alone = asked(&world, "/a", &floor).with("headland-site", settings).got().await;
+        assert_eq!((alone.served, alone.cache().ends_with("detail=sites-differ")), ("pass", true));
+        assert_eq!(stamp(&alone), Some(&*reflects), "{settings}");
+    }
+    let unasked = world.get("/a").by_edge().with("headland-site", "0").got().await;
+    assert_eq!((unasked.served, stamp(&unasked)), ("pass", Some(&*at(10))));
+    assert_eq!(world.get("/a").with("headland-site", "0").got().await.served, "hit", "a client");
+    assert_eq!(asked(&world, "/a", &at(10)).got().await.body, "0");
+    assert_eq!(world.origin.count(), 5);
+}
+
+#[tokio::test]
 async fn a_node_that_goes_on_with_another_log_claims_nothing() {
     let world = World::new("", |_, _| vec![Step::Wait, say("200 OK", &FIELDS, "body")]).await;
     world.follow(LOG, 10);

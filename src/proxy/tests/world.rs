@@ -185,7 +185,8 @@ impl Ask<'_> {
         self
     }
 
-    /// Asked by an edge that has proven it.
+    /// Asked by an edge that has proven it, and has the site as it is here, unless it says
+    /// otherwise.
     pub(super) fn by_edge(mut self) -> Self {
         self.from_edge = true;
         self
@@ -200,6 +201,10 @@ impl Ask<'_> {
         let mut fields = FieldsBuilder::default();
         for (name, value) in &self.fields {
             fields.push(name.as_bytes(), value.as_bytes());
+        }
+        if self.from_edge && self.fields.iter().all(|(name, _)| name != "headland-site") {
+            let settings = self.world.proxy.routing().sites.sites()[0].settings;
+            fields.push(b"headland-site", format!("{settings:016x}").as_bytes());
         }
         let (protocol, scheme) = (Protocol::Http1 { minor: 1 }, self.scheme);
         let request = Request {
@@ -295,9 +300,10 @@ fn proxy(origin: &str, site: &str, catch_up: Duration) -> Proxy {
     let log = AccessLog::open(&log, metrics.access_log_dropped().clone()).unwrap();
     let rules = RuleBounds { rules: 100, wildcards: 9 };
     let limits = StoreLimits { memory: 1 << 20, variants: 8, rules };
+    let generations = Generations::default().next(&config.sites);
     let parts = Parts {
         routing: Routing {
-            sites: SiteTable::from_config(&config.sites, &Generations::default(), |_| 0),
+            sites: SiteTable::from_config(&config.sites, &generations, |_| 0),
             upstreams: Upstreams::from_config(&config.origins, 1, &metrics, None).unwrap(),
         },
         store: Arc::new(Store::new(limits)),
