@@ -7,8 +7,10 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 
 use super::assemble::Assembled;
+use super::subscription::Subscription;
 use crate::admin::{AdminDoor, AdminParts, resolve_by};
 use crate::config::Config;
+use crate::config::published::Release;
 use crate::net::{DrainWatch, Front, Gate};
 use crate::purge::{EventLoops, NodeFacts, Purger, PurgerParts};
 
@@ -29,7 +31,10 @@ pub(super) fn open(
     loops: Vec<Handle>,
     drain: DrainWatch,
 ) {
-    let config = shared.config.lock().clone();
+    let (config, release) = {
+        let configs = shared.configs.lock();
+        (configs.in_force(), configs.release())
+    };
     let purger = Purger::new(PurgerParts {
         store: shared.proxy.store().clone(),
         journal: shared.journal.lock().take(),
@@ -49,9 +54,11 @@ pub(super) fn open(
             role: config.node.role.as_str(),
             version: env!("CARGO_PKG_VERSION"),
         };
-        let follower = control.follower(facts, identity, shared.followed, &purger);
+        let (subscription, beside) = Subscription::new(release);
+        let follower = control.follower(facts, identity, shared.followed, &purger, beside);
         let follower = shared.follower.get_or_init(|| follower);
         tokio::spawn(follower.clone().run());
+        tokio::spawn(subscription.run(shared.clone(), follower.clone()));
     }
     let parts = AdminParts {
         name: config.node.name.clone(),
@@ -64,7 +71,8 @@ pub(super) fn open(
         purger,
         metrics: shared.metrics.clone(),
     };
-    let door = AdminDoor::new(parts, config.tokens.clone(), version(&config));
+    let version = version(&config, release);
+    let door = AdminDoor::new(parts, config.tokens.clone(), version);
     let door = shared.admin.get_or_init(|| door).clone();
     let tls = shared.tls.clone().filter(|_| !config.listen.admin.ip().is_loopback());
     let front = Front {
@@ -80,9 +88,13 @@ pub(super) fn open(
     });
 }
 
-/// Tells one config from another.
-pub(super) fn version(config: &Config) -> String {
+/// Tells one config from another; where its sites were published, by which version.
+pub(super) fn version(config: &Config, release: Release) -> String {
     // The debug form shows no secret, so the hashes of the tokens go in by themselves.
     let tokens: Vec<String> = config.tokens.iter().map(|token| token.hash.to_string()).collect();
-    blake3::hash(format!("{config:?} {tokens:?}").as_bytes()).to_hex()[..12].to_owned()
+    let hash = blake3::hash(format!("{config:?} {tokens:?}").as_bytes()).to_hex();
+    match release {
+        Release::Own => hash[..12].to_owned(),
+        Release::Published { version, .. } => format!("{version}-{}", &hash[..12]),
+    }
 }

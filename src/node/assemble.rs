@@ -13,6 +13,7 @@ use super::control::ControlPlane;
 use super::generations::KeptGenerations;
 use super::identity::Identity;
 use super::observe::Observer;
+use super::published::Configs;
 use super::routing::{proof_of_edges, routing};
 use super::storage::{self, Opened};
 use super::{Addresses, StartError};
@@ -41,7 +42,7 @@ const LOG_LINE: usize = 512;
 
 /// Everything that a node's threads share.
 pub(super) struct Assembled {
-    pub(super) config: Mutex<Config>,
+    pub(super) configs: Mutex<Configs>,
     pub(super) life: Arc<Life>,
     /// Set when the admin door opens.
     pub(super) admin: OnceLock<AdminDoor>,
@@ -85,12 +86,12 @@ pub(super) struct LoopSockets {
     pub(super) http3: Vec<UdpSocket>,
 }
 
-/// Opens and builds everything; no thread runs yet.
-pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartError> {
-    let loops = match config.node.workers {
-        0 => available_parallelism().map_or(1, usize::from),
-        workers => workers,
-    };
+/// Opens and builds everything; no thread runs yet. `own` is the node's own file.
+pub(super) fn assemble(own: Config) -> Result<(Assembled, Sockets), StartError> {
+    let directory = storage::hold(&own)?;
+    let configs = Configs::open(own);
+    let config = configs.in_force();
+    let loops = loops(&config);
     let metrics = Arc::new(Metrics::new(&Served::NAMES));
     let log = Arc::new(open_log(&config.logging, &metrics)?);
     let limits = Arc::new(limits(&config));
@@ -104,7 +105,8 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
         None => None,
     };
     let control = config.control.as_ref().map(ControlPlane::new).transpose()?;
-    let Opened { store, journal, followed, generations } = storage::open(&config, &metrics)?;
+    let Opened { store, journal, followed, generations } =
+        storage::open(&config, directory, &metrics)?;
     let routing = routing(&config, generations.lock().used(), loops, &metrics, None)?;
     let identity = config
         .control
@@ -134,7 +136,7 @@ pub(super) fn assemble(config: Config) -> Result<(Assembled, Sockets), StartErro
     identity.iter().for_each(|identity| identity.begin());
     let assembled = Assembled {
         drain_timeout: config.limits.drain_timeout,
-        config: Mutex::new(config),
+        configs: Mutex::new(configs),
         life: Arc::default(),
         admin: OnceLock::new(),
         runtime: OnceLock::new(),
@@ -161,6 +163,13 @@ impl Assembled {
         if let Some(tls) = &self.tls {
             tokio::spawn(tls.certificates().clone().watch(CERTIFICATE_PERIOD, drain));
         }
+    }
+}
+
+fn loops(config: &Config) -> usize {
+    match config.node.workers {
+        0 => available_parallelism().map_or(1, usize::from),
+        workers => workers,
     }
 }
 

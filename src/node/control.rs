@@ -10,7 +10,7 @@ use super::identity::Identity;
 use crate::config::address::{Endpoint, Scheme};
 use crate::config::control::{Control, OnControlLoss};
 use crate::net::client::{Pool, PoolConfig, RootsError, Server, tls_config};
-use crate::purge::{FollowParts, Followed, Follower, NodeFacts, Purger};
+use crate::purge::{Beside, FollowParts, Followed, Follower, NodeFacts, Purger};
 
 /// Between two bytes of the log: the control plane sends an empty line more often.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
@@ -85,6 +85,7 @@ impl ControlPlane {
         identity: &Arc<Identity>,
         followed: Option<Followed>,
         purger: &Arc<Purger>,
+        beside: Beside,
     ) -> Arc<Follower> {
         let registered = identity.clone();
         Follower::new(FollowParts {
@@ -97,6 +98,7 @@ impl ControlPlane {
             on_loss: self.on_loss,
             served: followed.is_some_and(|followed| followed.serves),
             uptime,
+            beside,
         })
     }
 }

@@ -19,10 +19,12 @@ mod generations;
 mod identity;
 mod kept;
 mod observe;
+mod published;
 mod reload;
 mod routing;
 mod run;
 mod storage;
+mod subscription;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::generations::{self, KeptGenerations};
-use super::{StartError, identity};
+use super::{StartError, identity, published};
 use crate::config::Config;
 use crate::config::cache::Disk;
 use crate::purge::{Followed, Journal, SharedJournal};
@@ -34,17 +34,26 @@ pub(super) struct Opened {
     pub(super) generations: Arc<Mutex<KeptGenerations>>,
 }
 
-/// The store that the config asks for, and what is kept beside it.
-pub(super) fn open(config: &Config, metrics: &Metrics) -> Result<Opened, StartError> {
+/// Holds the cache folder, if the config has one, against every other process.
+pub(super) fn hold(config: &Config) -> Result<Option<CacheDirectory>, StartError> {
+    let disk = config.cache.disk.as_ref();
+    Ok(disk.map(|disk| CacheDirectory::open_or_wait(&disk.path)).transpose()?)
+}
+
+/// The store that the config asks for in the folder that is held for it, and what is kept beside.
+pub(super) fn open(
+    config: &Config,
+    directory: Option<CacheDirectory>,
+    metrics: &Metrics,
+) -> Result<Opened, StartError> {
     let Config { cache, purge, sites, .. } = config;
     let rules = RuleBounds { rules: purge.rules, wildcards: purge.wildcards };
     let limits = StoreLimits { memory: cache.memory.0, variants: cache.variants, rules };
-    let Some(disk) = &cache.disk else {
+    let Some((disk, directory)) = cache.disk.as_ref().zip(directory) else {
         let generations = Arc::new(Mutex::new(KeptGenerations::open(None, sites)?));
         let store = Store::new(limits);
         return Ok(Opened { store, journal: None, followed: None, generations });
     };
-    let directory = CacheDirectory::open_or_wait(&disk.path)?;
     let path = disk.path.join(JOURNAL);
     if directory.has_store() && !path.exists() {
         let path = path.display();
@@ -75,7 +84,8 @@ pub(super) fn open(config: &Config, metrics: &Metrics) -> Result<Opened, StartEr
 /// It is in use, or holds no store, or cannot be read.
 pub fn verify(disk: &Disk) -> Result<StoreReport, OpenError> {
     let directory = CacheDirectory::hold(&disk.path)?;
-    let mut report = store::verify(&directory, &[JOURNAL, generations::NAME, identity::NAME])?;
+    let known = [JOURNAL, generations::NAME, identity::NAME, published::NAME];
+    let mut report = store::verify(&directory, &known)?;
     match Journal::inspect(&disk.path.join(JOURNAL)) {
         Ok(Ok(restored)) if restored.identity == report.log => {}
         Ok(Ok(_)) => report.damaged(JOURNAL, "it is of another log than the store"),

@@ -44,7 +44,9 @@ use tokio::time::timeout;
 
 pub use barrier::{Barrier, EventLoops};
 pub use fault::{PurgeFault, Refused};
-pub use follow::{FollowParts, Follower, Incarnation, LeaveError, NodeFacts, Registered};
+pub use follow::{
+    AskError, Beside, FollowParts, Follower, Incarnation, LeaveError, NodeFacts, Registered,
+};
 pub use journal::{Followed, Journal, JournalError, Restored};
 pub use ledger::Receipt;
 

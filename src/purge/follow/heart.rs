@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -26,9 +28,11 @@ impl Follower {
         // What is told of `on_control_loss` must hold for the next start as well.
         self.note_until_done().await;
         let mut standing = self.parts.purger.subscribe();
+        let mut says = self.parts.beside.says.clone();
         let (mut failures, mut period, mut said) = (0, PERIOD, None);
         loop {
             let told = standing.borrow_and_update().position;
+            says.mark_unchanged();
             let beating = self.beating.lock().await;
             if self.lease.lock().has_left() {
                 return;
@@ -61,6 +65,7 @@ impl Follower {
             tokio::select! {
                 () = sleep(wait) => {}
                 _moved = standing.wait_for(|standing| standing.position != told) => {}
+                () = anew(&mut says) => {}
             }
         }
     }
@@ -73,8 +78,9 @@ impl Follower {
         let sent = (self.parts.uptime)();
         match self.say(position, false).await {
             Ok(body) => match Grant::read(&body)? {
-                Some(grant) => {
+                Some((grant, config)) => {
                     self.granted(sent, grant, position).await?;
+                    (self.parts.beside.hears)(&config);
                     Ok(grant.lease)
                 }
                 None => {
@@ -104,7 +110,8 @@ impl Follower {
             fenced: parts.purger.rules().is_fenced(),
             position,
         };
-        let json = heartbeat.to_json(&parts.facts);
+        let mut json = heartbeat.to_json(&parts.facts);
+        json["config"] = parts.beside.says.borrow().clone();
         let target = format!("/v1/nodes/{}", parts.facts.name);
         read(self.ask(Method::POST, target, Some(&json)).await?).await
     }
@@ -197,5 +204,12 @@ impl Follower {
             failures += 1;
             sleep(backoff(failures, PERIOD)).await;
         }
+    }
+}
+
+/// Waits until there is something new to say; for ever, where nobody says anything.
+async fn anew(says: &mut watch::Receiver<Value>) {
+    if says.changed().await.is_err() {
+        std::future::pending().await
     }
 }

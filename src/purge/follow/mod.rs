@@ -31,7 +31,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use self::lease::Lease;
 use self::survey::Surveys;
@@ -67,6 +67,17 @@ pub struct FollowParts {
     pub served: bool,
     /// How long the machine is up, suspension counted.
     pub uptime: fn() -> Duration,
+    /// What goes along with heartbeats.
+    pub beside: Beside,
+}
+
+/// What goes along with heartbeats and their answers, and is no matter of the log: `config` in
+/// both.
+pub struct Beside {
+    /// What is said; what is new is said at once.
+    pub says: watch::Receiver<Value>,
+    /// Told what each grant says; does not block.
+    pub hears: Box<dyn Fn(&Value) + Send + Sync>,
 }
 
 /// Makes durable that a process is registered: who succeeds it need not name those before. Logs
@@ -95,6 +106,11 @@ pub struct Follower {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct LeaveError(#[from] FollowError);
+
+/// Why the control plane did not tell what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct AskError(#[from] FollowError);
 
 /// Why there was no answer to go on with.
 #[derive(Debug, thiserror::Error)]
@@ -148,6 +164,14 @@ impl Follower {
     /// Follows until the runtime ends.
     pub async fn run(self: Arc<Self>) {
         tokio::join!(self.beat(), self.tail(), self.guard(), self.survey());
+    }
+
+    /// What the control plane tells by `target`: the whole body.
+    ///
+    /// # Errors
+    /// It does not answer, or refuses.
+    pub async fn look(&self, target: String) -> Result<Vec<u8>, AskError> {
+        Ok(read(self.ask(Method::GET, target, None).await?).await?)
     }
 
     /// Puts the fence up when the lease ends.

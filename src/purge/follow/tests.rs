@@ -155,6 +155,16 @@ fn state(purger: &Purger, since: u64, path: &str) -> PurgeState {
 }
 
 fn follow(purger: &Arc<Purger>, pool: Pool, followed: Option<Followed>) -> Arc<Follower> {
+    let beside = Beside { says: watch::channel(Value::Null).1, hears: Box::new(|_| ()) };
+    follow_beside(purger, pool, followed, beside)
+}
+
+fn follow_beside(
+    purger: &Arc<Purger>,
+    pool: Pool,
+    followed: Option<Followed>,
+    beside: Beside,
+) -> Arc<Follower> {
     let follower = Follower::new(FollowParts {
         purger: purger.clone(),
         pool,
@@ -170,9 +180,31 @@ fn follow(purger: &Arc<Purger>, pool: Pool, followed: Option<Followed>) -> Arc<F
         on_loss: OnControlLoss::Serve,
         served: followed.is_some_and(|followed| followed.serves),
         uptime: || Duration::from_secs(1),
+        beside,
     });
     tokio::spawn(follower.clone().run());
     follower
+}
+
+#[tokio::test]
+async fn what_goes_along_with_heartbeats_is_said_at_once_and_heard_with_each_grant() {
+    let folder = TempDir::new().unwrap();
+    let start = Position::start(LOG);
+    let (status, mut answer) = grant(start);
+    answer["data"]["lease_ms"] = json!(3_600_000);
+    answer["data"]["config"] = json!({ "version": 7 });
+    let (script, pool) =
+        Script::start(vec![vec![told_position(start, Some("entries"))]], (status, answer)).await;
+    let (purger, followed) = follower_of(&folder);
+    let (say, says) = watch::channel(json!("first"));
+    let (heard, mut hears) = watch::channel(Value::Null);
+    let hear = Box::new(move |config: &Value| drop(heard.send_replace(config.clone())));
+    follow_beside(&purger, pool, followed, Beside { says, hears: hear });
+    script.told(|beat| beat["config"] == "first").await;
+    hears.wait_for(|config| *config == json!({ "version": 7 })).await.unwrap();
+    // The next heartbeat is due in twenty minutes.
+    say.send_replace(json!("second"));
+    script.told(|beat| beat["config"] == "second").await;
 }
 
 #[tokio::test]

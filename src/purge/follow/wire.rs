@@ -80,9 +80,10 @@ pub(super) struct Grant {
 }
 
 impl Grant {
-    /// Reads the body of an answer; `None` if the lease was not granted.
-    pub(super) fn read(body: &[u8]) -> Result<Option<Self>, Unreadable> {
-        let answer: Value = serde_json::from_slice(body).map_err(|_| Unreadable("a grant"))?;
+    /// Reads the body of an answer, and what it says beside the grant; `None` if the lease was not
+    /// granted.
+    pub(super) fn read(body: &[u8]) -> Result<Option<(Self, Value)>, Unreadable> {
+        let mut answer: Value = serde_json::from_slice(body).map_err(|_| Unreadable("a grant"))?;
         let data = &answer["data"];
         let granted = data["granted"].as_bool().ok_or(Unreadable("data.granted"))?;
         let lease = data["lease_ms"].as_u64().ok_or(Unreadable("data.lease_ms"))?;
@@ -92,7 +93,8 @@ impl Grant {
         let hash = hash.ok_or(Unreadable("data.head_hash"))?;
         let since = data["since"].as_u64().ok_or(Unreadable("data.since"))?;
         let lease = Duration::from_millis(lease);
-        Ok(granted.then_some(Self { lease, head, log, hash, since }))
+        let config = answer["data"]["config"].take();
+        Ok(granted.then_some((Self { lease, head, log, hash, since }, config)))
     }
 }
 
