@@ -26,6 +26,8 @@ mod commands;
 mod deploy;
 #[path = "control/described.rs"]
 mod described;
+#[path = "control/publishing.rs"]
+mod publishing;
 #[path = "control/sign_in.rs"]
 mod sign_in;
 

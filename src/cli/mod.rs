@@ -5,6 +5,7 @@
 
 mod cache;
 mod check;
+mod config;
 mod control;
 pub mod demo;
 mod door;
@@ -42,6 +43,7 @@ Examples:
   headland purge url https://static.example.com/app.js --wait
   headland nodes --control http://127.0.0.1:9190
   headland purges 42 --control http://127.0.0.1:9190
+  headland config publish sites.toml --share 10 --control http://127.0.0.1:9190
   headland status --node http://127.0.0.1:9180
   headland top --node http://127.0.0.1:9180
   headland cache verify --config edge.toml
@@ -75,6 +77,7 @@ Examples:
     Control(control::Args),
     Check(check::Args),
     Cache(cache::Args),
+    Config(config::Args),
     Purge(purge::Args),
     Purges(purges::Args),
     Nodes(nodes::Args),
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Control(args) => control::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Cache(args) => cache::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Purge(args) => purge::run(&args),
         Command::Purges(args) => purges::run(&args),
         Command::Nodes(args) => nodes::run(&args),

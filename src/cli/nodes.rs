@@ -14,7 +14,8 @@ use super::token::name;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Show every node of the fleet: where it stands in the log of purges, and when it was last heard
+/// Show every node of the fleet: where it stands in the log of purges, when it was last heard, and
+/// by which published config it serves
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "\
@@ -84,7 +85,10 @@ fn list(args: &ListArgs) -> Result<(), DoorError> {
     let nodes = Door::control(&args.door, PATIENCE)?.list("/v1/nodes")?;
     match args.json {
         true => say(&format!("{}\n", json!({ "data": nodes, "meta": {} }))),
-        false => say(&section(&Value::Array(nodes)).text()),
+        false => {
+            let nodes = Value::Array(nodes);
+            say(&format!("{}{}", section(&nodes).text(), faults(&nodes)));
+        }
     }
     Ok(())
 }
@@ -105,10 +109,35 @@ pub(super) fn section(nodes: &Value) -> Section {
     let row = |node: &Value| {
         let mut row: Vec<_> = keys.iter().map(|key| text(&node[*key])).collect();
         row.extend([heard(&node["heard_ms_ago"]), text(&node["version"])]);
+        row.push(config(&node["config"]));
         row
     };
-    let head = vec!["name", "region", "role", "state", "position", "lag", "heard", "version"];
+    let head =
+        vec!["name", "region", "role", "state", "position", "lag", "heard", "version", "config"];
     Section { head, rows: rows(nodes, row) }
+}
+
+/// The config that a node serves by, and the one that it is to have where that is another.
+fn config(config: &Value) -> String {
+    let serves_by = match config["version"].as_u64() {
+        None => "-".to_owned(),
+        Some(0) => "own".to_owned(),
+        Some(version) => version.to_string(),
+    };
+    match config["state"].as_str() {
+        None | Some("applied") => serves_by,
+        Some(state) => format!("{serves_by}, {} {state}", text(&config["wanted"])),
+    }
+}
+
+/// Why nodes cannot serve by the config that they are to have.
+fn faults(nodes: &Value) -> String {
+    let failed = nodes.as_array().into_iter().flatten().filter_map(|node| {
+        let (name, fault) = (node["name"].as_str()?, node["config"]["fault"].as_str()?);
+        let fault = fault.replace(|sign: char| sign.is_control() && sign != '\n', "\u{fffd}");
+        Some(format!("\n{name} cannot serve by what is published:\n{fault}\n"))
+    });
+    failed.collect()
 }
 
 /// How long ago, as a person would say it.
@@ -132,15 +161,24 @@ mod tests {
             {
                 "name": "fra-1", "region": "eu", "role": "edge", "state": "live", "position": 7,
                 "lag": 0, "heard_ms_ago": 1300, "version": "0.1.0",
+                "config": { "version": 3, "wanted": 3, "state": "applied", "fault": null },
             },
             { "name": "nyc-1", "state": "held", "position": 0, "lag": 7 },
+            {
+                "name": "nyc-2", "config": {
+                    "version": 0, "wanted": 3, "state": "failed", "fault": "${APP} is not set",
+                },
+            },
         ]);
         let expected = "\
-name   region  role  state  position  lag  heard      version
-fra-1  eu      edge  live   7         0    1.3 s ago  0.1.0
-nyc-1  -       -     held   0         7    -          -
+name   region  role  state  position  lag  heard      version  config
+fra-1  eu      edge  live   7         0    1.3 s ago  0.1.0    3
+nyc-1  -       -     held   0         7    -          -        -
+nyc-2  -       -     -      -         -    -          -        own, 3 failed
 ";
         assert_eq!(section(&nodes).text(), expected);
+        let expected = "\nnyc-2 cannot serve by what is published:\n${APP} is not set\n";
+        assert_eq!(faults(&nodes), expected);
     }
 
     #[test]

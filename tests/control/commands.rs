@@ -55,7 +55,7 @@ impl Stage {
         self.folder.path().join(name)
     }
 
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
         told(self.command(arguments).output().unwrap())
     }
 

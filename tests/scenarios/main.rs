@@ -27,6 +27,7 @@ mod names;
 mod other_clients;
 mod partition;
 mod proxy;
+mod publish;
 mod purge;
 mod range;
 mod reload;

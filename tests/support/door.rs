@@ -74,6 +74,17 @@ impl Door {
         let values = metrics.text().lines().filter(|sample| sample.starts_with(line));
         values.map(|sample| sample.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
+
+    /// Sends JSON to a path, which must be taken; what is told.
+    pub(crate) async fn post(&self, path: &str, json: Value) -> Value {
+        let ask = Ask::new("POST", path).host("localhost");
+        let ask = ask.field("content-type", "application/json").content(json.to_string());
+        let seen = within(path, self.0.ask(ask)).await.unwrap();
+        assert_eq!(seen.status, 200, "{}", seen.text());
+        let told: Value = serde_json::from_slice(&seen.body).unwrap();
+        told["data"].clone()
+    }
+
     /// Deletes what is at a path.
     pub(crate) async fn delete(&self, path: &str) {
         let ask = Ask::new("DELETE", path).host("localhost");

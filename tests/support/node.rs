@@ -28,6 +28,7 @@ pub(crate) struct Setup {
     purge: String,
     origin: String,
     site: String,
+    is_bare: bool,
 }
 
 /// A node that serves [`HOST`] and all hosts below it. Dropping it stops it.
@@ -93,6 +94,11 @@ impl Setup {
         Self { site: lines.to_owned(), ..self }
     }
 
+    /// Without origins and sites of its own.
+    pub(crate) fn bare(self) -> Self {
+        Self { is_bare: true, ..self }
+    }
+
     /// Starts it.
     pub(crate) fn start(&self) -> TestNode {
         let folder = Arc::new(folder_with_certificate());
@@ -124,9 +130,10 @@ impl Setup {
             true => self.cache.clone(),
             false => format!("memory = \"256MiB\"\n{}", self.cache),
         };
-        let Self { limits, purge, origin, site, control, tiers, .. } = self;
+        let Self { limits, purge, control, tiers, .. } = self;
         let role = if self.shield { "shield" } else { "edge" };
         let name = self.name.as_deref().unwrap_or("edge");
+        let served = if self.is_bare { String::new() } else { self.served(&servers) };
         format!(
             r#"
 [node]
@@ -149,7 +156,15 @@ certificates = [{{ cert = "cert.pem", key = "key.pem" }}]
 {logging}
 [purge]
 {purge}
-[[origin]]
+{served}"#
+        )
+    }
+
+    /// Origin and site.
+    fn served(&self, servers: &str) -> String {
+        let Self { origin, site, .. } = self;
+        format!(
+            r#"[[origin]]
 name = "app"
 servers = [{servers}]
 {origin}
