@@ -3,10 +3,12 @@
 //! A backup reads the files of the folder, or the stream, beside the process that has them open:
 //! so it needs no token and no process that runs, and one whose process does not start any more can
 //! still be had. What is read of a log's file is its beginning, which is a log; the registrations
-//! are read after it, so that they are not older than it is.
+//! and what is published are read after it, so that they are not older than it is.
 
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -22,6 +24,9 @@ use crate::control::log::embedded::{self, FileError, Held};
 use crate::control::log::nats::{self, NatsLog};
 use crate::control::log::{Kept, LogError, PurgeLog};
 use crate::control::nats::NatsError;
+use crate::control::publish::folder::FolderShelf;
+use crate::control::publish::nats::NatsShelf;
+use crate::control::publish::shelf::{Shelf, ShelfError, Shelved};
 use crate::control::registry::{NatsRegistry, Registry, RegistryError};
 use crate::object::{LogId, Position};
 
@@ -39,8 +44,8 @@ pub enum BackupError {
     Nothing(PathBuf),
     /// There is a log, or somebody is registered.
     #[error(
-        "{0} is not empty; expected another place, or --force, which gives up the purge log there \
-         and keeps the nodes registered there beside those of the backup"
+        "{0} is not empty; expected another place, or --force, which gives up the purge log and \
+         the published config there and keeps the nodes registered there beside those of the backup"
     )]
     NotEmpty(String),
     /// Another process leads.
@@ -49,6 +54,9 @@ pub enum BackupError {
     /// The registrations.
     #[error(transparent)]
     Registrations(#[from] RegistryError),
+    /// What is published.
+    #[error(transparent)]
+    Published(#[from] ShelfError),
     /// No runtime.
     #[error("cannot start: {0}")]
     Runtime(#[from] io::Error),
@@ -81,23 +89,27 @@ pub struct Restored {
 /// Why there is none.
 pub fn take(config: &ControlPlane) -> Result<Backup, BackupError> {
     let settings = &config.purge_log;
-    let (log, nodes) = match settings.backend {
+    let runtime = runtime()?;
+    let (log, nodes, published) = match settings.backend {
         Backend::Embedded => {
             let log = embedded::look(&settings.path)?;
             let log = log.ok_or_else(|| BackupError::Nothing(settings.path.clone()))?;
-            (log, registrations::read(&settings.path).map_err(RegistryError::from)?)
+            let nodes = registrations::read(&settings.path).map_err(RegistryError::from)?;
+            (log, nodes, runtime.block_on(FolderShelf::new(settings.path.clone()).look())?)
         }
-        Backend::Nats => runtime()?.block_on(take_from_nats(settings))?,
+        Backend::Nats => runtime.block_on(take_from_nats(settings))?,
     };
-    Ok(Backup { at: clock::unix_ms(), lease: config.fleet.lease, nodes, log })
+    Ok(Backup { at: clock::unix_ms(), lease: config.fleet.lease, nodes, published, log })
 }
 
-async fn take_from_nats(settings: &Settings) -> Result<(Kept, Vec<Registration>), BackupError> {
+async fn take_from_nats(
+    settings: &Settings,
+) -> Result<(Kept, Vec<Registration>, Shelved), BackupError> {
     let nats = home::connect(settings).await?;
-    let registry = NatsRegistry::new(&nats).await?;
+    let (registry, shelf) = (NatsRegistry::new(&nats).await?, NatsShelf::new(&nats).await?);
     let log = NatsLog::open(nats, home::bounds(settings)).await?;
     log.refresh().await?;
-    Ok((Kept::of(&log).await?, registry.look().await?))
+    Ok((Kept::of(&log).await?, registry.look().await?, shelf.look().await?))
 }
 
 /// How long a restore takes at least: as long as a lease may live that was granted until then, to a
@@ -120,22 +132,26 @@ pub fn restore(
 ) -> Result<Restored, BackupError> {
     let settings = &config.purge_log;
     let patience = wait(config, &backup);
-    let nodes = backup.nodes;
-    let log = backup.log.under(LogId(fastrand::u128(..)));
+    let Backup { nodes, published, log, .. } = backup;
+    let log = log.under(LogId(fastrand::u128(..)));
     let head = log.head();
     let runtime = runtime()?;
     let nodes = match settings.backend {
         Backend::Embedded => {
             let held = Held::new(&settings.path)?;
+            let shelf = FolderShelf::new(settings.path.clone());
             let nodes = joined(&nodes, registered(settings, forces)?);
+            runtime.block_on(check_shelf(&shelf, &settings.path.display(), forces))?;
             runtime.block_on(async { tokio::time::sleep(patience).await });
+            runtime.block_on(put(&shelf, published))?;
             registrations::write(&settings.path, &nodes).map_err(RegistryError::from)?;
             held.put(&log)?;
             nodes.len()
         }
         Backend::Nats => {
+            let what = (&log, nodes, published);
             let lease = config.fleet.lease;
-            runtime.block_on(restore_to_nats(settings, &log, nodes, forces, lease, patience))?
+            runtime.block_on(restore_to_nats(settings, what, forces, lease, patience))?
         }
     };
     Ok(Restored { head, nodes })
@@ -163,14 +179,13 @@ fn registered(settings: &Settings, forces: bool) -> Result<Vec<Registration>, Ba
 
 async fn restore_to_nats(
     settings: &Settings,
-    log: &Kept,
-    nodes: Vec<Registration>,
+    (log, nodes, published): (&Kept, Vec<Registration>, Shelved),
     forces: bool,
     lease: Duration,
     patience: Duration,
 ) -> Result<usize, BackupError> {
     let nats = home::connect(settings).await?;
-    let registry = NatsRegistry::new(&nats).await?;
+    let (registry, shelf) = (NatsRegistry::new(&nats).await?, NatsShelf::new(&nats).await?);
     let contest = home::contest(&nats, Lead::none(), lease).await?;
     let alone = async || match contest.take_for_a_term().await {
         true => Ok(()),
@@ -180,18 +195,42 @@ async fn restore_to_nats(
     alone().await?;
     let is_empty = nats::is_empty(&nats).await? && registry.look().await?.is_empty();
     contest.leave().await;
+    let place = format!("the stream {:?}", settings.stream);
     if !is_empty && !forces {
-        return Err(BackupError::NotEmpty(format!("the stream {:?}", settings.stream)));
+        return Err(BackupError::NotEmpty(place));
     }
+    check_shelf(&shelf, &place, forces).await?;
     tokio::time::sleep(patience).await;
     alone().await?;
     // Nobody else writes from here on.
+    put(&shelf, published).await?;
     let nodes = joined(&nodes, registry.take_up().await?);
     let count = nodes.len();
     registry.write(nodes).await?;
     nats::restore(&nats, log).await?;
     contest.leave().await;
     Ok(count)
+}
+
+/// Whether what is published in a place may be given up.
+async fn check_shelf(
+    shelf: &dyn Shelf,
+    place: &dyn Display,
+    forces: bool,
+) -> Result<(), BackupError> {
+    match shelf.look().await {
+        _ if forces => Ok(()),
+        Ok(there) if there.texts.is_empty() => Ok(()),
+        _ => Err(BackupError::NotEmpty(place.to_string())),
+    }
+}
+
+/// Puts what was published in the place of all that is there.
+async fn put(shelf: &dyn Shelf, published: Shelved) -> Result<(), BackupError> {
+    // On NATS it is taken over from whoever wrote it. What is damaged in a folder is given up.
+    let _is_damaged = shelf.take_up().await.is_err();
+    // Every text is written: one of the same number may be another.
+    Ok(shelf.write(Arc::default(), Arc::new(published)).await?)
 }
 
 fn runtime() -> Result<Runtime, BackupError> {

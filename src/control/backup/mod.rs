@@ -1,10 +1,11 @@
-//! Backups of a control plane: its log and its registrations in one file, which a restore brings
-//! back as a log of a new identity.
+//! Backups of a control plane: its log, its registrations and what it has published in one file,
+//! which a restore brings back with the log under a new identity.
 //!
 //! ```text
 //!  headland backup 1 <BLAKE3 of the lines below>
 //!  {"at":1795000000000,"base":{"hash":"64 hex","number":3},"lease_ms":10000,"log":"32 hex"}
 //!  {"node":{"incarnation":"16 hex","name":"fra-1","serves_on":true}}
+//!  {"published":{"texts":{"7":"…"},"versions":"…"}}
 //!  {"rule":{"command":{…},"number":3}}
 //!  {"entry":{"at":…,"by":"…","commands":[…],"first":4,"previous":"64 hex"}}
 //! ```
@@ -34,6 +35,7 @@ pub use homes::{BackupError, Restored, restore, take, wait};
 use super::fleet::Registration;
 use super::fleet::registrations;
 use super::log::{Kept, Logged};
+use super::publish::shelf::Shelved;
 use crate::object::{Entry, Position, PurgeCommand};
 
 const MAGIC: &str = "headland backup ";
@@ -48,6 +50,8 @@ pub struct Backup {
     pub lease: Duration,
     /// The nodes that were registered.
     pub nodes: Vec<Registration>,
+    /// Sites and origins that were published.
+    pub published: Shelved,
     /// The log.
     pub log: Kept,
 }
@@ -84,6 +88,10 @@ impl Backup {
         for node in &self.nodes {
             let node = json!({ "node": registrations::to_json(node) });
             let _written = writeln!(lines, "{node}").is_ok();
+        }
+        if !self.published.texts.is_empty() {
+            let published = json!({ "published": self.published.to_json() });
+            let _written = writeln!(lines, "{published}").is_ok();
         }
         for (number, command) in &self.log.rules {
             let rule = json!({ "rule": { "command": command.to_json(), "number": number } });
@@ -133,6 +141,7 @@ impl Backup {
             at: json["at"].as_u64()?,
             lease: Duration::from_millis(json["lease_ms"].as_u64()?),
             nodes: Vec::new(),
+            published: Shelved::default(),
             log: Kept { base, rules: Vec::new(), entries: Vec::new() },
         })
     }
@@ -148,6 +157,8 @@ impl Backup {
         let json: Value = serde_json::from_str(line).ok()?;
         if let Some(node) = json.get("node") {
             self.nodes.push(registrations::from_json(node)?);
+        } else if let Some(published) = json.get("published") {
+            self.published = Shelved::from_json(published)?;
         } else {
             let rule = json.get("rule")?;
             let command = PurgeCommand::from_json(rule.get("command")?).ok()?;

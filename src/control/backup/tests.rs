@@ -9,6 +9,10 @@ use super::*;
 use crate::config::control_plane::ControlPlane;
 use crate::control::log::embedded::EmbeddedLog;
 use crate::control::log::{Asked, LogBounds, PurgeLog};
+use crate::control::publish::folder::FolderShelf;
+use crate::control::publish::rollout::Share;
+use crate::control::publish::shelf::Shelf;
+use crate::control::publish::{Actor, Proposal, Publisher};
 use crate::object::LogId;
 
 const BOUNDS: LogBounds = LogBounds { entries: 4, rules: 64, waiting: 4000 };
@@ -52,7 +56,24 @@ async fn restored(folder: &Path, backup: &Backup, forces: bool) -> Result<Restor
     on_thread(move || restore(&config, backup, forces).map_err(|error| error.to_string())).await
 }
 
-/// A control plane's folder with six purges and a node, backed up while its log is open.
+/// Has one site of this name published in a folder.
+async fn publish(folder: &Path, name: &str) {
+    let shelf = Arc::new(FolderShelf::new(folder.join("log")));
+    let publisher = Publisher::new(shelf, config(folder).publish);
+    publisher.take_up().await.unwrap();
+    let text = format!(
+        "[[origin]]\nname = \"o\"\nservers = [{{ url = \"http://127.0.0.1:1\" }}]\n\
+         [[site]]\nname = \"{name}\"\nhosts = [\"{name}.example\"]\norigin = \"o\"\n"
+    );
+    let proposal = Proposal { text, share: Share::ALL, after: None };
+    publisher.publish(proposal, Actor { by: "ops".to_owned(), at: 7 }).await.unwrap();
+}
+
+async fn published(folder: &Path) -> Shelved {
+    FolderShelf::new(folder.join("log")).look().await.unwrap()
+}
+
+/// A control plane's folder with six purges, a node and a site, backed up while its log is open.
 async fn backed_up() -> (TempDir, EmbeddedLog, Backup) {
     let folder = tempfile::tempdir().unwrap();
     let open = log(folder.path()).await;
@@ -60,6 +81,7 @@ async fn backed_up() -> (TempDir, EmbeddedLog, Backup) {
         purge(&open, tags).await;
     }
     registrations::write(&folder.path().join("log"), &[node("fra-1", 1)]).unwrap();
+    publish(folder.path(), "first").await;
     let backup = taken(folder.path()).await.unwrap();
     (folder, open, backup)
 }
@@ -106,6 +128,8 @@ async fn what_was_registered_is_waited_for_again() {
     assert_ne!(done.head.log, backup.log.base.log);
     let registered = registrations::read(&empty.path().join("log")).unwrap();
     assert_eq!(registered, [node("fra-1", 1)]);
+    assert_eq!(published(empty.path()).await, backup.published);
+    assert_eq!(backup.published.versions.latest(), 1);
     let again = log(empty.path()).await;
     assert_eq!(*again.head().borrow(), done.head);
     drop((again, open));
@@ -134,6 +158,12 @@ async fn a_folder_where_nothing_was_purged_is_as_good_as_none() {
     assert!(restored(begun.path(), &backup, false).await.is_err(), "somebody is registered");
     registrations::write(&begun.path().join("log"), &[]).unwrap();
     assert_eq!(restored(begun.path(), &backup, false).await.unwrap().head.number, 6);
+    let published_alone = tempfile::tempdir().unwrap();
+    std::fs::create_dir(published_alone.path().join("log")).unwrap();
+    publish(published_alone.path(), "other").await;
+    assert!(restored(published_alone.path(), &backup, false).await.is_err(), "a site is published");
+    restored(published_alone.path(), &backup, true).await.unwrap();
+    assert_eq!(published(published_alone.path()).await, backup.published);
     std::fs::write(begun.path().join("log/purges.log"), "?").unwrap();
     assert!(taken(begun.path()).await.unwrap_err().contains("cannot be read: it does not begin"));
     assert!(restored(begun.path(), &backup, false).await.is_err(), "it may have held purges");
@@ -144,7 +174,8 @@ async fn a_folder_where_nothing_was_purged_is_as_good_as_none() {
 fn a_restore_outlives_every_lease_that_was_granted() {
     let log = Kept { base: Position::start(LogId(7)), rules: Vec::new(), entries: Vec::new() };
     let lease = Duration::from_secs(20);
-    let mut backup = Backup { at: 0, lease, nodes: Vec::new(), log };
+    let published = Shelved::default();
+    let mut backup = Backup { at: 0, lease, nodes: Vec::new(), published, log };
     let config = config(Path::new("/"));
     assert_eq!(wait(&config, &backup), Duration::from_secs(22));
     backup.lease = Duration::ZERO;

@@ -39,6 +39,10 @@ impl FolderShelf {
 }
 
 impl Shelf for FolderShelf {
+    fn look(&self) -> Later<'_, Result<Shelved, ShelfError>> {
+        self.take_up()
+    }
+
     fn take_up(&self) -> Later<'_, Result<Shelved, ShelfError>> {
         let folder = self.0.clone();
         Box::pin(async move { Ok(spawn_blocking(move || read(&folder)).await??) })

@@ -71,10 +71,7 @@ impl NatsShelf {
         let mut why = failed("taken over", "another process writes it");
         for _ in 0..TRIES {
             let Found { revision, lines, .. } = self.read().await?;
-            let versions = match lines.is_empty() {
-                true => Versions::default(),
-                false => Versions::from_lines(&lines).ok_or_else(damaged)?,
-            };
+            let versions = versions(&lines)?;
             match self.bucket.update(KEY, self.value(&versions).into(), revision).await {
                 Ok(revision) => {
                     *self.revision.lock().await = revision;
@@ -160,12 +157,26 @@ impl NatsShelf {
 }
 
 impl Shelf for NatsShelf {
+    fn look(&self) -> Later<'_, Result<Shelved, ShelfError>> {
+        Box::pin(async {
+            let versions = versions(&self.read().await?.lines)?;
+            Ok(self.with_texts(versions).await?)
+        })
+    }
+
     fn take_up(&self) -> Later<'_, Result<Shelved, ShelfError>> {
         Box::pin(async { Ok(self.take().await?) })
     }
 
     fn write(&self, before: Arc<Shelved>, next: Arc<Shelved>) -> Later<'_, Result<(), ShelfError>> {
         Box::pin(async move { Ok(self.put(&before, &next).await?) })
+    }
+}
+
+fn versions(lines: &str) -> Result<Versions, NatsError> {
+    match lines.is_empty() {
+        true => Ok(Versions::default()),
+        false => Versions::from_lines(lines).ok_or_else(damaged),
     }
 }
 

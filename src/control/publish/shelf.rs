@@ -10,6 +10,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::versions::{Version, Versions};
 use crate::config::published::digest;
 use crate::control::log::Later;
@@ -26,6 +28,12 @@ pub struct Shelved {
 
 /// Keeps versions.
 pub trait Shelf: Send + Sync {
+    /// What is kept now. Whoever writes goes on.
+    ///
+    /// # Errors
+    /// It cannot be read, or is damaged.
+    fn look(&self) -> Later<'_, Result<Shelved, ShelfError>>;
+
     /// What is kept. What was written before by another process is in it, and what it writes from
     /// now on fails.
     ///
@@ -55,6 +63,22 @@ pub enum ShelfError {
 }
 
 impl Shelved {
+    /// All on one line, as [`Self::from_json`] reads it.
+    pub fn to_json(&self) -> Value {
+        json!({ "texts": self.texts, "versions": self.versions.to_lines() })
+    }
+
+    /// What [`Self::to_json`] wrote; `None` for anything else.
+    pub fn from_json(json: &Value) -> Option<Self> {
+        let versions = Versions::from_lines(json["versions"].as_str()?)?;
+        let mut shelved = Self { versions: versions.clone(), ..Self::default() };
+        let text = |number: u64| json["texts"].get(number.to_string())?.as_str();
+        for version in versions.iter() {
+            shelved.insert(version, text(version.number)?.to_owned()).then_some(())?;
+        }
+        Some(shelved)
+    }
+
     /// Takes a text in, if it is that of the version.
     pub(super) fn insert(&mut self, version: &Version, text: String) -> bool {
         let is_whole = digest(&text) == version.hash;
