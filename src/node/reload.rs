@@ -7,6 +7,7 @@ use super::generations::GenerationsError;
 use super::routing::{RoutingFault, routing};
 use crate::config::Config;
 use crate::net::TlsFault;
+use crate::upstream::Egress;
 
 /// What a reload did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +42,8 @@ impl Node {
         let previous = shared.proxy.routing();
         let mut generations = shared.generations.lock();
         let next = generations.used().next(&config.sites);
-        let routing = routing(&config, &next, shared.loops, &shared.metrics, Some(&previous))?;
+        let egress = Egress::of(shared.loops);
+        let routing = routing(&config, &next, &egress, &shared.metrics, Some(&previous))?;
         generations.note(&next)?;
         if let Some(tls) = &shared.tls {
             tls.certificates().reload(Some(certificate_files(&config)))?;
