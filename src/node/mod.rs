@@ -23,6 +23,8 @@ mod reload;
 mod routing;
 mod run;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
