@@ -1,5 +1,5 @@
 # Every command that takes more than cargo.
-.PHONY: bench crash model partition test
+.PHONY: bench crash model partition simulate test
 
 # All tests, with the foreign clients that they speak to.
 test:
@@ -27,6 +27,14 @@ crash:
 partition: ROUNDS = 600
 partition:
 	HEADLAND_PARTITION_ROUNDS=$(ROUNDS) cargo test --locked --test scenarios partition:: -- --nocapture
+
+# The same on simulated machines, lines and clocks, in one process: a seed is always the same run.
+# SEED=n begins there, SEED=n SEEDS=1 repeats one.
+simulate: SEEDS = 10000
+simulate: SEED = 0
+simulate:
+	HEADLAND_SEEDS=$(SEEDS) HEADLAND_SEED=$(SEED) cargo test --locked --lib \
+		what_is_purged_stays_purged_whatever_befalls_the_fleet -- --nocapture
 
 # The models of the purge protocol, within larger bounds than the tests search: some minutes.
 model:

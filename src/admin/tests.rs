@@ -15,7 +15,7 @@ use crate::purge::{EventLoops, Journal, PurgerParts};
 use crate::site::{Generations, SiteTable};
 use crate::store::{CacheDirectory, DiskConfig, KnownLog, RuleBounds, Rules, Store, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, AccessLog, Format, Target};
-use crate::upstream::{ShieldSettings, Upstreams};
+use crate::upstream::{Egress, ShieldSettings, Upstreams};
 
 const CONFIG: &str = r#"
 [listen]
@@ -56,8 +56,10 @@ fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
         sites: SiteTable::from_config(&config.sites, &Generations::default(), |name| {
             metrics.register_site(name)
         }),
-        upstreams: Upstreams::from_config(&config.origins, 1, metrics, None)
-            .and_then(|upstreams| upstreams.with_shields(Some(shield(&config)), 1, metrics, None))
+        upstreams: Upstreams::from_config(&config.origins, &Egress::default(), metrics, None)
+            .and_then(|upstreams| {
+                upstreams.with_shields(Some(shield(&config)), &Egress::default(), metrics, None)
+            })
             .unwrap(),
     };
     let parts = Parts {

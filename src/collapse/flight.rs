@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::relay::Relay;
 use crate::object::{CacheKey, KeyHasher, ObjectHead, Sequence, Stored, Variant};
@@ -31,8 +31,38 @@ struct Flight {
     /// The key that the leader's look-up ended at: the variant's where one was known.
     key: CacheKey,
     sequence: Sequence,
-    landing: watch::Receiver<Option<Landing>>,
+    runway: Arc<Runway>,
     abandoned: Arc<AtomicBool>,
+}
+
+/// Where those who wait for a flight go on in the order in which they came.
+#[derive(Debug, Default)]
+struct Runway {
+    landing: Mutex<Option<Landing>>,
+    landed: Notify,
+}
+
+impl Runway {
+    fn landing(&self) -> Option<Landing> {
+        self.landing.lock().clone()
+    }
+
+    fn land(&self, landing: Landing) {
+        *self.landing.lock() = Some(landing);
+        self.landed.notify_waiters();
+    }
+
+    /// Cancel safe.
+    async fn wait(&self) -> Landing {
+        loop {
+            // In this order: from here on no landing is missed.
+            let landed = self.landed.notified();
+            if let Some(landing) = self.landing() {
+                return landing;
+            }
+            landed.await;
+        }
+    }
 }
 
 /// How a request takes part.
@@ -110,41 +140,34 @@ impl Flights {
         let mut shard = self.shard(primary).lock();
         let present = shard.get(&primary).and_then(|flights| {
             flights.iter().rev().find(|flight| {
-                flight.key == key && serves(flight.sequence, flight.landing.borrow().as_ref())
+                flight.key == key && serves(flight.sequence, flight.runway.landing.lock().as_ref())
             })
         });
         if let Some(flight) = present {
-            return Join::Follower(Follower { landing: flight.landing.clone() });
+            return Join::Follower(Follower { runway: flight.runway.clone() });
         }
         if self.count.fetch_add(1, Ordering::Relaxed) >= self.bound {
             self.count.fetch_sub(1, Ordering::Relaxed);
             return Join::Alone;
         }
-        let (sender, landing) = watch::channel(None);
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let flight = Flight { key, sequence, landing, abandoned: abandoned.clone() };
+        let (runway, abandoned) = (Arc::<Runway>::default(), Arc::new(AtomicBool::new(false)));
+        let flight = Flight { key, sequence, runway: runway.clone(), abandoned: abandoned.clone() };
         shard.entry(primary).or_default().push(flight);
         drop(shard);
-        Join::Leader(Leader {
-            flights: self.clone(),
-            primary,
-            sequence,
-            landing: sender,
-            abandoned,
-        })
+        Join::Leader(Leader { flights: self.clone(), primary, sequence, runway, abandoned })
     }
 
     /// Joins the flight for `key`, if there is one.
     pub fn follow(&self, primary: CacheKey, key: CacheKey) -> Option<Follower> {
         let shard = self.shard(primary).lock();
         let flight = shard.get(&primary)?.iter().rev().find(|flight| flight.key == key)?;
-        Some(Follower { landing: flight.landing.clone() })
+        Some(Follower { runway: flight.runway.clone() })
     }
 
     /// A flight that nobody finds: for who may not, or cannot, lead others.
     pub fn lead_alone(self: &Arc<Self>, primary: CacheKey, sequence: Sequence) -> Leader {
-        let (landing, _) = watch::channel(None);
-        Leader { flights: self.clone(), primary, sequence, landing, abandoned: Arc::default() }
+        let (runway, abandoned) = (Arc::default(), Arc::default());
+        Leader { flights: self.clone(), primary, sequence, runway, abandoned }
     }
 
     /// Lets nobody join the flights of `primary` any more, and lets none of them be stored: an
@@ -185,7 +208,7 @@ pub struct Leader {
     flights: Arc<Flights>,
     primary: CacheKey,
     sequence: Sequence,
-    landing: watch::Sender<Option<Landing>>,
+    runway: Arc<Runway>,
     abandoned: Arc<AtomicBool>,
 }
 
@@ -197,12 +220,12 @@ impl Leader {
 
     /// A place in the flight that this leads.
     pub fn follower(&self) -> Follower {
-        Follower { landing: self.landing.subscribe() }
+        Follower { runway: self.runway.clone() }
     }
 
     /// Tells all followers what came. Those who join later see it at once.
     pub fn land(&self, landing: Landing) {
-        self.landing.send_replace(Some(landing));
+        self.runway.land(landing);
     }
 
     /// Runs `store`, unless the resource was changed by another request meanwhile. Nobody can
@@ -226,11 +249,9 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         self.flights.leave(self.primary, &self.abandoned);
-        self.landing.send_if_modified(|landing| {
-            let unlanded = landing.is_none();
-            landing.get_or_insert(Landing::Failed);
-            unlanded
-        });
+        if self.runway.landing().is_none() {
+            self.runway.land(Landing::Failed);
+        }
     }
 }
 
@@ -243,21 +264,18 @@ impl fmt::Debug for Leader {
 /// A place in a flight.
 #[derive(Clone, Debug)]
 pub struct Follower {
-    landing: watch::Receiver<Option<Landing>>,
+    runway: Arc<Runway>,
 }
 
 impl Follower {
     /// What the flight came to so far.
     pub fn landed(&self) -> Option<Landing> {
-        self.landing.borrow().clone()
+        self.runway.landing()
     }
 
     /// Waits for the flight to land. Cancel safe: nothing is lost by leaving and asking again.
     pub async fn landing(&mut self) -> Landing {
-        match self.landing.wait_for(Option::is_some).await {
-            Ok(landing) => landing.clone().unwrap_or(Landing::Failed),
-            Err(_) => Landing::Failed,
-        }
+        self.runway.wait().await
     }
 }
 

@@ -155,6 +155,9 @@ impl Plane {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
+                () = drain.draining() => return,
+                _tick = ticks.tick() => self.advance(),
                 moved = head.changed() => {
                     if moved.is_err() {
                         return;
@@ -165,8 +168,6 @@ impl Plane {
                         head.mark_changed();
                     }
                 }
-                _tick = ticks.tick() => self.advance(),
-                () = drain.draining() => return,
             }
         }
     }

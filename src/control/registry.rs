@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use async_nats::jetstream::kv::{Operation, Store};
 use tokio::sync::Mutex;
-use tokio::task::spawn_blocking;
 
 use super::fleet::Registration;
 use super::fleet::registrations::{self, RegistrationsError};
 use super::log::Later;
 use super::nats::{Nats, NatsError};
+use crate::net::worker::off_loop;
 
 /// Keeps the registrations of a fleet.
 pub trait Registry: Send + Sync {
@@ -66,14 +66,12 @@ impl Registry for FolderRegistry {
 
     fn take_up(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
         let folder = self.0.clone();
-        Box::pin(async move { Ok(spawn_blocking(move || registrations::read(&folder)).await??) })
+        Box::pin(async move { Ok(off_loop(move || registrations::read(&folder)).await??) })
     }
 
     fn write(&self, nodes: Vec<Registration>) -> Later<'_, Result<(), RegistryError>> {
         let folder = self.0.clone();
-        Box::pin(async move {
-            Ok(spawn_blocking(move || registrations::write(&folder, &nodes)).await??)
-        })
+        Box::pin(async move { Ok(off_loop(move || registrations::write(&folder, &nodes)).await??) })
     }
 }
 

@@ -130,6 +130,7 @@ impl Control {
             requests_per_second: limits.requests_per_second,
             hooks,
             clock,
+            calendar: clock::unix_ms,
         };
         let door = ControlDoor::new(parts, tokens);
         let (stop, stopped) = watch::channel(false);

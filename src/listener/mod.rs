@@ -19,12 +19,25 @@ pub struct PublicDoor {
     proxy: Arc<Proxy>,
     /// What nodes of the tier before this one prove; `None` where there is no such tier.
     edges: Option<PeerProof>,
+    calendar: fn() -> Timestamp,
 }
 
 impl PublicDoor {
     /// A door to `proxy`, for clients and for `edges` that have this proof.
     pub fn new(proxy: Arc<Proxy>, edges: Option<PeerProof>) -> Self {
-        Self { proxy, edges }
+        Self { proxy, edges, calendar }
+    }
+
+    /// The same, with requests stamped by another calendar.
+    #[cfg(test)]
+    pub(crate) fn by(self, calendar: fn() -> Timestamp) -> Self {
+        Self { calendar, ..self }
+    }
+
+    /// The clocks, read once a request.
+    fn arrival(&self, from_edge: bool) -> Arrival {
+        let instant = tokio::time::Instant::now();
+        Arrival { instant, now: (self.calendar)(), from_edge }
     }
 
     /// Whether the request comes from an edge that has proven it.
@@ -40,12 +53,12 @@ impl Handler for PublicDoor {
     type Exchange = Exchange;
 
     fn serve(&self, request: Request) -> Answer<Exchange> {
-        let from_edge = self.is_from_edge(&request);
-        self.proxy.serve(request, Arrival { from_edge, ..arrival() })
+        let arrival = self.arrival(self.is_from_edge(&request));
+        self.proxy.serve(request, arrival)
     }
 
     fn refuse(&self, peer: &Peer, fault: Fault) -> Reply<Exchange> {
-        self.proxy.refuse(peer, fault, arrival())
+        self.proxy.refuse(peer, fault, self.arrival(false))
     }
 
     fn may_run_until(&self, exchange: &mut Exchange, now: Instant) -> Option<Instant> {
@@ -57,9 +70,8 @@ impl Handler for PublicDoor {
     }
 }
 
-/// The clocks, read once a request.
-fn arrival() -> Arrival {
+/// The calendar of the machine.
+fn calendar() -> Timestamp {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let millis = u64::try_from(unix.as_millis()).unwrap_or(u64::MAX);
-    Arrival { instant: Instant::now(), now: Timestamp::from_millis(millis), from_edge: false }
+    Timestamp::from_millis(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX))
 }

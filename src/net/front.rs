@@ -40,15 +40,27 @@ impl<H: Handler> Front<H> {
         alt_svc: Option<Bytes>,
         drain: DrainWatch,
     ) -> io::Result<()> {
+        accept::accept(listener, Arc::new(self.door(tls, alt_svc)), drain).await
+    }
+
+    /// Serves one connection that came by another way than a socket's, until it is over.
+    #[cfg(test)]
+    pub(crate) async fn cleartext<IO>(&self, stream: IO, client: SocketAddr, drain: DrainWatch)
+    where
+        IO: AsyncRead + AsyncWrite + accept::Reset + Unpin + Send + 'static,
+    {
+        accept::serve_cleartext(stream, client, &self.door(None, None), drain).await;
+    }
+
+    fn door(&self, tls: Option<Arc<ServerTls>>, alt_svc: Option<Bytes>) -> Door<Engines<H>> {
         let (handler, limits) = (self.handler.clone(), self.limits.clone());
-        let door = Door {
+        Door {
             engine: Engines { handler, limits: limits.clone(), alt_svc },
             limits,
             tls,
             gate: self.gate.clone(),
             observer: self.observer.clone(),
-        };
-        accept::accept(listener, Arc::new(door), drain).await
+        }
     }
 
     /// Serves HTTP/3 on a socket of event loop `event_loop` of `loops`, which is the calling one,

@@ -34,6 +34,8 @@ mod timer;
 mod tls;
 pub mod worker;
 
+#[cfg(test)]
+pub(crate) use accept::Reset;
 pub use accept::{Admission, ConnectionObserver, Gate, Refusal};
 pub use drain::{Drain, DrainWatch};
 pub use front::Front;

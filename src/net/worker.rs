@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::sys;
 
@@ -32,6 +33,40 @@ thread_local! {
 /// The index of the event loop that runs this, from 0; 0 outside of every loop.
 pub fn index() -> usize {
     INDEX.get()
+}
+
+/// Runs what blocks, a file's sync above all, on a thread where that holds up no event loop.
+///
+/// Not cancelled with the future: what was begun is done whoever waits.
+///
+/// # Errors
+/// It panicked, or the runtime ends.
+pub async fn off_loop<T: Send + 'static>(
+    act: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    #[cfg(test)]
+    if let Some(takes) = BLOCKS_FOR.get() {
+        return tokio::spawn(in_its_time(act, takes)).await;
+    }
+    spawn_blocking(act).await
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How long what blocks takes on the event loops of this thread, told anew each time, by their
+    /// own clock and without a thread of its own; `None`: as long as it takes.
+    pub(crate) static BLOCKS_FOR: Cell<Option<fn() -> Duration>> = const { Cell::new(None) };
+}
+
+/// Acts in the midst of the time that it takes, so that a loop may end before and behind the act.
+#[cfg(test)]
+async fn in_its_time<T>(act: impl FnOnce() -> T, takes: fn() -> Duration) -> T {
+    use tokio::time::{Instant, sleep_until};
+    let half = takes() / 2;
+    sleep_until(Instant::now() + half).await;
+    let done = act();
+    sleep_until(Instant::now() + half).await;
+    done
 }
 
 /// The running event loops.

@@ -30,6 +30,7 @@ use crate::proxy::{Parts, Proxy, ProxyConfig, Served};
 use crate::purge::{Followed, Follower, SharedJournal};
 use crate::telemetry::access_log::{self, AccessConfig, AccessLog};
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::Egress;
 
 /// How often the certificate files are looked at.
 const CERTIFICATE_PERIOD: Duration = Duration::from_secs(5);
@@ -104,10 +105,11 @@ pub(super) fn assemble(own: Config) -> Result<(Assembled, Sockets), StartError> 
         Some(tls) => Some(Quic::new(tls.quic(), &limits)?),
         None => None,
     };
-    let control = config.control.as_ref().map(ControlPlane::new).transpose()?;
+    let control = config.control.as_ref().map(|control| ControlPlane::new(control, Egress::of(1)));
+    let control = control.transpose()?;
     let Opened { store, journal, followed, generations } =
         storage::open(&config, directory, &metrics)?;
-    let routing = routing(&config, generations.lock().used(), loops, &metrics, None)?;
+    let routing = routing(&config, generations.lock().used(), &Egress::of(loops), &metrics, None)?;
     let identity = config
         .control
         .as_ref()

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use super::identity::Identity;
 use crate::config::address::{Endpoint, Scheme};
 use crate::config::control::{Control, OnControlLoss};
-use crate::net::client::{Pool, PoolConfig, RootsError, Server, tls_config};
+use crate::net::client::{Egress, Pool, PoolConfig, RootsError, Server, tls_config};
 use crate::purge::{Beside, FollowParts, Followed, Follower, NodeFacts, Purger};
 
 /// Between two bytes of the log: the control plane sends an empty line more often.
@@ -21,6 +21,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// Where the control plane is, and how this node signs in.
 pub(super) struct ControlPlane {
     pool: Pool,
+    /// How long the machine is up, suspension counted.
+    pub(super) uptime: fn() -> Duration,
     authorization: HeaderValue,
     on_loss: OnControlLoss,
 }
@@ -46,7 +48,7 @@ pub enum ControlFault {
 
 impl ControlPlane {
     /// Reads the files that the config names; connects to nobody yet.
-    pub(super) fn new(control: &Control) -> Result<Self, ControlFault> {
+    pub(super) fn new(control: &Control, egress: Egress) -> Result<Self, ControlFault> {
         let Endpoint { scheme, host, port } = &control.url;
         let server = match scheme {
             Scheme::Http => Server::http(host, *port),
@@ -64,10 +66,11 @@ impl ControlPlane {
         let pool = PoolConfig {
             response_timeout: ANSWER_MAX,
             read_timeout: SILENCE_MAX,
+            egress,
             ..PoolConfig::default()
         };
         let on_loss = control.on_control_loss;
-        Ok(Self { pool: Pool::new(server, pool), authorization, on_loss })
+        Ok(Self { pool: Pool::new(server, pool), uptime, authorization, on_loss })
     }
 }
 
@@ -97,7 +100,7 @@ impl ControlPlane {
             registered: Arc::new(move || registered.registered()),
             on_loss: self.on_loss,
             served: followed.is_some_and(|followed| followed.serves),
-            uptime,
+            uptime: self.uptime,
             beside,
         })
     }

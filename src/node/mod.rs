@@ -25,6 +25,8 @@ mod routing;
 mod run;
 mod storage;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

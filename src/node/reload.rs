@@ -11,6 +11,7 @@ use super::routing::{RoutingFault, routing};
 use crate::config::Config;
 use crate::config::published::Release;
 use crate::net::TlsFault;
+use crate::upstream::Egress;
 
 /// What a reload did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +85,8 @@ impl Assembled {
         let previous = self.proxy.routing();
         let mut generations = self.generations.lock();
         let next = generations.used().next(&config.sites);
-        let routing = routing(config, &next, self.loops, &self.metrics, Some(&previous))?;
+        let egress = Egress::of(self.loops);
+        let routing = routing(config, &next, &egress, &self.metrics, Some(&previous))?;
         generations.note(&next)?;
         with()?;
         if let Some(runtime) = self.runtime.get() {

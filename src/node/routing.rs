@@ -9,7 +9,7 @@ use crate::net::peer::PeerProof;
 use crate::proxy::Routing;
 use crate::site::{Generations, SiteTable};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{SetupError, ShieldSettings, Upstreams};
+use crate::upstream::{Egress, SetupError, ShieldSettings, Upstreams};
 
 /// Why requests cannot be routed.
 #[derive(Debug, thiserror::Error)]
@@ -30,15 +30,15 @@ pub enum RoutingFault {
 pub(super) fn routing(
     config: &Config,
     generations: &Generations,
-    loops: usize,
+    egress: &Egress,
     metrics: &Arc<Metrics>,
     previous: Option<&Routing>,
 ) -> Result<Routing, RoutingFault> {
     let previous = previous.map(|routing| &routing.upstreams);
     let shields = shield_settings(config, peer_proof(config)?);
-    let upstreams = Upstreams::from_config(&config.origins, loops, metrics, previous)
+    let upstreams = Upstreams::from_config(&config.origins, egress, metrics, previous)
         .map_err(RoutingFault::Origin)?
-        .with_shields(shields, loops, metrics, previous)
+        .with_shields(shields, egress, metrics, previous)
         .map_err(RoutingFault::Shield)?;
     let sites =
         SiteTable::from_config(&config.sites, generations, |name| metrics.register_site(name));

@@ -4,11 +4,12 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use smallvec::SmallVec;
+use tokio::time::Instant;
 
 use super::demand::{Demand, is_between_tiers};
 use super::error::Refusal;
@@ -30,7 +31,7 @@ use crate::upstream::{Origin, UpstreamError};
 /// How a request came: clocks are read once, and passed down to everything that needs the time.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    /// For durations.
+    /// For durations, by the same clock as time-outs.
     pub instant: Instant,
     /// For freshness, ages and the log.
     pub now: Timestamp,

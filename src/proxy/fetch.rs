@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use super::account::Departure;
 use super::cold::source_of;
@@ -250,7 +250,7 @@ impl Journey {
 
     async fn follow(&self, mut follower: Follower, reason: Reason) -> Flown {
         let limit = self.inbound.arrival.instant + self.proxy.config.collapse_wait;
-        match timeout_at(Instant::from_std(limit), follower.landing()).await {
+        match timeout_at(limit, follower.landing()).await {
             Err(_) => Flown::Alone("collapse-timeout"),
             Ok(Landing::Arriving(arriving)) => Flown::done(self.arriving(&arriving, None, reason)),
             Ok(Landing::Sliced(sliced)) => Flown::done(self.first_slices(&sliced, None, reason)),

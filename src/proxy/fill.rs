@@ -365,8 +365,9 @@ impl Fill {
             let piece = if windowed {
                 writer.room().await;
                 tokio::select! {
-                    piece = body.next() => piece,
+                    biased;
                     () = writer.deserted() => return Err(DESERTED),
+                    piece = body.next() => piece,
                 }
             } else {
                 body.next().await

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::ledger::{Accepted, Batch, Ledger, Receipts};
 use super::{Journal, JournalError, Named, PurgeFault, Purger, Receipt};
+use crate::net::worker::off_loop;
 use crate::object::{BATCH_MAX, PurgeCommand, PurgeKind, Sequence};
 
 /// How long a purge waits for the journal. A disk that takes longer has failed.
@@ -144,7 +144,7 @@ pub(super) async fn on_thread<T: Send + 'static>(
     act: impl FnOnce(&mut Journal) -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, String> {
     let journal = journal.clone();
-    match spawn_blocking(move || act(&mut journal.lock())).await {
+    match off_loop(move || act(&mut journal.lock())).await {
         Ok(done) => done.map_err(|error| error.to_string()),
         Err(error) => Err(format!("the journal's thread failed: {error}")),
     }

@@ -115,6 +115,12 @@ impl Memory {
         self.cache.get(&key).map(Resident::from)
     }
 
+    /// Takes over what another tier holds.
+    #[cfg(test)]
+    pub(super) fn take_over(&self, other: &Self) {
+        other.cache.iter().for_each(|(key, slot)| self.cache.insert(*key, slot));
+    }
+
     /// Bytes that the tier may take.
     pub(super) fn capacity(&self) -> u64 {
         self.capacity

@@ -279,6 +279,12 @@ impl Store {
         self.disk.as_ref().and_then(Disk::aside)
     }
 
+    /// Takes over what another process of this node stored in memory, as if that had been a disk.
+    #[cfg(test)]
+    pub(crate) fn succeed(&self, before: &Self) {
+        self.memory.take_over(&before.memory);
+    }
+
     /// Waits until what was stored is written to disk, but not for long. Blocks.
     pub fn flush(&self) {
         if let Some(disk) = &self.disk {

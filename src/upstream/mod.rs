@@ -25,7 +25,7 @@ pub use shields::{Acceptance, ShieldSettings, Shields, ShieldsFailed};
 pub use status::ServerStatus;
 
 use crate::config::origin::Origin as OriginConfig;
-pub use crate::net::client::{IncomingResponse, OutgoingRequest};
+pub use crate::net::client::{Egress, IncomingResponse, OutgoingRequest};
 use crate::telemetry::metrics::Metrics;
 
 /// The origins of a node, by name, and its shields.
@@ -37,13 +37,13 @@ pub struct Upstreams {
 
 impl Upstreams {
     /// The origins of a config; those that did not change are taken from `previous`, with their
-    /// connections. `loops` is the number of event loops that will ask them.
+    /// connections. `egress` is how they are asked.
     ///
     /// # Errors
     /// The trusted roots cannot be read, or a server's name is none.
     pub fn from_config(
         origins: &[OriginConfig],
-        loops: usize,
+        egress: &Egress,
         metrics: &Arc<Metrics>,
         previous: Option<&Self>,
     ) -> Result<Self, SetupError> {
@@ -51,7 +51,7 @@ impl Upstreams {
             let same = previous.and_then(|previous| previous.get(&origin.name));
             let built = match same.filter(|same| same.config() == origin) {
                 Some(same) => same.clone(),
-                None => Arc::new(Origin::new(origin, loops, metrics.clone())?),
+                None => Arc::new(Origin::new(origin, egress, metrics.clone())?),
             };
             Ok::<_, SetupError>((origin.name.clone(), built))
         };
@@ -67,7 +67,7 @@ impl Upstreams {
     pub fn with_shields(
         self,
         settings: Option<ShieldSettings>,
-        loops: usize,
+        egress: &Egress,
         metrics: &Arc<Metrics>,
         previous: Option<&Self>,
     ) -> Result<Self, SetupError> {
@@ -75,7 +75,7 @@ impl Upstreams {
             let same = previous.and_then(Self::shields);
             match same.filter(|same| *same.settings() == settings) {
                 Some(same) => Ok(same.clone()),
-                None => Shields::new(settings, loops, metrics.clone()).map(Arc::new),
+                None => Shields::new(settings, egress, metrics.clone()).map(Arc::new),
             }
         };
         Ok(Self { shields: settings.map(build).transpose()?, ..self })

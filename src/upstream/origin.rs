@@ -15,8 +15,8 @@ use super::status::ServerStatus;
 use crate::config::address::Scheme;
 use crate::config::origin::{Origin as OriginConfig, Server as ServerConfig};
 use crate::net::client::{
-    ClientError, ClientErrorKind, IncomingResponse, OutgoingRequest, Pool, PoolConfig, Server,
-    tls_config,
+    ClientError, ClientErrorKind, Egress, IncomingResponse, OutgoingRequest, Pool, PoolConfig,
+    Server, tls_config,
 };
 use crate::telemetry::metrics::Metrics;
 
@@ -46,14 +46,14 @@ struct Member {
 impl Origin {
     pub(super) fn new(
         config: &OriginConfig,
-        loops: usize,
+        egress: &Egress,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SetupError> {
         let name = config.host.as_ref().map(|host| host.host().to_owned());
         let servers = config
             .servers
             .iter()
-            .map(|server| member(config, server, name.as_deref(), loops))
+            .map(|server| member(config, server, name.as_deref(), egress))
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             config: config.clone(),
@@ -213,7 +213,7 @@ fn member(
     config: &OriginConfig,
     server: &ServerConfig,
     name: Option<&str>,
-    loops: usize,
+    egress: &Egress,
 ) -> Result<Member, SetupError> {
     let endpoint = &server.url;
     let target = match endpoint.scheme {
@@ -231,7 +231,7 @@ fn member(
         connect_timeout: config.connect_timeout,
         response_timeout: config.response_timeout,
         read_timeout: config.idle_timeout,
-        loops,
+        egress: egress.clone(),
         ..PoolConfig::default()
     };
     Ok(Member {

@@ -146,8 +146,9 @@ impl Reader {
                 return Some((entries.iter().map(|entry| entry.line().clone()).collect(), self));
             }
             tokio::select! {
-                moved = self.head.changed() => moved.ok()?,
+                biased;
                 () = self.drain.draining() => return None,
+                moved = self.head.changed() => moved.ok()?,
                 line = asked(&mut self.surveys) => return Some(([line].into(), self)),
                 () = sleep(QUIET) => return Some(([Bytes::from_static(b"\n")].into(), self)),
             }

@@ -32,9 +32,9 @@ use self::config::Change;
 use self::feed::Feed;
 use self::rate::RateLimit;
 use self::route::{Endpoint, View};
+use super::Plane;
 use super::audit::{Audit, Event};
 use super::survey::Surveys;
-use super::{Plane, clock};
 use crate::config::control_plane::Hook;
 use crate::config::token::Token;
 use crate::door::{Access, Caller, Life, Need, Problem, answer, body, query, reply};
@@ -71,6 +71,8 @@ pub struct DoorParts {
     pub hooks: Vec<Hook>,
     /// A clock that never goes back.
     pub clock: fn() -> Duration,
+    /// Milliseconds since 1970.
+    pub calendar: fn() -> u64,
 }
 
 /// The handler behind the control plane's listener. Clones share it.
@@ -280,7 +282,7 @@ impl Door {
 
     fn note(&self, asking: &Asking, status: StatusCode, detail: String) {
         self.parts.audit.note(Event {
-            at: clock::unix_ms(),
+            at: (self.parts.calendar)(),
             by: asking.caller.name.clone(),
             address: asking.peer.address.ip(),
             what: asking.what.clone(),

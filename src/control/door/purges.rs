@@ -7,7 +7,6 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{Asking, Door};
-use crate::control::clock;
 use crate::control::fleet::{Receipt, Row, State};
 use crate::control::log::{Asked, LogError, Logged};
 use crate::door::{Caller, Problem, answer, body, query};
@@ -56,7 +55,7 @@ impl Door {
         asking: &Asking,
     ) -> Result<Arc<Logged>, Problem> {
         let (told, count) = (told(&commands), commands.len() as u64);
-        let asked = Asked { by: by.to_owned(), at: clock::unix_ms(), commands };
+        let asked = Asked { by: by.to_owned(), at: (self.parts.calendar)(), commands };
         let since = (self.parts.clock)();
         let entry = self.parts.plane.purge(asked).await.map_err(|error| {
             self.parts.metrics.refused(count);

@@ -112,6 +112,7 @@ impl Stage {
                 ..Hook::default()
             }],
             clock: now,
+            calendar: || 0,
         };
         let token = |(name, role, sites): &(&str, TokenRole, &[&str])| Token {
             name: (*name).to_owned(),

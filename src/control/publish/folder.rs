@@ -14,11 +14,10 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::task::spawn_blocking;
-
 use super::shelf::{FolderFault, Shelf, ShelfError, Shelved};
 use super::versions::{Version, Versions};
 use crate::control::log::Later;
+use crate::net::worker::off_loop;
 
 /// Name of the folder in that of the control plane.
 const FOLDER: &str = "config";
@@ -45,12 +44,12 @@ impl Shelf for FolderShelf {
 
     fn take_up(&self) -> Later<'_, Result<Shelved, ShelfError>> {
         let folder = self.0.clone();
-        Box::pin(async move { Ok(spawn_blocking(move || read(&folder)).await??) })
+        Box::pin(async move { Ok(off_loop(move || read(&folder)).await??) })
     }
 
     fn write(&self, before: Arc<Shelved>, next: Arc<Shelved>) -> Later<'_, Result<(), ShelfError>> {
         let folder = self.0.clone();
-        Box::pin(async move { Ok(spawn_blocking(move || write(&folder, &before, &next)).await??) })
+        Box::pin(async move { Ok(off_loop(move || write(&folder, &before, &next)).await??) })
     }
 }
 

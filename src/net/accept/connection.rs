@@ -37,7 +37,7 @@ pub(crate) trait Engine: Send + Sync + 'static {
 
 /// Serves one connection until it is over. Dropping the future closes it.
 pub(crate) async fn serve_connection<E: Engine>(
-    mut stream: TcpStream,
+    stream: TcpStream,
     address: SocketAddr,
     door: &Door<E>,
     mut drain: DrainWatch,
@@ -45,16 +45,7 @@ pub(crate) async fn serve_connection<E: Engine>(
     // Fails only on a connection that is already broken, which the first read tells.
     let _ = stream.set_nodelay(true);
     let Some(tls) = &door.tls else {
-        let sniffed = tokio::select! {
-            biased;
-            sniffed = timeout(door.limits.header_timeout, sniff(&mut stream)) => sniffed,
-            () = silent_in_drain(&mut drain) => return,
-        };
-        if let Ok(Ok(Some((version, first)))) = sniffed {
-            let peer = peer(address, version, Scheme::Http);
-            speak(stream, version, first, peer, door, drain).await;
-        }
-        return;
+        return serve_cleartext(stream, address, door, drain).await;
     };
     // In a box of its own, which is gone before the first request: an idle connection is small.
     let handshake = Box::pin(timeout(door.limits.handshake_timeout, tls.accept(stream)));
@@ -74,6 +65,26 @@ pub(crate) async fn serve_connection<E: Engine>(
             tracing::debug!(%address, %error, "TLS handshake");
             door.observer.handshake_failed(&error);
         }
+    }
+}
+
+/// The same without TLS: what is spoken is told by the first bytes.
+pub(crate) async fn serve_cleartext<E: Engine, IO>(
+    mut stream: IO,
+    address: SocketAddr,
+    door: &Door<E>,
+    mut drain: DrainWatch,
+) where
+    IO: AsyncRead + AsyncWrite + Reset + Unpin + Send + 'static,
+{
+    let sniffed = tokio::select! {
+        biased;
+        sniffed = timeout(door.limits.header_timeout, sniff(&mut stream)) => sniffed,
+        () = silent_in_drain(&mut drain) => return,
+    };
+    if let Ok(Ok(Some((version, first)))) = sniffed {
+        let peer = peer(address, version, Scheme::Http);
+        speak(stream, version, first, peer, door, drain).await;
     }
 }
 
@@ -131,7 +142,7 @@ impl Drop for Open<'_> {
 }
 
 /// A transport whose end can be made visible as an error.
-trait Reset {
+pub(crate) trait Reset {
     /// Closes with a TCP reset when dropped.
     fn reset(&self) -> io::Result<()>;
 }

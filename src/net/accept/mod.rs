@@ -24,6 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 pub(crate) use self::connection::{Engine, serve_connection};
+#[cfg(test)]
+pub(crate) use self::connection::{Reset, serve_cleartext};
 pub use self::gate::{Admission, Gate, Refusal};
 use super::tls::{HandshakeError, ServerTls};
 use super::{DrainWatch, Limits};

@@ -1,6 +1,9 @@
 //! Limits of a pool.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use super::dial::{Dialer, Tcp};
 
 /// What is spoken to a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,10 +44,32 @@ pub struct PoolConfig {
     /// Bytes of a response head; with HTTP/1.1, of body read at once too, at least 8 KiB.
     /// Default: 128 KiB.
     pub header_bytes: usize,
-    /// Event loops that use the pool. Default: 1.
-    pub loops: usize,
+    /// Who uses the pool, and by which way.
+    pub egress: Egress,
     /// What only HTTP/2 needs.
     pub http2: Http2Config,
+}
+
+/// What the pools of a node have in common.
+#[derive(Clone, Debug)]
+pub struct Egress {
+    /// Event loops that use them. Default: 1.
+    pub loops: usize,
+    /// The way to their servers. Default: [`Tcp`].
+    pub dialer: Arc<dyn Dialer>,
+}
+
+impl Egress {
+    /// Over TCP, for so many event loops.
+    pub fn of(loops: usize) -> Self {
+        Self { loops, dialer: Arc::new(Tcp) }
+    }
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self::of(1)
+    }
 }
 
 /// Limits of each HTTP/2 connection of a pool.
@@ -79,7 +104,7 @@ impl Default for PoolConfig {
             response_timeout: Duration::from_secs(30),
             read_timeout: Duration::from_secs(30),
             header_bytes: 128 * 1024,
-            loops: 1,
+            egress: Egress::default(),
             http2: Http2Config::default(),
         }
     }

@@ -1,7 +1,6 @@
-//! A fresh connection: name, address, TCP, TLS.
+//! A fresh connection: the way to the server, and TLS where it is asked for.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -9,25 +8,25 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::dial::{ByteStream, Dialer};
 use super::error::describe;
 use super::{ClientError, ClientErrorKind, Server};
 
 /// The bytes below HTTP.
 pub(super) enum Transport {
-    Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Box<dyn ByteStream>),
+    Tls(Box<TlsStream<Box<dyn ByteStream>>>),
 }
 
 impl Transport {
     /// The protocol agreed on by ALPN, if any; `None` in cleartext, where there is none to ask.
     pub(super) fn alpn(&self) -> Option<Option<&[u8]>> {
         match self {
-            Self::Tcp(_) => None,
+            Self::Plain(_) => None,
             Self::Tls(stream) => Some(stream.get_ref().1.alpn_protocol()),
         }
     }
@@ -49,14 +48,19 @@ impl Drop for Counted {
     }
 }
 
-/// Connects to the first of the server's addresses that answers, all within `limit`.
+/// Connects to a server, all within `limit`.
 ///
 /// Cancel safe: dropping the future closes what it had opened.
-pub(super) async fn connect(server: &Server, limit: Duration) -> Result<Transport, ClientError> {
+pub(super) async fn connect(
+    server: &Server,
+    dialer: &dyn Dialer,
+    limit: Duration,
+) -> Result<Transport, ClientError> {
     let deadline = Instant::now() + limit;
     let late = |_| ClientError::unsent(ClientErrorKind::ConnectTimeout, "connect_timeout is over");
-    let stream = timeout_at(deadline, dial(server, deadline)).await.map_err(late)??;
-    let Some(tls) = &server.tls else { return Ok(Transport::Tcp(stream)) };
+    let dialing = dialer.dial(&server.host, server.port, deadline);
+    let stream = timeout_at(deadline, dialing).await.map_err(late)??;
+    let Some(tls) = &server.tls else { return Ok(Transport::Plain(stream)) };
     let handshake = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream);
     match timeout_at(deadline, handshake).await.map_err(late)? {
         Ok(stream) => Ok(Transport::Tls(Box::new(stream))),
@@ -76,33 +80,6 @@ fn handshake_failure(error: &io::Error) -> ClientErrorKind {
     }
 }
 
-async fn dial(server: &Server, deadline: Instant) -> Result<TcpStream, ClientError> {
-    let unresolved = |detail: String| ClientError::unsent(ClientErrorKind::Dns, detail);
-    let addresses: Vec<SocketAddr> = lookup_host((&*server.host, server.port))
-        .await
-        .map_err(|error| unresolved(format!("{}: {error}", server.host)))?
-        .collect();
-    let mut failed = unresolved(format!("{} has no address", server.host));
-    for (tried, address) in addresses.iter().enumerate() {
-        // A silent address may not use up the time of those behind it.
-        let now = Instant::now();
-        let share = deadline.saturating_duration_since(now) / (addresses.len() - tried) as u32;
-        failed = match timeout_at(now + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Without it a request in two writes would wait for an acknowledgement; where it
-                // cannot be set the connection is already broken and says so when it is used.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => {
-                ClientError::unsent(ClientErrorKind::Connect, format!("{address}: {error}"))
-            }
-            Err(_) => ClientError::unsent(ClientErrorKind::ConnectTimeout, address),
-        };
-    }
-    Err(failed)
-}
-
 impl AsyncRead for Transport {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -110,7 +87,7 @@ impl AsyncRead for Transport {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -123,7 +100,7 @@ impl AsyncWrite for Transport {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -134,7 +111,7 @@ impl AsyncWrite for Transport {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
         }
     }
@@ -145,14 +122,14 @@ impl AsyncWrite for Transport {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

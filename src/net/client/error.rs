@@ -74,7 +74,8 @@ pub enum Retry {
 }
 
 impl ClientError {
-    pub(super) fn unsent(kind: ClientErrorKind, detail: impl ToString) -> Self {
+    /// A failure before anything was sent.
+    pub fn unsent(kind: ClientErrorKind, detail: impl ToString) -> Self {
         Self { kind, sent: false, reused: false, detail: detail.to_string() }
     }
 

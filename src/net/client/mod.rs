@@ -10,6 +10,7 @@
 
 mod config;
 mod connect;
+mod dial;
 mod error;
 mod http1;
 mod http2;
@@ -19,7 +20,8 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Http2Config, PoolConfig, Protocol};
+pub use config::{Egress, Http2Config, PoolConfig, Protocol};
+pub use dial::{ByteStream, Dialer, Dialing, Tcp};
 pub use error::{ClientError, ClientErrorKind, Retry};
 pub use pool::Pool;
 pub use request::{IncomingResponse, OutgoingRequest};

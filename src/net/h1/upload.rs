@@ -170,7 +170,9 @@ impl Drop for Upload {
 impl BodyStream for Content {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
         let mut slot = self.0.lock();
-        slot.started = true;
+        // Else the connection knows that more is wanted: as it polls the handler itself, it would be
+        // woken by its own look for ever.
+        let is_news = !std::mem::replace(&mut slot.started, true) || slot.piece.is_some();
         let polled = match slot.piece.take() {
             Some(piece) => Poll::Ready(Some(piece)),
             None if slot.ended => Poll::Ready(None),
@@ -179,7 +181,7 @@ impl BodyStream for Content {
                 Poll::Pending
             }
         };
-        let waker = slot.connection.take();
+        let waker = if is_news { slot.connection.take() } else { None };
         drop(slot);
         waker.inspect(Waker::wake_by_ref);
         polled
@@ -194,5 +196,39 @@ impl Drop for Content {
         let waker = slot.connection.take();
         drop(slot);
         waker.inspect(Waker::wake_by_ref);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::task::Wake;
+
+    use super::*;
+    use crate::net::h1::head::Framing;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_handler_that_waits_on_the_connections_own_task_does_not_wake_it_for_ever() {
+        let (upload, mut content) = Upload::new(Decoder::new(Framing::Length(5), 9, 9), false);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut cx = Context::from_waker(&waker);
+        assert!(!upload.is_wanted(&cx));
+        assert!(content.poll_piece(&mut cx).is_pending());
+        assert_eq!(count.0.load(SeqCst), 1, "it begins to read");
+        for _ in 0..3 {
+            assert!(upload.is_wanted(&cx));
+            assert!(content.poll_piece(&mut cx).is_pending());
+        }
+        assert_eq!(count.0.load(SeqCst), 1, "nothing has changed since");
     }
 }

@@ -1,7 +1,8 @@
 //! Conditions × ranges × methods, from what is stored and from what arrives.
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::*;
 use crate::collapse::Relay;

@@ -188,8 +188,9 @@ async fn cut(slicer: &Slicer, writer: &RelayWriter, mut body: Body) -> Result<()
     loop {
         writer.room().await;
         let piece = tokio::select! {
-            piece = body.next() => piece,
+            biased;
             () = writer.deserted() => return Err(DESERTED),
+            piece = body.next() => piece,
         };
         match piece {
             None => return Ok(()),

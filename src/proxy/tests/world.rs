@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use parking_lot::Mutex;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::super::*;
 use crate::config::Config;
@@ -21,6 +22,7 @@ use crate::semantics::time::Timestamp;
 use crate::site::Generations;
 use crate::store::{RuleBounds, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, Format, Target};
+use crate::upstream::Egress;
 
 /// What the origin does with one request.
 #[derive(Clone)]
@@ -304,7 +306,8 @@ fn proxy(origin: &str, site: &str, catch_up: Duration) -> Proxy {
     let parts = Parts {
         routing: Routing {
             sites: SiteTable::from_config(&config.sites, &generations, |_| 0),
-            upstreams: Upstreams::from_config(&config.origins, 1, &metrics, None).unwrap(),
+            upstreams: Upstreams::from_config(&config.origins, &Egress::default(), &metrics, None)
+                .unwrap(),
         },
         store: Arc::new(Store::new(limits)),
         flights: 100,

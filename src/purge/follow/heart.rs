@@ -8,12 +8,12 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::lease::History;
 use super::wire::{Grant, Heartbeat};
 use super::{FollowError, Follower, LeaveError, backoff, read};
+use crate::net::worker::off_loop;
 use crate::object::Position;
 
 /// Between two heartbeats while the lease is not known.
@@ -162,7 +162,7 @@ impl Follower {
         self.settle();
         if !self.is_registered.swap(true, SeqCst) {
             let registered = self.parts.registered.clone();
-            let _panicked = spawn_blocking(move || registered()).await.is_err();
+            let _panicked = off_loop(move || registered()).await.is_err();
         }
         let _moving = self.moving.lock().await;
         self.note_serving().await

@@ -36,7 +36,7 @@ use crate::config::address::Scheme;
 use crate::config::shield::{Fallback, Node, Shield as ShieldConfig};
 use crate::message::Body;
 use crate::net::client::{
-    Http2Config, IncomingResponse, OutgoingRequest, Pool, PoolConfig, Protocol, Server,
+    Egress, Http2Config, IncomingResponse, OutgoingRequest, Pool, PoolConfig, Protocol, Server,
     private_tls_config,
 };
 use crate::net::peer::{PEER, PeerProof};
@@ -98,15 +98,15 @@ pub enum Acceptance {
 type Accept<'a> = &'a (dyn Fn(&IncomingResponse) -> Acceptance + Sync);
 
 impl Shields {
-    /// Connects to nobody yet. `loops` is the number of event loops that will ask. Reads the file
-    /// of the authority.
+    /// Connects to nobody yet. Reads the file of the authority.
     pub(super) fn new(
         settings: ShieldSettings,
-        loops: usize,
+        egress: &Egress,
         metrics: Arc<Metrics>,
     ) -> Result<Self, SetupError> {
         let nodes = settings.shield.nodes.iter();
-        let members = nodes.map(|node| member(&settings, node, loops)).collect::<Result<_, _>>()?;
+        let members =
+            nodes.map(|node| member(&settings, node, egress)).collect::<Result<_, _>>()?;
         Ok(Self { settings, members, metrics })
     }
 
@@ -325,7 +325,7 @@ impl<'a> Queue<'a> {
     }
 }
 
-fn member(settings: &ShieldSettings, node: &Node, loops: usize) -> Result<Member, SetupError> {
+fn member(settings: &ShieldSettings, node: &Node, egress: &Egress) -> Result<Member, SetupError> {
     let config = &settings.shield;
     let url = &node.url;
     let server = match url.scheme {
@@ -343,7 +343,7 @@ fn member(settings: &ShieldSettings, node: &Node, loops: usize) -> Result<Member
         connect_timeout: config.connect_timeout,
         response_timeout: config.response_timeout,
         read_timeout: config.idle_timeout,
-        loops,
+        egress: egress.clone(),
         http2: Http2Config { streams: config.streams, ..Http2Config::default() },
         ..PoolConfig::default()
     };

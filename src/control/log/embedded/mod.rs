@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 pub use file::FileError;
@@ -30,6 +29,7 @@ use self::file::{Compact, LogFile, hold};
 use super::history::{Bounds, History};
 use super::layout::Contents;
 use super::{Asked, Entries, Kept, Later, LogBounds, LogError, Logged, PurgeLog, Snapshot};
+use crate::net::worker::off_loop;
 use crate::object::{BATCH_MAX, Entry, EntryHash, Position};
 
 /// How long an entry waits for the file. A disk that takes longer has failed.
@@ -244,7 +244,7 @@ impl Shared {
         act: impl FnOnce(&mut LogFile) -> Result<T, FileError> + Send + 'static,
     ) -> Result<T, String> {
         let file = self.file.clone();
-        match spawn_blocking(move || act(&mut file.lock())).await {
+        match off_loop(move || act(&mut file.lock())).await {
             Ok(done) => done.map_err(|error| error.to_string()),
             Err(error) => Err(format!("the purge log's thread failed: {error}")),
         }

@@ -60,7 +60,7 @@ impl Shared {
             permits_max: permits,
             places: Semaphore::new(config.max_waiting.min(Semaphore::MAX_PERMITS)),
             open: Arc::default(),
-            idle: (0..config.loops.max(1)).map(|_| Mutex::default()).collect(),
+            idle: (0..config.egress.loops.max(1)).map(|_| Mutex::default()).collect(),
             config,
         }
     }

@@ -97,7 +97,7 @@ impl Shared {
             self.evict();
         }
         let counted = Counted::new(open);
-        let transport = connect(server, config.connect_timeout).await?;
+        let transport = connect(server, &*config.egress.dialer, config.connect_timeout).await?;
         Live::new(transport, config.header_bytes, counted)
             .await
             .map_err(|error| ClientError::unsent(ClientErrorKind::Connect, describe(&error)))

@@ -64,7 +64,7 @@ pub(super) struct Slot {
 
 impl Shared {
     pub(super) fn new(server: Server, config: PoolConfig, connect: fn(Arc<Self>, usize)) -> Self {
-        let loops = config.loops.max(1);
+        let loops = config.egress.loops.max(1);
         Self {
             server,
             connect,

@@ -58,7 +58,8 @@ struct Opened {
 async fn establish(shared: &Shared) -> Result<Opened, ClientError> {
     let config = &shared.config;
     let deadline = Instant::now() + config.connect_timeout;
-    let transport = connect(&shared.server, config.connect_timeout).await?;
+    let dialer = &*config.egress.dialer;
+    let transport = connect(&shared.server, dialer, config.connect_timeout).await?;
     if transport.alpn().is_some_and(|agreed| agreed != Some(ALPN)) {
         let detail = "the server does not agree to h2 by ALPN";
         return Err(ClientError::unsent(ClientErrorKind::Protocol, detail));

@@ -158,7 +158,7 @@ fn metrics() -> Arc<Metrics> {
 }
 
 fn shields(settings: ShieldSettings) -> Shields {
-    Shields::new(settings, 1, metrics()).unwrap()
+    Shields::new(settings, &Egress::default(), metrics()).unwrap()
 }
 
 fn get() -> OutgoingRequest {

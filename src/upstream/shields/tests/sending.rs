@@ -97,7 +97,7 @@ async fn only_the_named_authority_is_trusted() {
 
     let absent = Some(folder.path().join("absent.pem"));
     let settings = ShieldSettings { ca_file: absent, ..settings(&[&url]) };
-    let fault = Shields::new(settings, 1, metrics()).unwrap_err().to_string();
+    let fault = Shields::new(settings, &Egress::default(), metrics()).unwrap_err().to_string();
     assert!(fault.contains("absent.pem"), "{fault}");
 }
 
@@ -106,7 +106,9 @@ async fn a_reload_keeps_what_did_not_change() {
     let (_shield, url) = Scripted::start("a", Mood::Well).await;
     let (metrics, other) = (metrics(), nowhere().await);
     let build = |settings: Option<ShieldSettings>, previous: Option<&Upstreams>| {
-        let upstreams = Upstreams::default().with_shields(settings, 1, &metrics, previous).unwrap();
+        let upstreams = Upstreams::default()
+            .with_shields(settings, &Egress::default(), &metrics, previous)
+            .unwrap();
         upstreams.watch(previous);
         upstreams
     };

@@ -181,7 +181,7 @@ async fn a_connection_that_died_in_silence_is_noticed() {
 #[tokio::test]
 async fn each_event_loop_has_a_connection_of_its_own() {
     let (server, accepted) = wired(|wire, _| wire.always()).await;
-    let pool = Pool::new(server, PoolConfig { loops: 2, ..config() });
+    let pool = Pool::new(server, PoolConfig { egress: Egress::of(2), ..config() });
     let asked = pool.clone();
     let workers = Workers::start(2, false, move |_| {
         let pool = asked.clone();
