@@ -3,12 +3,10 @@
 
 use std::path::PathBuf;
 
-use async_nats::jetstream::kv::{Operation, Store};
-use tokio::sync::Mutex;
-
 use super::fleet::Registration;
 use super::fleet::registrations::{self, RegistrationsError};
 use super::log::Later;
+use super::nats::held::HeldKey;
 use super::nats::{Nats, NatsError};
 use crate::net::worker::off_loop;
 
@@ -78,23 +76,7 @@ impl Registry for FolderRegistry {
 /// Registrations in the bucket: all in one key, so that one compare-and-set fences whoever led
 /// before.
 #[derive(Debug)]
-pub struct NatsRegistry {
-    bucket: Store,
-    value_max: usize,
-    /// What stands there as far as this process knows.
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    revision: u64,
-    text: String,
-}
-
-const KEY: &str = "nodes";
-
-/// How often a key is read again that another process writes meanwhile.
-const TRIES: usize = 16;
+pub struct NatsRegistry(HeldKey);
 
 impl NatsRegistry {
     /// Those of a bucket.
@@ -102,99 +84,30 @@ impl NatsRegistry {
     /// # Errors
     /// The bucket cannot be had.
     pub async fn new(nats: &Nats) -> Result<Self, NatsError> {
-        let (bucket, value_max) = (nats.bucket().await?, nats.payload_max());
-        Ok(Self { bucket, value_max, known: Mutex::default() })
+        Ok(Self(HeldKey::new(nats, "nodes", "the registrations").await?))
     }
 
-    async fn read(&self) -> Result<Known, NatsError> {
-        let entry = self.bucket.entry(KEY).await.map_err(|error| failed("read", error))?;
-        let Some(entry) = entry else { return Ok(Known::default()) };
-        let text = match entry.operation {
-            Operation::Put => String::from_utf8(entry.value.into())
-                .map_err(|_| failed("read", "they are damaged"))?,
-            Operation::Delete | Operation::Purge => String::new(),
-        };
-        Ok(Known { revision: entry.revision, text })
-    }
-
-    /// Reads, and writes the same again: whoever knows the revision before writes no more.
-    async fn take(&self) -> Result<Vec<Registration>, NatsError> {
-        let mut why = failed("taken over", "another process writes them");
-        for _ in 0..TRIES {
-            let Known { revision, text } = self.read().await?;
-            let nodes = nodes(&text)?;
-            let text = registrations::encode(&nodes);
-            match self.bucket.update(KEY, text.clone().into(), revision).await {
-                Ok(revision) => {
-                    *self.known.lock().await = Known { revision, text };
-                    return Ok(nodes);
-                }
-                Err(error) => why = failed("taken over", error),
-            }
+    /// The nodes of what stands at the key.
+    fn nodes(&self, text: &str) -> Result<Vec<Registration>, NatsError> {
+        match text.is_empty() {
+            true => Ok(Vec::new()),
+            false => registrations::decode(text).ok_or_else(|| self.0.failed("read", "damaged")),
         }
-        Err(why)
-    }
-
-    async fn put(&self, nodes: Vec<Registration>) -> Result<(), NatsError> {
-        let text = registrations::encode(&nodes);
-        if text.len() > self.value_max {
-            let max = self.value_max;
-            let why = format!(
-                "they need {} bytes, and the servers take messages of up to {max}; expected a \
-                 higher max_payload",
-                text.len()
-            );
-            return Err(failed("written", why));
-        }
-        let mut known = self.known.lock().await;
-        let mut why = failed("written", "another process writes them");
-        for _ in 0..2 {
-            match self.bucket.update(KEY, text.clone().into(), known.revision).await {
-                Ok(revision) => {
-                    *known = Known { revision, text };
-                    return Ok(());
-                }
-                Err(error) => why = failed("written", error),
-            }
-            // An answer may have been lost, now or earlier: what stands there is ours then.
-            let found = self.read().await?;
-            if found.text == text {
-                *known = found;
-                return Ok(());
-            }
-            if found.text != known.text {
-                break;
-            }
-            known.revision = found.revision;
-        }
-        Err(why)
     }
 }
 
 impl Registry for NatsRegistry {
     fn look(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
-        Box::pin(async { Ok(nodes(&self.read().await?.text)?) })
+        Box::pin(async { Ok(self.nodes(&self.0.look().await?)?) })
     }
 
     fn take_up(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
-        Box::pin(async { Ok(self.take().await?) })
+        Box::pin(async { Ok(self.0.take(|text| self.nodes(text)).await?) })
     }
 
     fn write(&self, nodes: Vec<Registration>) -> Later<'_, Result<(), RegistryError>> {
-        Box::pin(async { Ok(self.put(nodes).await?) })
+        Box::pin(async move { Ok(self.0.put(&registrations::encode(&nodes)).await?) })
     }
-}
-
-/// The nodes of what stands at the key.
-fn nodes(text: &str) -> Result<Vec<Registration>, NatsError> {
-    match text.is_empty() {
-        true => Ok(Vec::new()),
-        false => registrations::decode(text).ok_or_else(|| failed("read", "they are damaged")),
-    }
-}
-
-fn failed(act: &str, why: impl std::fmt::Display) -> NatsError {
-    NatsError::new(format!("the registrations cannot be {act}"), why)
 }
 
 #[cfg(test)]

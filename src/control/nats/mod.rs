@@ -3,7 +3,7 @@
 //! ```text
 //!  stream  headland          subject headland.log     the log, message by message
 //!  bucket  headland          lead                     which control process leads, and until when
-//!  (KV_headland)             nodes.…                  the registrations
+//!  (KV_headland)             nodes, config, config.…   the registrations; published versions
 //!                            saved, saved.….…         a snapshot of the log's beginning
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! has to export `$SYS.REQ.SERVER.PING.JSZ`, as a service, to the account of the control plane.
 //! Then it is checked at start (`servers`); without it, somebody's word is asked for.
 
+pub(super) mod held;
 mod servers;
 
 #[cfg(test)]

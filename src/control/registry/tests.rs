@@ -43,6 +43,11 @@ async fn registrations_are_kept_on_nats_by_one_at_a_time() {
     let server = NatsServer::start();
     let (one, next) = (nats(&server).await, nats(&server).await);
     keeps(&one, &next).await;
+    one.take_up().await.unwrap();
+    next.take_up().await.unwrap();
+    // What stands there is as it was, and yet no longer its own.
+    assert!(one.write(vec![node("late")]).await.is_err());
+    next.write(vec![node("z")]).await.unwrap();
     let refused = one.write(vec![node("late")]).await.unwrap_err().to_string();
     assert!(refused.contains("the registrations cannot be written"), "{refused}");
     assert_eq!(one.take_up().await.unwrap(), [node("z")], "it may lead again");
