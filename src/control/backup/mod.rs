@@ -17,7 +17,7 @@
 //! serve on, its lease has run out before the restore ends ([`restore`]); if it does, purges wait
 //! for it from its next heartbeat on, and an operator is told so.
 //!
-//! Whoever changes the format raises [`VERSION`].
+//! Whoever changes the format raises `VERSION`.
 
 mod homes;
 #[cfg(test)]

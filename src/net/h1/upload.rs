@@ -170,8 +170,8 @@ impl Drop for Upload {
 impl BodyStream for Content {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
         let mut slot = self.0.lock();
-        // Else the connection knows that more is wanted: as it polls the handler itself, it would be
-        // woken by its own look for ever.
+        // Else the connection knows that more is wanted: as it polls the handler itself, its own
+        // look would wake it for ever.
         let is_news = !std::mem::replace(&mut slot.started, true) || slot.piece.is_some();
         let polled = match slot.piece.take() {
             Some(piece) => Poll::Ready(Some(piece)),

@@ -4,6 +4,7 @@ mod damage;
 mod driver;
 mod faults;
 mod files;
+mod offered;
 mod start;
 mod tier;
 
