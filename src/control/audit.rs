@@ -5,6 +5,9 @@ use std::net::IpAddr;
 
 use parking_lot::Mutex;
 
+/// Bytes of what an event says, and of what it was about.
+const TEXT_MAX: usize = 1024;
+
 /// One thing that somebody did, or was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -45,7 +48,9 @@ impl Audit {
     }
 
     /// Takes an event down.
-    pub fn note(&self, event: Event) {
+    pub fn note(&self, mut event: Event) {
+        cut(&mut event.what);
+        cut(&mut event.detail);
         let Event { by, address, what, status, detail, trace, .. } = &event;
         let trace = trace.map(|trace| format!("{trace:032x}"));
         tracing::info!(target: "headland::audit", by, %address, what, status, detail, trace);
@@ -68,9 +73,27 @@ impl Audit {
     }
 }
 
+/// What comes from outside may be as long as a request.
+fn cut(text: &mut String) {
+    if text.len() > TEXT_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_MAX));
+        text.push('…');
+        text.shrink_to_fit();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_keeps_no_more_than_the_beginning_of_long_words() {
+        let (mut long, mut short) = ("é".repeat(TEXT_MAX), "short".to_owned());
+        cut(&mut long);
+        cut(&mut short);
+        assert_eq!((long.len(), &*short), (TEXT_MAX + '…'.len_utf8(), "short"));
+        assert!(long.ends_with("é…"));
+    }
 
     #[test]
     fn the_newest_events_are_kept_and_paged() {

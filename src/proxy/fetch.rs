@@ -236,7 +236,7 @@ impl Journey {
             }
             Led::Validated(stored) => Flown::done(self.validated(&stored, false, reason)),
             Led::StandIn(stored, status) => Flown::done(self.stand_in(&stored, reason, status)),
-            Led::Own(stored, why) => Flown::done(Some(self.own(&stored, reason, why))),
+            Led::Own(stored, why) => Flown::done(self.own(&stored, reason, why)),
             Led::Alone(received) => Flown::done(Some(self.passed(
                 received.response,
                 received.source,
@@ -363,7 +363,10 @@ impl Journey {
     }
 
     /// The same where the fields of the 304 are for this request alone.
-    fn own(&self, stored: &Arc<Stored>, reason: Reason, why: &'static str) -> Sent {
+    fn own(&self, stored: &Arc<Stored>, reason: Reason, why: &'static str) -> Option<Sent> {
+        if !self.may_take(&stored.head, None, false) {
+            return None;
+        }
         let status = CacheStatus {
             cache: &self.proxy.config.name,
             fwd: Some(reason.forward()),
@@ -372,7 +375,7 @@ impl Journey {
             ..CacheStatus::default()
         };
         let sent = self.send_stored(stored, Served::Revalidated, &status, why);
-        Sent { origin_status: Some(304), ..sent }
+        Some(Sent { origin_status: Some(304), ..sent })
     }
 
     /// What is stored, though stale, for an upstream that failed (RFC 5861 section 4); `None` if a

@@ -218,9 +218,18 @@ impl Journey {
         let is_unknown = self.is_unknown(head.sequence);
         match self.proxy.store.rules().judge(head) {
             PurgeState::Hard => PurgeState::Hard,
-            _ if is_unknown => PurgeState::Possibly,
+            _ if is_unknown || self.is_resettled() => PurgeState::Possibly,
             state => state,
         }
+    }
+
+    /// Whether the site has other settings by now than when this request came: purges that came
+    /// after them were resolved by those, and tell nothing of what is stored under the old ones.
+    /// To be asked after the rules were.
+    fn is_resettled(&self) -> bool {
+        let routing = self.proxy.routing.load();
+        let now = routing.sites.find(&self.resource.host);
+        now.is_none_or(|site| site.generation != self.site.generation)
     }
 
     /// Whether a purge that is not known here may cover what reflects `sequence`.

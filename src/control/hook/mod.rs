@@ -20,11 +20,16 @@
 mod tests;
 mod url;
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use self::url::{spellings, unescape};
 use crate::config::control_plane::Hook;
 use crate::object::PurgeCommand;
+
+/// Objects that one request tells of. S3 tells of one, others of a few.
+const OBJECTS_MAX: usize = 2000;
 
 /// What events say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +148,11 @@ pub(super) fn purges(
     hook: &Hook,
     objects: &[Object],
 ) -> Result<(Vec<PurgeCommand>, usize), HookFault> {
+    if objects.len() > OBJECTS_MAX {
+        return Err(shape("Records", "at most 2000 of them"));
+    }
     let (mut commands, mut others) = (Vec::new(), 0);
+    let mut urls = BTreeSet::new();
     for Object { bucket, keys } in objects {
         if *bucket != hook.bucket {
             let (expected, found) = (hook.bucket.clone(), bucket.clone());
@@ -156,9 +165,13 @@ pub(super) fn purges(
             served.iter().flat_map(|key| hook.urls.iter().map(move |base| (key, base)))
         {
             for spelling in spellings(key) {
+                let url = format!("{base}{spelling}");
+                if !urls.insert(url.clone()) {
+                    continue;
+                }
                 let json = json!({
                     "kind": "url",
-                    "value": format!("{base}{spelling}"),
+                    "value": url,
                     // A star of a key is no star of a purge.
                     "exact": spelling.contains('*'),
                     "soft": hook.soft,
@@ -166,9 +179,7 @@ pub(super) fn purges(
                 let command = PurgeCommand::from_json(&json);
                 let mut command = command.map_err(|_| shape("key", "a part of a URL"))?;
                 command.site.clone_from(&hook.site);
-                if !commands.contains(&command) {
-                    commands.push(command);
-                }
+                commands.push(command);
             }
         }
     }

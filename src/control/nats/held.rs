@@ -114,10 +114,13 @@ impl HeldKey {
             if found.holder != self.holder {
                 break;
             }
-            // An answer was lost, now or earlier.
-            *revision = found.revision;
-            if found.text == text {
-                return Ok(());
+            // An answer was lost, now or earlier; unless a server that lags shows what was there
+            // before what this process knows of.
+            if found.revision > *revision {
+                *revision = found.revision;
+                if found.text == text {
+                    return Ok(());
+                }
             }
         }
         Err(why)

@@ -65,7 +65,9 @@ pub enum ShelfError {
 impl Shelved {
     /// All on one line, as [`Self::from_json`] reads it.
     pub fn to_json(&self) -> Value {
-        json!({ "texts": self.texts, "versions": self.versions.to_lines() })
+        let texts: BTreeMap<_, _> =
+            self.texts.iter().map(|(number, text)| (number, &**text)).collect();
+        json!({ "texts": texts, "versions": self.versions.to_lines() })
     }
 
     /// What [`Self::to_json`] wrote; `None` for anything else.

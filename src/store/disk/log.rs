@@ -315,9 +315,10 @@ impl Log {
         self.release_displaced();
         self.shared.segments.take(segment);
         let unlinked = match segment.unlink() {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             // What is removed after this is not looked for in a segment that came back.
-            _ => self.directory.sync(),
+            Ok(()) => self.directory.sync(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            failed => failed,
         };
         if let Err(error) = unlinked {
             self.shared.health.error();
