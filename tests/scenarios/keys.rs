@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::disk::SMALL;
-use crate::support::{Ask, DiskScene, Protocol, Reply, Setup, eventually};
+use crate::support::{Ask, DiskScene, Gate, Protocol, Reply, Setup, eventually};
 
 /// `x` is no part of the key.
 const IGNORES: &str = "[site.key.query]\nignore = [\"x\"]";
@@ -68,6 +68,27 @@ async fn a_host_that_comes_back_brings_no_old_copy() {
     scene.door().purge_url("https://blog.shop.example/page").await;
     reload(&scene, "").await;
     assert_eq!(page().await.text(), "version 2");
+}
+
+#[tokio::test]
+async fn a_request_from_before_other_settings_gets_no_old_copy_after_them() {
+    let scene = DiskScene::new(Protocol::H1).await;
+    let page = || Ask::get("/page").host("blog.shop.example");
+    let gate = Gate::new();
+    let control = "max-age=60, stale-if-error=600";
+    let old = Reply::ok("old").field("cache-control", control).field("age", "60");
+    scene.origin.on("/page", old);
+    scene.origin.on("/page", Reply::new(503).held(&gate));
+    assert_eq!(scene.ask(page()).await.text(), "old");
+    let client = scene.client().await;
+    let meanwhile = async {
+        scene.origin.until_asked(2).await;
+        reload(&scene, ANOTHER_SITE).await;
+        scene.door().purge_url("https://blog.shop.example/page").await;
+        gate.open();
+    };
+    let (seen, ()) = tokio::join!(client.ask(page()), meanwhile);
+    assert_eq!(seen.unwrap().status, 503);
 }
 
 #[tokio::test]
