@@ -3,7 +3,7 @@
 //! stands a fleet that comes back all at once.
 //!
 //! ```text
-//!  fleet_load HEADLAND [--nodes 1000] [--purges 100] [--rate 200] [--seconds 20] [--delay-ms 0]
+//!  fleet_load HEADLAND [--nodes 1000] [--purges 100] [--rate 200] [--seconds 5] [--delay-ms 0]
 //!
 //!  each node   tail: GET /v1/log ─► entries, their chain checked ─► position
 //!              heart: POST /v1/nodes/NAME at each new position, one under way at a time
@@ -415,8 +415,7 @@ impl Options {
         let mut arguments = std::env::args().skip(1);
         let headland = arguments.next().ok_or("usage: fleet_load HEADLAND [--nodes N] ...")?;
         let delay = Duration::ZERO;
-        let mut options =
-            Self { headland, nodes: 1000, purges: 100, rate: 200, seconds: 20, delay };
+        let mut options = Self { headland, nodes: 1000, purges: 100, rate: 200, seconds: 5, delay };
         while let (Some(key), Some(value)) = (arguments.next(), arguments.next()) {
             match &*key {
                 "--nodes" => options.nodes = value.parse()?,
