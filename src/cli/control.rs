@@ -81,7 +81,8 @@ struct RestoreArgs {
     /// The backup
     #[arg(long, value_name = "PATH")]
     from: PathBuf,
-    /// Give up the purge log that is there; nodes registered there stay registered
+    /// Give up the purge log and the published config that are there; nodes registered there stay
+    /// registered
     #[arg(long)]
     force: bool,
     /// Print JSON

@@ -249,7 +249,8 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         self.flights.leave(self.primary, &self.abandoned);
-        if self.runway.landing().is_none() {
+        let is_landed = self.runway.landing.lock().is_some();
+        if !is_landed {
             self.runway.land(Landing::Failed);
         }
     }

@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::assemble::Assembled;
 use super::published::Taken;
 use crate::config::published::{Release, digest};
+use crate::net::worker::off_loop;
 use crate::purge::{Beside, Follower};
 
 /// Between two attempts, at first and at most.
@@ -112,7 +112,7 @@ impl Subscription {
             }
         };
         let shared = shared.clone();
-        let applied = spawn_blocking(move || shared.take(taken)).await;
+        let applied = off_loop(move || shared.take(taken)).await;
         let applied = applied.map_err(|error| NotTaken::Apply(error.to_string()))?;
         applied.map_err(|error| NotTaken::Apply(error.to_string()))?;
         self.serves_by = wanted;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::spawn_blocking;
 
 use super::{Asked, PurgeFault, Purger, Refused};
+use crate::net::worker::off_loop;
 use crate::object::{PurgeCommand, PurgeRule};
 use crate::store::Survey;
 
@@ -59,7 +59,7 @@ impl Purger {
         let (store, clock) = (Arc::clone(&self.parts.store), self.parts.clock);
         let looks_max = self.parts.config.scan as u64;
         let end = clock() + SURVEY_MAX;
-        let survey = spawn_blocking(move || {
+        let survey = off_loop(move || {
             let survey = store.survey(&rules, looks_max, &|| clock() < end);
             drop(turn);
             survey

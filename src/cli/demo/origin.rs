@@ -15,7 +15,9 @@ use crate::message::{
     push_field,
 };
 use crate::net::Handler;
-use crate::semantics::range::{ByteRange, RangeSet, Resolved};
+use crate::semantics::range::{
+    ByteRange, RangeSet, Resolved, write_content_range, write_unsatisfied_range,
+};
 use crate::semantics::time::{Timestamp, write_http_date};
 
 /// How long the big file lets its readers wait, so that a collapse can be seen.
@@ -113,11 +115,14 @@ async fn serve_file(name: &str, path: &Path, fields: &Fields) -> Response {
     }
     match status {
         StatusCode::PARTIAL_CONTENT => {
-            let value = format!("bytes {}-{}/{length}", range.start, range.end - 1);
-            push_field(&mut lines, "content-range", value.as_bytes());
+            let mut value = Vec::new();
+            write_content_range(range, length, &mut value);
+            push_field(&mut lines, "content-range", &value);
         }
         StatusCode::RANGE_NOT_SATISFIABLE => {
-            push_field(&mut lines, "content-range", format!("bytes */{length}").as_bytes());
+            let mut value = Vec::new();
+            write_unsatisfied_range(length, &mut value);
+            push_field(&mut lines, "content-range", &value);
         }
         _ => {}
     }

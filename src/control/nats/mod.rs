@@ -53,6 +53,21 @@ pub struct NatsParts {
     pub checks_sync: bool,
 }
 
+#[cfg(test)]
+impl NatsParts {
+    /// A stream of one copy on servers that show that they sync.
+    pub(super) fn of(servers: Vec<String>) -> Self {
+        Self {
+            servers,
+            credentials: None,
+            ca_file: None,
+            stream: "headland".to_owned(),
+            replicas: 1,
+            checks_sync: true,
+        }
+    }
+}
+
 /// A connection, held until all its clones are dropped. It comes back by itself when it breaks.
 #[derive(Clone, Debug)]
 pub struct Nats {

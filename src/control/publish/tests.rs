@@ -35,14 +35,7 @@ async fn over(shelf: impl Shelf + 'static) -> Arc<Publisher> {
 }
 
 async fn nats(server: &NatsServer) -> NatsShelf {
-    let parts = NatsParts {
-        servers: vec![server.url()],
-        credentials: None,
-        ca_file: None,
-        stream: "headland".to_owned(),
-        replicas: 1,
-        checks_sync: true,
-    };
+    let parts = NatsParts::of(vec![server.url()]);
     NatsShelf::new(&Nats::connect(parts).await.unwrap()).await.unwrap()
 }
 

@@ -9,14 +9,7 @@ fn node(name: &str) -> Registration {
 }
 
 async fn nats(server: &NatsServer) -> NatsRegistry {
-    let parts = NatsParts {
-        servers: vec![server.url()],
-        credentials: None,
-        ca_file: None,
-        stream: "headland".to_owned(),
-        replicas: 1,
-        checks_sync: true,
-    };
+    let parts = NatsParts::of(vec![server.url()]);
     NatsRegistry::new(&Nats::connect(parts).await.unwrap()).await.unwrap()
 }
 

@@ -17,7 +17,7 @@ use crate::message::{
     Peer, Piece, Reply, Request, Response, push_field,
 };
 use crate::net::Handler;
-use crate::semantics::range::{ByteRange, RangeSet, Resolved};
+use crate::semantics::range::{ByteRange, RangeSet, Resolved, write_content_range};
 
 /// The origin of the site.
 pub(super) struct Origin {
@@ -50,8 +50,9 @@ impl Origin {
         push_field(&mut lines, "surrogate-key", tags(page).as_bytes());
         push_field(&mut lines, "accept-ranges", b"bytes");
         if status == StatusCode::PARTIAL_CONTENT {
-            let value = format!("bytes {}-{}/{}", range.start, range.end - 1, body.len());
-            push_field(&mut lines, "content-range", value.as_bytes());
+            let mut value = Vec::new();
+            write_content_range(range, body.len() as u64, &mut value);
+            push_field(&mut lines, "content-range", &value);
         }
         let has_content = status != StatusCode::NOT_MODIFIED;
         let content = Bytes::from(body).slice(range.start as usize..range.end as usize);

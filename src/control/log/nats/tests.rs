@@ -23,19 +23,8 @@ const BOUNDS: LogBounds = LogBounds { entries: 8, rules: 64, waiting: 4000 };
 /// Longer than anything here takes.
 const LONGEST: Duration = Duration::from_secs(60);
 
-fn parts(urls: Vec<String>) -> NatsParts {
-    NatsParts {
-        servers: urls,
-        credentials: None,
-        ca_file: None,
-        stream: "headland".to_owned(),
-        replicas: 1,
-        checks_sync: true,
-    }
-}
-
 async fn nats(server: &NatsServer) -> Nats {
-    Nats::connect(parts(vec![server.url()])).await.unwrap()
+    Nats::connect(NatsParts::of(vec![server.url()])).await.unwrap()
 }
 
 async fn log(server: &NatsServer) -> NatsLog {

@@ -64,7 +64,7 @@ async fn a_cluster_goes_on_with_one_of_three_killed() {
     let open = async {
         loop {
             // Until the three have found each other.
-            let parts = NatsParts { replicas: 3, ..parts(urls.clone()) };
+            let parts = NatsParts { replicas: 3, ..NatsParts::of(urls.clone()) };
             if let Ok(nats) = Nats::connect(parts).await
                 && let Ok(log) = NatsLog::open(nats, WIDE).await
             {
@@ -101,7 +101,7 @@ async fn a_cluster_goes_on_with_one_of_three_killed() {
 async fn servers_have_to_sync_and_to_show_it() {
     let connect = async |settings: Settings, checks_sync| {
         let server = NatsServer::with(settings);
-        let parts = NatsParts { checks_sync, ..parts(vec![server.url()]) };
+        let parts = NatsParts { checks_sync, ..NatsParts::of(vec![server.url()]) };
         Nats::connect(parts).await.map(drop).map_err(|error| error.to_string())
     };
     let lazy = Settings { syncs: false, ..Settings::default() };
@@ -119,6 +119,6 @@ async fn servers_have_to_sync_and_to_show_it() {
 async fn one_that_is_not_there_is_told() {
     let mut server = NatsServer::start();
     server.kill();
-    let error = Nats::connect(parts(vec![server.url()])).await.unwrap_err().to_string();
+    let error = Nats::connect(NatsParts::of(vec![server.url()])).await.unwrap_err().to_string();
     assert!(error.starts_with(&format!("NATS: {}: ", server.url())), "{error}");
 }
