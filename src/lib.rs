@@ -13,7 +13,7 @@
 //! | 3 | [`site`] route, key; [`store`] tiers; [`collapse`] one fetch; [`upstream`] origins; |
 //! |   | [`door`] what private doors share |
 //! | 2 | [`object`] the stored thing; [`net`] every socket |
-//! | 1 | [`message`], [`semantics`], [`config`], [`telemetry`]: nothing of ours below them |
+//! | 1 | [`message`], [`semantics`], [`config`], [`telemetry`], [`durable`]: the ground floor |
 //!
 //! # One request
 //!
@@ -43,6 +43,7 @@ pub mod collapse;
 pub mod config;
 pub mod control;
 pub mod door;
+pub mod durable;
 pub mod listener;
 pub mod message;
 pub mod net;

@@ -1,8 +1,7 @@
 //! `headland control`: the control plane; a backup of it, and one brought back.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,6 +12,7 @@ use super::{USAGE, say};
 use crate::config::control_plane::ControlPlane;
 use crate::config::units::show_duration;
 use crate::control::backup::{self, Backup};
+use crate::durable::{Replacement, sync_folder_of};
 
 /// Run the control plane, until SIGTERM; SIGHUP reads tokens and certificates again
 #[derive(Debug, clap::Args)]
@@ -138,7 +138,10 @@ fn take(config: &ControlPlane, args: &BackupArgs) -> Result<Done, String> {
         return Err(format!("{path} is there already; name another file, or --force"));
     }
     let backup = backup::take(config).map_err(|error| error.to_string())?;
-    write(&args.to, backup.encode().as_bytes()).map_err(failed)?;
+    let written = Replacement::private(&args.to)
+        .and_then(|new| new.put(backup.encode().as_bytes()))
+        .and_then(|_| sync_folder_of(&args.to));
+    written.map_err(failed)?;
     let (head, nodes) = (backup.log.head(), backup.nodes.len());
     let data = json!({
         "path": args.to, "at": backup.at, "nodes": nodes,
@@ -179,24 +182,4 @@ fn count(nodes: usize) -> String {
         1 => "1 node".to_owned(),
         nodes => format!("{nodes} nodes"),
     }
-}
-
-/// Puts a file that only its owner can read in its place, whole and durable.
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(format!(".{}.new", std::process::id()));
-    let new = PathBuf::from(new);
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    })();
-    if written.is_err() {
-        // It may not even be there.
-        let _gone = fs::remove_file(&new).is_err();
-        return written;
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

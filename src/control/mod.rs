@@ -1,6 +1,6 @@
 //! The control plane: the ordered log of purges, the fleet that follows it, and the door to both.
 //!
-//! May use `door`, `object`, `net`, `config` and `telemetry`.
+//! May use `door`, `object`, `net`, `config`, `telemetry` and `durable`.
 //!
 //! ```text
 //!  people, scripts ── POST /v1/purges ──► log ──► GET /v1/log ───► nodes

@@ -8,9 +8,8 @@ use std::io;
 
 use crate::config::cache::Disk;
 use crate::config::site::Site;
+use crate::durable::Kept;
 use crate::site::Generations;
-
-use super::kept::Kept;
 
 /// Name of the file in the cache folder.
 pub(super) const NAME: &str = "sites";

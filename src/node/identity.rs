@@ -23,9 +23,9 @@ use std::path::PathBuf;
 
 use parking_lot::Mutex;
 
-use super::kept::{Kept, lock};
 use crate::config::cache::Disk;
 use crate::config::control::{Control, OnControlLoss};
+use crate::durable::{Kept, beside, lock};
 use crate::purge::Incarnation;
 
 /// Name of the file in the cache folder.
@@ -153,9 +153,7 @@ fn known(file: &Kept) -> Vec<u64> {
 
 /// Locks a file beside the one at `path`, which is replaced again and again.
 fn lock_beside(path: &std::path::Path) -> Result<File, IdentityError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".lock");
-    let beside = PathBuf::from(beside);
+    let beside = beside(path, "lock");
     match lock(&beside) {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(IdentityError::InUse(path.to_owned())),

@@ -17,7 +17,6 @@ mod error;
 mod event_loop;
 mod generations;
 mod identity;
-mod kept;
 mod observe;
 mod published;
 mod reload;

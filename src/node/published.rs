@@ -17,10 +17,10 @@
 
 use std::io;
 
-use super::kept::Kept;
 use crate::config::Config;
 use crate::config::fault::Report;
 use crate::config::published::{Published, Release, digest};
+use crate::durable::{Kept, beside};
 
 /// Name of the file in the cache folder.
 pub(super) const NAME: &str = "config";
@@ -134,11 +134,7 @@ fn over(own: Config, taken: Option<&Taken>) -> Config {
 /// Where what is published is kept; of a node that stands alone nothing is.
 fn file(own: &Config) -> Option<Kept> {
     let path = match (&own.control.as_ref()?.identity_file, &own.cache.disk) {
-        (Some(identity), _) => {
-            let mut beside = identity.clone().into_os_string();
-            beside.push(".config");
-            beside.into()
-        }
+        (Some(identity), _) => beside(identity, "config"),
         (None, Some(disk)) => disk.path.join(NAME),
         (None, None) => return None,
     };

@@ -38,6 +38,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 pub use self::layout::Followed;
 use self::layout::{Contents, Header, Record, SLOT, encode_records};
+use crate::durable::{Replacement, beside, sync_folder_of};
 use crate::object::{Coverage, PurgeKind, PurgeRule, Purged};
 use crate::store::{NumberedRule, is_at, may_pass};
 
@@ -333,10 +334,8 @@ impl Journal {
     /// back.
     fn name(&mut self) -> Result<(), JournalError> {
         if !self.is_named {
-            let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))
-                .and_then(|folder| folder.sync_all())
-                .map_err(|error| self.failed("synced with its folder", error))?;
+            let synced = sync_folder_of(&self.path);
+            synced.map_err(|error| self.failed("synced with its folder", error))?;
             self.is_named = true;
         }
         Ok(())
@@ -448,22 +447,10 @@ fn file_of(
     Contents { header, records, head, slots }.encode()
 }
 
-/// Writes a file beside `path`, and gives it that name once it is synced.
+/// Puts a file at `path` once it is synced; see [`Journal::name`] for what comes then.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let new = beside(path, "new");
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
+    let new = Replacement::of(path)?;
     // Held, so that a node whose folder this is no longer leaves it alone; nobody else has it yet.
-    let _held = file.try_lock().is_err();
-    file.write_all_at(bytes, 0)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    Ok(file)
-}
-
-/// The path with `.name` added.
-fn beside(path: &Path, name: &str) -> PathBuf {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".");
-    beside.push(name);
-    beside.into()
+    let _held = new.file().try_lock().is_err();
+    new.put(bytes)
 }

@@ -1,7 +1,7 @@
 //! Purges: the one entry for them, whoever asks.
 //!
-//! May use `store`, `object`, `net`, `config` and `telemetry`. Which stored responses a purge names
-//! is told by a function from above, for the sites are not known here.
+//! May use `store`, `object`, `net`, `config`, `telemetry` and `durable`. Which stored responses a
+//! purge names is told by a function from above, for the sites are not known here.
 //!
 //! ```text
 //!  purge ── resolve all ── journal ── publish: rule, head ──► Ledger (pending) ──► barrier: every

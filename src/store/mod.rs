@@ -1,6 +1,6 @@
 //! The tiers that hold stored responses, and the purge rules judged at look-up.
 //!
-//! May use `object`, `config` and `telemetry`.
+//! May use `object`, `config`, `telemetry` and `durable`.
 //!
 //! Invariants:
 //! - the store never fails a request: what cannot be read is a miss;

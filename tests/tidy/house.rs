@@ -21,10 +21,11 @@ pub(crate) const ROOMS: &[Room] = &[
     room("semantics", 1, &[]),
     room("config", 1, &[]),
     room("telemetry", 1, &[]),
+    room("durable", 1, &[]),
     room("object", 2, &["semantics"]),
     room("net", 2, &["telemetry"]),
     room("site", 3, &["object", "semantics"]),
-    room("store", 3, &["object", "telemetry"]),
+    room("store", 3, &["object", "telemetry", "durable"]),
     room("door", 3, &["object", "semantics"]),
     room("collapse", 3, &["object", "telemetry"]),
     room("upstream", 3, &["net", "object", "semantics", "telemetry"]),
@@ -33,7 +34,7 @@ pub(crate) const ROOMS: &[Room] = &[
         4,
         &["site", "store", "collapse", "upstream", "object", "semantics", "telemetry"],
     ),
-    room("purge", 4, &["store", "object", "net", "telemetry"]),
+    room("purge", 4, &["store", "object", "net", "telemetry", "durable"]),
     room("listener", 5, &["proxy", "net", "semantics", "telemetry"]),
     room(
         "admin",
@@ -51,7 +52,7 @@ pub(crate) const ROOMS: &[Room] = &[
             "telemetry",
         ],
     ),
-    room("control", 5, &["door", "object", "net", "telemetry"]),
+    room("control", 5, &["door", "object", "net", "telemetry", "durable"]),
     room("bench", 5, &["store", "object", "semantics", "upstream", "net", "telemetry"]),
     room(
         "node",
@@ -59,6 +60,7 @@ pub(crate) const ROOMS: &[Room] = &[
         &[
             "semantics",
             "telemetry",
+            "durable",
             "object",
             "net",
             "site",
@@ -75,7 +77,11 @@ pub(crate) const ROOMS: &[Room] = &[
         ],
     ),
     // The demo's origin writes dates.
-    room("cli", 7, &["node", "control", "bench", "net", "store", "site", "object", "semantics"]),
+    room(
+        "cli",
+        7,
+        &["node", "control", "bench", "net", "store", "site", "object", "semantics", "durable"],
+    ),
     room("main", 8, &["cli", "node", "control", "bench", "net", "store", "site", "object"]),
 ];
 
@@ -134,10 +140,9 @@ pub(crate) const RULES: &[Rule] = &[
             ("src/config/", "the configuration, and the files it names"),
             ("src/purge/journal", "rules and position survive a crash"),
             ("src/control/log", "the purge log of the control plane"),
-            ("src/control/fleet/registrations", "a node is registered before it gets a lease"),
             ("src/control/publish/folder", "a version is durable before a node is told of it"),
             ("src/telemetry/access_log", "the access log"),
-            ("src/node/kept.rs", "who a node is, and its keys, outlive the process"),
+            ("src/durable/", "what outlives the process is replaced whole"),
             ("src/net/tls", "certificates are loaded anew when they change"),
             ("src/bench/", "traces are read, tables are written"),
             ("src/cli/", "files that the command line names"),

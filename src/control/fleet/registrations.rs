@@ -6,23 +6,21 @@
 //!  …
 //! ```
 //!
-//! The whole file is written beside, synced, and put in the place of the one before. One that is
-//! not as it was written stops the start: nodes that serve on, of which nobody would know, could
-//! serve what a completed purge covers.
+//! The whole file is replaced. One that is not as it was written stops the start: nodes that serve
+//! on, of which nobody would know, could serve what a completed purge covers.
 
-use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::Registration;
+use crate::durable::{Kept, sealed, unsealed};
 
 /// Name of the file in the folder of the control plane.
 const NAME: &str = "nodes";
 
-const MAGIC: &str = "headland fleet 1 ";
+const TITLE: &str = "headland fleet 1";
 
 /// The registrations cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -50,14 +48,12 @@ pub enum RegistrationsError {
 /// # Errors
 /// The file is damaged, or cannot be read.
 pub fn read(folder: &Path) -> Result<Vec<Registration>, RegistrationsError> {
-    let path = folder.join(NAME);
-    match fs::read_to_string(&path) {
-        Ok(text) => decode(&text).ok_or(RegistrationsError::Damaged(path)),
-        Err(error) => match error.kind() {
-            ErrorKind::NotFound => Ok(Vec::new()),
-            ErrorKind::InvalidData => Err(RegistrationsError::Damaged(path)),
-            _ => Err(RegistrationsError::Io { path, act: "read", source: error }),
-        },
+    let file = file(folder);
+    let damaged = || RegistrationsError::Damaged(file.path().to_owned());
+    match file.read() {
+        Ok(lines) => from_lines(&lines.unwrap_or_default()).ok_or_else(damaged),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(damaged()),
+        Err(error) => Err(failed(&file, "read", error)),
     }
 }
 
@@ -66,37 +62,33 @@ pub fn read(folder: &Path) -> Result<Vec<Registration>, RegistrationsError> {
 /// # Errors
 /// The file system's; what was written before is there then.
 pub fn write(folder: &Path, nodes: &[Registration]) -> Result<(), RegistrationsError> {
-    let path = folder.join(NAME);
-    let replaced = replace(folder, &path, encode(nodes).as_bytes());
-    replaced.map_err(|source| RegistrationsError::Io { path, act: "written", source })
+    let file = file(folder);
+    file.write(&to_lines(nodes)).map_err(|error| failed(&file, "written", error))
 }
 
-fn replace(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    File::open(folder)?.sync_all()
+fn file(folder: &Path) -> Kept {
+    Kept::new(folder.join(NAME), TITLE)
+}
+
+fn failed(file: &Kept, act: &'static str, source: io::Error) -> RegistrationsError {
+    RegistrationsError::Io { path: file.path().to_owned(), act, source }
 }
 
 /// The text of a file of these nodes.
 pub(in crate::control) fn encode(nodes: &[Registration]) -> String {
-    let mut lines = String::new();
-    for node in nodes {
-        // Writing to a string does not fail.
-        let _written = writeln!(lines, "{}", to_json(node)).is_ok();
-    }
-    format!("{MAGIC}{}\n{lines}", blake3::hash(lines.as_bytes()).to_hex())
+    sealed(TITLE, &to_lines(nodes))
 }
 
 /// The nodes of a file; `None` if it is damaged.
 pub(in crate::control) fn decode(text: &str) -> Option<Vec<Registration>> {
-    let (head, lines) = text.split_once('\n')?;
-    let hash = head.strip_prefix(MAGIC)?;
-    if blake3::hash(lines.as_bytes()).to_hex().as_str() != hash {
-        return None;
-    }
+    from_lines(unsealed(TITLE, text)?)
+}
+
+fn to_lines(nodes: &[Registration]) -> String {
+    nodes.iter().map(|node| format!("{}\n", to_json(node))).collect()
+}
+
+fn from_lines(lines: &str) -> Option<Vec<Registration>> {
     lines.lines().map(|line| from_json(&serde_json::from_str(line).ok()?)).collect()
 }
 
@@ -118,6 +110,8 @@ pub(in crate::control) fn from_json(json: &Value) -> Option<Registration> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn node(name: &str, serves_on: bool) -> Registration {

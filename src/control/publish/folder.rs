@@ -9,14 +9,15 @@
 //!
 //! Files that are not as they were written stop the start: what nodes are to have would be guessed.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::shelf::{FolderFault, Shelf, ShelfError, Shelved};
 use super::versions::{Version, Versions};
 use crate::control::log::Later;
+use crate::durable::{Replacement, replace, sealed, sync_folder_of, unsealed};
 use crate::net::worker::off_loop;
 
 /// Name of the folder in that of the control plane.
@@ -24,7 +25,7 @@ const FOLDER: &str = "config";
 
 const INDEX: &str = "index";
 
-const MAGIC: &str = "headland config 1 ";
+const TITLE: &str = "headland config 1";
 
 /// Versions in a folder of this process alone.
 #[derive(Clone, Debug)]
@@ -78,17 +79,20 @@ fn write(folder: &Path, before: &Shelved, next: &Shelved) -> Result<(), FolderFa
         move |source| FolderFault::Io { path, act, source }
     };
     if !own.is_dir() {
-        let made = fs::create_dir(&own).and_then(|()| File::open(folder)?.sync_all());
+        let made = fs::create_dir(&own).and_then(|()| sync_folder_of(&own));
         made.map_err(failed(&own, "made"))?;
     }
     for (version, text) in next.beyond(before) {
         let path = text_path(&own, version);
-        write_synced(&path, text.as_bytes()).map_err(failed(&path, "written"))?;
+        Replacement::of(&path)
+            .and_then(|new| new.put(text.as_bytes()))
+            .map_err(failed(&path, "written"))?;
     }
-    let (path, new) = (own.join(INDEX), own.join("index.new"));
-    write_synced(&new, encode(&next.versions).as_bytes()).map_err(failed(&new, "written"))?;
-    fs::rename(&new, &path).map_err(failed(&path, "written"))?;
-    File::open(&own).and_then(|own| own.sync_all()).map_err(failed(&own, "synced"))?;
+    // The texts are named on disk before the index names them.
+    let path = own.join(INDEX);
+    sync_folder_of(&path)
+        .and_then(|()| replace(&path, encode(&next.versions).as_bytes()))
+        .map_err(failed(&path, "written"))?;
     for (version, _) in before.beyond(next) {
         let path = text_path(&own, version);
         if let Err(error) = fs::remove_file(&path) {
@@ -101,14 +105,11 @@ fn write(folder: &Path, before: &Shelved, next: &Shelved) -> Result<(), FolderFa
 
 /// The text of an index file.
 fn encode(versions: &Versions) -> String {
-    let lines = versions.to_lines();
-    format!("{MAGIC}{}\n{lines}", blake3::hash(lines.as_bytes()))
+    sealed(TITLE, &versions.to_lines())
 }
 
 fn decode(text: &str) -> Option<Versions> {
-    let (hash, lines) = text.strip_prefix(MAGIC)?.split_once('\n')?;
-    let is_whole = blake3::hash(lines.as_bytes()).to_hex().as_str() == hash;
-    Versions::from_lines(lines).filter(|_| is_whole)
+    Versions::from_lines(unsealed(TITLE, text)?)
 }
 
 fn text_path(folder: &Path, version: &Version) -> PathBuf {
@@ -126,10 +127,4 @@ fn read_text(path: &Path) -> Result<Option<String>, FolderFault> {
             _ => Err(FolderFault::Io { path: path.to_owned(), act: "read", source: error }),
         },
     }
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -5,13 +5,14 @@
 
 use std::fmt::Write as _;
 use std::fs::{File, Metadata, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::format::{SEGMENT_MAGIC, SUPERBLOCK, Superblock};
 use super::recency;
 use super::segment::{id_of, name_of, path_of};
+use crate::durable;
 
 /// Name of the superblock's file.
 const STORE: &str = "store";
@@ -270,13 +271,8 @@ impl Directory {
         for id in self.segments()? {
             self.remove_segment(id)?;
         }
-        let fresh = self.path.join(STORE.to_owned() + UNFINISHED);
-        let mut file = File::create(&fresh).map_err(failed("make", &fresh))?;
         let bytes: [u8; SUPERBLOCK] = superblock.encode();
-        let written = file.write_all(&bytes).and_then(|()| file.sync_all());
-        written.map_err(failed("write", &fresh))?;
-        std::fs::rename(&fresh, &name).map_err(failed("rename", &fresh))?;
-        self.sync().map_err(failed("sync", &self.path))
+        durable::replace(&name, &bytes).map_err(failed("write", &name))
     }
 
     /// The ids of the segments that are there, in rising order.

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use crate::control::log::history::History;
 use crate::control::log::layout::{Contents, Damage, Writer};
 use crate::control::log::{Kept, Logged};
+use crate::durable::{Replacement, beside, replace, sync_folder_of};
 use crate::object::{EntryHash, LogId, Position, PurgeCommand};
 
 /// Name of the file in the folder of the control plane.
@@ -157,7 +158,7 @@ impl LogFile {
         let mut writer = Writer::begin(self.log);
         writer.snapshot(&history.rules, history.trail.iter().copied(), history.base);
         history.entries.iter().for_each(|entry| writer.entry(entry));
-        let file = replace(&self.path, &writer.bytes);
+        let file = Replacement::of(&self.path).and_then(|new| new.put(&writer.bytes));
         self.file = file.map_err(|error| self.failed("compacted", error))?;
         self.is_named = false;
         self.has_remains = false;
@@ -189,8 +190,7 @@ impl LogFile {
     /// back.
     fn name(&mut self) -> Result<(), FileError> {
         if !self.is_named {
-            let folder = self.path.parent().unwrap_or(Path::new("."));
-            let synced = File::open(folder).and_then(|folder| folder.sync_all());
+            let synced = sync_folder_of(&self.path);
             synced.map_err(|error| self.failed("synced with its folder", error))?;
             self.is_named = true;
         }
@@ -254,8 +254,7 @@ pub(super) fn put(folder: &Path, kept: &Kept) -> Result<(), FileError> {
     let mut writer = Writer::begin(kept.base.log);
     writer.snapshot(&kept.rules, std::iter::empty(), kept.base);
     kept.entries.iter().for_each(|entry| writer.entry(entry));
-    let put = replace(&path, &writer.bytes).and_then(|_| File::open(folder)?.sync_all());
-    put.map_err(|source| FileError { path, act: "restored", source })
+    replace(&path, &writer.bytes).map_err(|source| FileError { path, act: "restored", source })
 }
 
 /// The file of a log of a new identity, and its bytes.
@@ -263,13 +262,13 @@ fn begin(path: &Path) -> io::Result<(Vec<u8>, Contents)> {
     let log = LogId(fastrand::u128(..));
     let mut writer = Writer::begin(log);
     writer.snapshot(&[], std::iter::empty(), Position::start(log));
-    replace(path, &writer.bytes)?;
+    Replacement::of(path)?.put(&writer.bytes)?;
     let contents = Contents::read(&writer.bytes);
     Ok((writer.bytes, contents.map_err(io::Error::other)?))
 }
 
 fn set_aside(path: &Path, damage: &Damage) -> io::Result<()> {
-    let kept = path.with_extension("log.damaged");
+    let kept = beside(path, "damaged");
     fs::rename(path, &kept)?;
     tracing::warn!(
         path = %path.display(),
@@ -278,16 +277,6 @@ fn set_aside(path: &Path, damage: &Damage) -> io::Result<()> {
          purged: {damage}",
     );
     Ok(())
-}
-
-/// Writes a file beside `path`, and gives it that name once it is synced.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
-    let new = path.with_extension("log.new");
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&new)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    Ok(file)
 }
 
 /// What a disk that fails is to the log.

@@ -5,16 +5,18 @@
 //!  …
 //! ```
 //!
-//! A file is written beside, synced, and put in the place of the one before; then its folder is
-//! synced. Whatever ends the process, the next one finds the old lines or the new.
+//! A hash over a text says whether it is as it was written; no secret is in it, so it keeps off
+//! damage and not a forger.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use super::{replace, sync_folder_of};
 
 /// A file in a folder that nobody else uses.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub struct Kept {
     path: PathBuf,
     /// What it holds, and in which version.
     title: &'static str,
@@ -22,60 +24,56 @@ pub(super) struct Kept {
 
 impl Kept {
     /// The file at `path`, of what `title` says. Touches nothing yet.
-    pub(super) fn new(path: PathBuf, title: &'static str) -> Self {
+    pub fn new(path: PathBuf, title: &'static str) -> Self {
         Self { path, title }
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Its lines; `None` where there is no file. What is damaged is an error of the kind
     /// `InvalidData`. Blocks.
-    pub(super) fn read(&self) -> io::Result<Option<String>> {
+    pub fn read(&self) -> io::Result<Option<String>> {
         let text = match fs::read_to_string(&self.path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let lines = text.split_once('\n').and_then(|(head, lines)| {
-            let hash = head.strip_prefix(self.title)?.strip_prefix(' ')?;
-            (blake3::hash(lines.as_bytes()).to_hex().as_str() == hash).then_some(lines)
-        });
         let damaged = || io::Error::new(ErrorKind::InvalidData, "it is not as it was written");
-        lines.ok_or_else(damaged).map(|lines| Some(lines.to_owned()))
+        unsealed(self.title, &text).ok_or_else(damaged).map(|lines| Some(lines.to_owned()))
     }
 
     /// Replaces its lines, durably. Blocks. Where it fails, either stand there.
-    pub(super) fn write(&self, lines: &str) -> io::Result<()> {
-        let hash = blake3::hash(lines.as_bytes()).to_hex();
-        let mut new = self.path.as_os_str().to_owned();
-        new.push(".new");
-        let mut file = File::create(&new)?;
-        file.write_all(format!("{} {hash}\n{lines}", self.title).as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        self.sync_folder()
+    pub fn write(&self, lines: &str) -> io::Result<()> {
+        replace(&self.path, sealed(self.title, lines).as_bytes())
     }
 
     /// Has no file there, durably. Blocks.
-    pub(super) fn remove(&self) -> io::Result<()> {
+    pub fn remove(&self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => self.sync_folder(),
+            _ => sync_folder_of(&self.path),
         }
     }
+}
 
-    fn sync_folder(&self) -> io::Result<()> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
-    }
+/// The text of a file of `lines`, under a line of its title and their hash.
+pub fn sealed(title: &str, lines: &str) -> String {
+    format!("{title} {}\n{lines}", blake3::hash(lines.as_bytes()).to_hex())
+}
+
+/// The lines of such a text; `None` unless it is as it was written.
+pub fn unsealed<'t>(title: &str, text: &'t str) -> Option<&'t str> {
+    let (head, lines) = text.split_once('\n')?;
+    let hash = head.strip_prefix(title)?.strip_prefix(' ')?;
+    (blake3::hash(lines.as_bytes()).to_hex().as_str() == hash).then_some(lines)
 }
 
 /// Makes the file at `path` if need be, and locks it until what is returned is dropped; `None`
 /// where another process has it.
-pub(super) fn lock(path: &Path) -> io::Result<Option<File>> {
+pub fn lock(path: &Path) -> io::Result<Option<File>> {
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
