@@ -84,8 +84,15 @@ pub(super) fn sections(status: &Value, since: Option<Since<'_>>) -> Vec<Section>
     let purges = vec!["purge log", "position", "head"];
     let purges = one(purges, &status["purge"], &["log", "position", "head"]);
     if status["role"] == CONTROL {
-        let fleet = fleet(status);
-        return vec![node, fleet, purges];
+        let fault = status["config_fault"].as_str();
+        let fault = fault.map(|fault| Section {
+            head: vec!["nothing can be published"],
+            rows: vec![vec![fault.to_owned()]],
+        });
+        return [Some(node), fault, Some(fleet(status)), Some(purges)]
+            .into_iter()
+            .flatten()
+            .collect();
     }
     let disk = disk(&status["tiers"]);
     let upstreams = upstreams(&status["upstreams"]);
@@ -213,11 +220,14 @@ f00        3         4
             "state": "serving", "tiers": [], "upstreams": [],
             "purge": { "log": "f00", "position": 4, "head": 4 },
             "nodes": { "live": 2, "held": 0, "fenced": 1, "lost": 0 },
-            "feeds": 2, "receipts_pending": 1,
+            "feeds": 2, "receipts_pending": 1, "config_fault": "config/index is damaged",
         });
         let expected = "\
 node     role     region  state    version  config
 control  control  -       serving  0.1.0    -
+
+nothing can be published
+config/index is damaged
 
 live  held  fenced  lost  following  purges pending
 2     0     1       0     2          1

@@ -1,19 +1,22 @@
 //! Which of several control processes leads: one key of the bucket, held for a term at a time.
 //!
 //! ```text
-//!  stand by ─► the key is free, or did not move for a term ─► compare-and-set ─► take up ─► lead
-//!      ▲                                                          │ another was first        │
-//!      └──────────────────────────────────────────────────────────┴──── term ran out ────────┘
+//!  stand by ─► the key is free, or did not move for a term ─► compare-and-set ─► take up
+//!      ▲                                                          │                 ▼
+//!      ├──────────────────────────────────────────── another was first ── compare-and-set
+//!      └─────────────────────────────────────────────── term ran out ── lead ◄──────┘
 //! ```
 //!
 //! One who leads counts a term from before it asked for it, and gives up a tenth of it for clocks
 //! that run apart; one who stands by counts it from when it saw the key move. So the one has
 //! stopped before the other begins. What is granted is granted only if the lead holds once it is
 //! computed; and whoever takes up holds the leases of all nodes live for a whole lease, so no grant
-//! of the one before outlives that.
+//! of the one before outlives that. What is published is read while it leads already: that takes as
+//! long as it takes, and purges do not wait for it.
 //!
 //! Clocks count suspension, and are never compared between processes.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -95,21 +98,33 @@ impl Contest {
     async fn contend(&self, plane: &Plane) {
         loop {
             let revision = self.stand_by().await;
-            let asked = (self.clock)();
             let Some(revision) = self.hold(revision).await else {
                 sleep(self.term / 8).await;
                 continue;
             };
             match plane.take_up().await {
-                Ok(()) => {
-                    tracing::info!("this control plane leads");
-                    self.keep(revision, asked).await;
-                    tracing::warn!("this control plane stands by: it lost the lead");
-                }
+                Ok(()) => self.keep_for(plane, revision).await,
                 Err(error) => tracing::error!("this control plane cannot lead: {error}"),
             }
             self.lead.set(Duration::ZERO);
         }
+    }
+
+    /// Leads with a plane that was taken up, until the lead is lost.
+    async fn keep_for(&self, plane: &Plane, revision: u64) {
+        // Taking up may have outlasted the term, and another may lead since: one more is asked for.
+        let asked = (self.clock)();
+        let Some(revision) = self.hold(revision).await else {
+            tracing::warn!("this control plane stands by: another leads");
+            return;
+        };
+        tracing::info!("this control plane leads");
+        tokio::select! {
+            () = self.keep(revision, asked) => {}
+            // Ends with the lead: what is published is the next one's then.
+            () = async { plane.publish_on().await; pending().await } => {}
+        }
+        tracing::warn!("this control plane stands by: it lost the lead");
     }
 
     /// Waits until the key is free, and returns its revision.
@@ -215,18 +230,4 @@ impl Contest {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lead_ends() {
-        let now = Duration::from_secs(7);
-        assert!(Lead::always().holds(now));
-        let lead = Lead::none();
-        assert!(!lead.holds(now));
-        lead.set(now + Duration::from_nanos(1));
-        assert!(lead.holds(now) && !lead.holds(now + Duration::from_nanos(1)));
-        lead.set(Duration::ZERO);
-        assert!(!lead.holds(Duration::ZERO));
-    }
-}
+mod tests;

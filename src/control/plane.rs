@@ -21,7 +21,6 @@ use super::fleet::{Admission, Fleet, FleetBounds, Heartbeat, Refusal};
 use super::lead::Lead;
 use super::log::{Asked, LogError, Logged, PurgeLog};
 use super::publish::Publisher;
-use super::publish::shelf::ShelfError;
 use super::registrar::{NotGranted, Registrar};
 use super::registry::{Registry, RegistryError};
 use crate::net::DrainWatch;
@@ -29,6 +28,9 @@ use crate::object::Position;
 
 /// Entries that become receipts at a time.
 const AT_ONCE: usize = 256;
+
+/// Between two attempts to read what is published.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What a plane is made of.
 pub struct PlaneParts {
@@ -73,7 +75,7 @@ pub struct Grant {
 }
 
 impl Plane {
-    /// A plane over a log and registrations. One that leads takes them up.
+    /// A plane over a log and registrations. One that leads takes them up, and what is published.
     ///
     /// # Errors
     /// As of [`Self::take_up`].
@@ -94,18 +96,20 @@ impl Plane {
         });
         if plane.leads() {
             plane.take_up().await?;
+            plane.publisher.take_up().await;
         }
         Ok(plane)
     }
 
-    /// Takes up the log, the registrations and what is published as they are now. The leases of all
-    /// who are registered are held live from now on for one lease.
+    /// Takes up the log and the registrations as they are now. The leases of all who are registered
+    /// are held live from now on for one lease. What is published is [yet to be](Self::publish_on)
+    /// read: purges do not wait for it.
     ///
     /// # Errors
     /// One of them cannot be read.
     pub async fn take_up(&self) -> Result<(), OpenError> {
         let known = self.registrar.take_up().await?;
-        self.publisher.take_up().await?;
+        self.publisher.forget();
         self.log.refresh().await?;
         let _alone = self.receipts.lock().await;
         let head = self.head();
@@ -119,6 +123,15 @@ impl Plane {
         recent.into_iter().for_each(|entry| fleet.recall(head.log, entry, now));
         *self.fleet.lock() = fleet;
         Ok(())
+    }
+
+    /// Takes up what is published, however often it cannot be read.
+    ///
+    /// Cancel safe.
+    pub async fn publish_on(&self) {
+        while !self.publisher.take_up().await {
+            sleep(AGAIN).await;
+        }
     }
 
     /// Whether this process leads: what one that stands by tells of the fleet counts for nothing.
@@ -308,7 +321,4 @@ pub enum OpenError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] LogError),
-    /// What is published cannot be read.
-    #[error(transparent)]
-    Published(#[from] ShelfError),
 }

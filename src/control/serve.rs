@@ -205,6 +205,10 @@ impl Serving {
                 tokio::spawn(certificates.watch(CERTIFICATE_PERIOD, watch.clone()));
             }
             let contest = contest.map(|it| tokio::spawn(it.run(plane.clone(), watch.clone())));
+            if contest.is_none() {
+                let plane = plane.clone();
+                tokio::spawn(async move { plane.publish_on().await });
+            }
             tokio::spawn(plane.run(watch.clone()));
             tokio::spawn(async move {
                 if let Err(error) = front.tcp(listener, tls, None, watch).await {

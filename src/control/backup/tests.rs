@@ -60,7 +60,7 @@ async fn restored(folder: &Path, backup: &Backup, forces: bool) -> Result<Restor
 async fn publish(folder: &Path, name: &str) {
     let shelf = Arc::new(FolderShelf::new(folder.join("log")));
     let publisher = Publisher::new(shelf, config(folder).publish);
-    publisher.take_up().await.unwrap();
+    assert!(publisher.take_up().await);
     let text = format!(
         "[[origin]]\nname = \"o\"\nservers = [{{ url = \"http://127.0.0.1:1\" }}]\n\
          [[site]]\nname = \"{name}\"\nhosts = [\"{name}.example\"]\norigin = \"o\"\n"

@@ -109,7 +109,7 @@ impl Door {
     /// What is published, the newest first.
     pub(super) fn config(&self, query: &str) -> Result<Response, Problem> {
         let page = query::page(query)?;
-        let shelved = self.parts.plane.publisher().look();
+        let shelved = self.parts.plane.publisher().all().map_err(refused)?;
         let versions = &shelved.versions;
         let mut wanted = versions.iter().rev().filter(|version| version.number < page.before);
         let shown: Vec<_> =
@@ -128,7 +128,7 @@ impl Door {
     /// One version, with its text.
     pub(super) fn config_text(&self, number: u64, caller: &Caller) -> Result<Response, Problem> {
         of_all_sites(caller)?;
-        let shelved = self.parts.plane.publisher().look();
+        let shelved = self.parts.plane.publisher().all().map_err(refused)?;
         let Shelved { versions, texts } = &*shelved;
         let Some((version, text)) = versions.get(number).zip(texts.get(&number)) else {
             let detail = format!("No version {number} of the config is kept.");
@@ -299,7 +299,7 @@ fn refused(error: PublishError) -> Problem {
         PublishError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
         PublishError::Faulty(_) => StatusCode::UNPROCESSABLE_ENTITY,
         PublishError::Refused(_) => StatusCode::CONFLICT,
-        PublishError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+        PublishError::Unknown(_) | PublishError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     match error {
         PublishError::Faulty(mut report) => {

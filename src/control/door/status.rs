@@ -43,7 +43,8 @@ impl Door {
             .map(|(standing, count)| (standing.as_str().to_owned(), count.into()))
             .collect();
         let pending = self.parts.plane.look(|fleet, _| fleet.pending());
-        let published = self.parts.plane.publisher().look();
+        let publisher = self.parts.plane.publisher();
+        let published = publisher.look();
         let version = published.versions.current();
         let data = json!({
             "version": self.parts.version,
@@ -53,6 +54,7 @@ impl Door {
             "state": self.state(),
             "fenced": false,
             "config_version": version.map(|version| version.number.to_string()),
+            "config_fault": publisher.fault(),
             "tiers": [],
             "upstreams": [],
             "purge": {

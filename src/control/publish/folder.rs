@@ -7,7 +7,8 @@
 //!  config/7.<hash>.toml    the text of version 7, as it was published
 //! ```
 //!
-//! Files that are not as they were written stop the start: what nodes are to have would be guessed.
+//! Where a file is not as it was written nothing is published until it is, or the folder is gone:
+//! what nodes are to have would be guessed.
 
 use std::fs;
 use std::io::ErrorKind;

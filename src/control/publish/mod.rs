@@ -12,6 +12,9 @@
 //! new keys, so nothing from before the purge is found under them. Between tiers that differ in a
 //! site nothing stored is handed on (`proxy::tier`).
 //!
+//! Purges never wait for any of it: where what is kept cannot be read, nothing is published, nodes
+//! are told nothing and keep what they have, and all else goes on.
+//!
 //! Invariants:
 //! - nobody is told of a version that is not durable with its text;
 //! - every text was read without a fault, as far as that can be done without a node's environment;
@@ -32,7 +35,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use self::rollout::Share;
-use self::shelf::{Shelf, ShelfError, Shelved};
+use self::shelf::{Shelf, Shelved};
 use self::versions::{Draft, Refusal, Versions};
 use crate::config::control_plane::Publish;
 use crate::config::fault::Report;
@@ -45,9 +48,19 @@ pub const TEXT: &str = "toml";
 pub struct Publisher {
     shelf: Arc<dyn Shelf>,
     bounds: Publish,
-    shelved: ArcSwap<Shelved>,
+    known: ArcSwap<Known>,
     /// Held by whoever changes it.
     writing: Mutex<()>,
+}
+
+/// What is published, as far as this process knows.
+enum Known {
+    /// It is yet to be read.
+    Nothing,
+    /// It cannot be read, and why.
+    Faulty(String),
+    /// All of it.
+    All(Arc<Shelved>),
 }
 
 /// Why nothing was published, promoted or rolled back.
@@ -62,6 +75,9 @@ pub enum PublishError {
     /// It would not be what the caller thinks.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// What was published before is not known.
+    #[error("config: {0}")]
+    Unknown(String),
     /// It cannot be made durable, as far as is known.
     #[error("config: {0}; expected a look at what is published, and a retry")]
     Failed(String),
@@ -93,23 +109,67 @@ pub struct Actor {
 impl Publisher {
     /// A publisher who knows nothing before [`Self::take_up`].
     pub fn new(shelf: Arc<dyn Shelf>, bounds: Publish) -> Arc<Self> {
-        let (shelved, writing) = (ArcSwap::default(), Mutex::default());
-        Arc::new(Self { shelf, bounds, shelved, writing })
+        let (known, writing) = (ArcSwap::from_pointee(Known::Nothing), Mutex::default());
+        Arc::new(Self { shelf, bounds, known, writing })
     }
 
-    /// Takes up what is kept, which from now on this process alone writes.
+    /// Knows nothing any more: another process may have published since.
+    pub fn forget(&self) {
+        self.known.store(Arc::new(Known::Nothing));
+    }
+
+    /// Takes up what is kept, which from now on this process alone writes; false where it cannot be
+    /// read. Does nothing where that was done.
     ///
-    /// # Errors
-    /// It cannot be read, or is damaged.
-    pub async fn take_up(&self) -> Result<(), ShelfError> {
+    /// Cancel safe.
+    pub async fn take_up(&self) -> bool {
         let _alone = self.writing.lock().await;
-        self.shelved.store(Arc::new(self.shelf.take_up().await?));
-        Ok(())
+        if let Known::All(_) = **self.known.load() {
+            return true;
+        }
+        let known = match self.shelf.take_up().await {
+            Ok(shelved) => Known::All(Arc::new(shelved)),
+            Err(error) => {
+                let fault = error.to_string();
+                if self.fault().as_ref() != Some(&fault) {
+                    tracing::error!(
+                        "nothing can be published, and nodes keep what they have: {fault}"
+                    );
+                }
+                Known::Faulty(fault)
+            }
+        };
+        let is_known = matches!(known, Known::All(_));
+        self.known.store(Arc::new(known));
+        is_known
+    }
+
+    /// All that is published, as far as it is known.
+    pub fn look(&self) -> Arc<Shelved> {
+        self.all().unwrap_or_default()
     }
 
     /// All that is published.
-    pub fn look(&self) -> Arc<Shelved> {
-        self.shelved.load_full()
+    ///
+    /// # Errors
+    /// It is not known.
+    pub fn all(&self) -> Result<Arc<Shelved>, PublishError> {
+        match &**self.known.load() {
+            Known::All(shelved) => Ok(shelved.clone()),
+            Known::Faulty(fault) => Err(PublishError::Unknown(fault.clone())),
+            Known::Nothing => {
+                let why = "what is published is yet to be read; expected a retry";
+                Err(PublishError::Unknown(why.to_owned()))
+            }
+        }
+    }
+
+    /// Why it cannot be read, where that is so.
+    pub fn fault(&self) -> Option<String> {
+        match &**self.known.load() {
+            Known::Faulty(fault) => Some(fault.clone()),
+            Known::Nothing | Known::All(_) => None,
+        }
     }
 
     /// Bytes that a text may have.
@@ -127,7 +187,7 @@ impl Publisher {
             return Err(PublishError::TooLong(bytes_max));
         }
         let published = Published::check(&proposal.text, TEXT).map_err(PublishError::Faulty)?;
-        let latest = self.look().versions.latest();
+        let latest = self.all()?.versions.latest();
         if proposal.after.is_some_and(|after| after != latest) {
             return Err(Refusal::Meanwhile(latest).into());
         }
@@ -195,10 +255,12 @@ impl Publisher {
         self: &Arc<Self>,
         decide: impl FnOnce(&Shelved) -> Result<Decided, Refusal> + Send + 'static,
     ) -> Result<Arc<Shelved>, PublishError> {
+        // Whoever is to be refused need not wait for those who read.
+        self.all()?;
         let publisher = self.clone();
         let changed = tokio::spawn(async move {
             let _alone = publisher.writing.lock().await;
-            let before = publisher.look();
+            let before = publisher.all()?;
             let (versions, text) = decide(&before)?;
             let mut texts = before.texts.clone();
             texts.extend(text.map(|text| (versions.latest(), text)));
@@ -207,7 +269,7 @@ impl Publisher {
             let next = Arc::new(Shelved { versions, texts });
             let written = publisher.shelf.write(before, next.clone()).await;
             written.map_err(|error| PublishError::Failed(error.to_string()))?;
-            publisher.shelved.store(next.clone());
+            publisher.known.store(Arc::new(Known::All(next.clone())));
             Ok(next)
         });
         let stops = |_| Err(PublishError::Failed("the control plane stops".to_owned()));

@@ -11,6 +11,8 @@
 
 use std::sync::Arc;
 
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+
 use super::shelf::{Shelf, ShelfError, Shelved};
 use super::versions::{Version, Versions};
 use crate::control::log::Later;
@@ -18,6 +20,9 @@ use crate::control::nats::held::HeldKey;
 use crate::control::nats::{Nats, NatsError};
 
 const KEY: &str = "config";
+
+/// Texts that are asked for before the first is there.
+const AT_ONCE: usize = 16;
 
 /// Versions in the bucket.
 #[derive(Debug)]
@@ -41,17 +46,23 @@ impl NatsShelf {
     }
 
     async fn with_texts(&self, versions: Versions) -> Result<Shelved, NatsError> {
+        let keys: Vec<_> = versions.iter().map(text_key).collect();
+        let texts = some_at_a_time(keys.into_iter().map(|key| self.text(key)));
+        let texts: Vec<_> = texts.try_collect().await?;
         let mut shelved = Shelved { versions: versions.clone(), ..Shelved::default() };
-        for version in versions.iter() {
-            let text = self.0.bucket().get(text_key(version)).await;
-            let text = text.map_err(|error| self.0.failed("read", error))?;
-            let text = text.and_then(|bytes| String::from_utf8(bytes.into()).ok());
+        for (version, text) in versions.iter().zip(texts) {
             if !text.is_some_and(|text| shelved.insert(version, text)) {
                 let why = format!("version {} is damaged", version.number);
                 return Err(self.0.failed("read", why));
             }
         }
         Ok(shelved)
+    }
+
+    async fn text(&self, key: String) -> Result<Option<String>, NatsError> {
+        let text = self.0.bucket().get(key).await;
+        let text = text.map_err(|error| self.0.failed("read", error))?;
+        Ok(text.and_then(|bytes| String::from_utf8(bytes.into()).ok()))
     }
 
     async fn put(&self, before: &Shelved, next: &Shelved) -> Result<(), NatsError> {
@@ -94,15 +105,32 @@ impl Shelf for NatsShelf {
     }
 }
 
+/// What each of them gives, in their order.
+fn some_at_a_time<F: Future>(them: impl Iterator<Item = F>) -> impl Stream<Item = F::Output> {
+    stream::iter(them).buffered(AT_ONCE)
+}
+
 fn text_key(version: &Version) -> String {
     format!("{KEY}.{}.{}", version.number, version.hash.to_hex())
+}
+
+#[cfg(test)]
+#[tokio::test]
+async fn texts_do_not_wait_for_one_another() {
+    let asked = std::cell::Cell::new(0);
+    let never = (0..100).map(async |_| {
+        asked.set(asked.get() + 1);
+        std::future::pending::<()>().await;
+    });
+    let mut answers = Box::pin(some_at_a_time(never));
+    assert!(futures_util::poll!(answers.next()).is_pending());
+    assert_eq!(asked.get(), AT_ONCE);
 }
 
 #[cfg(test)]
 impl NatsShelf {
     /// Every key of the bucket.
     pub(super) async fn keys(&self) -> Vec<String> {
-        use futures_util::TryStreamExt;
         self.0.bucket().keys().await.unwrap().try_collect().await.unwrap()
     }
 }

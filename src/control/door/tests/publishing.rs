@@ -241,6 +241,46 @@ async fn an_admin_publishes_and_everything_is_audited() {
     }
 }
 
+#[tokio::test]
+async fn what_is_damaged_stops_publishing_alone() {
+    let stage = Stage::open().await;
+    stage.publish(json!({ "toml": text("a.example") })).await;
+    let index = stage.folder.path().join("config/index");
+    let whole = std::fs::read(&index).unwrap();
+    std::fs::write(&index, "headland config 1 x\n").unwrap();
+    let stage = stage.restarted().await;
+    let damaged = format!("the published config {} is damaged; ", index.display());
+    assert!(
+        stage.get("/v1/status").await.data()["config_fault"]
+            .as_str()
+            .unwrap()
+            .starts_with(&damaged)
+    );
+    let sound = json!({ "toml": text("b.example") });
+    for (method, target, body) in [
+        ("POST", "/v1/config", sound.clone()),
+        ("POST", "/v1/config?dry_run=true", sound.clone()),
+        ("POST", "/v1/config/promote", json!({})),
+        ("POST", "/v1/config/rollback", json!({})),
+        ("GET", "/v1/config", Value::Null),
+        ("GET", "/v1/config/1", Value::Null),
+    ] {
+        let told = stage.ask(method, target, "", body).await;
+        assert_eq!(told.status, 503, "{method} {target}: {}", told.text);
+        assert!(told.detail().starts_with(&format!("config: {damaged}")), "{}", told.text);
+    }
+    // Nodes are told nothing, and keep what they have; and purges go on.
+    assert_eq!(stage.wanted("fra-1", json!(null)).await, Value::Null);
+    assert_eq!(stage.purge("", tag("a")).await.status, 202);
+    assert_eq!(stage.get("/v1/nodes").await.status, 200);
+
+    std::fs::write(&index, whole).unwrap();
+    stage.plane.publish_on().await;
+    assert_eq!(stage.wanted("fra-1", json!(null)).await["version"], 1);
+    assert_eq!(stage.get("/v1/status").await.data()["config_fault"], Value::Null);
+    assert_eq!(stage.publish(sound).await.data()["version"], 2);
+}
+
 /// As many as there are fetch it at once.
 #[tokio::test]
 async fn texts_are_not_rationed() {
