@@ -11,10 +11,10 @@ use tokio::runtime::Handle;
 
 use super::control::ControlPlane;
 use super::generations::KeptGenerations;
-use super::identity::Identity;
+use super::identity::{Identity, IdentityError};
 use super::observe::Observer;
 use super::published::Configs;
-use super::routing::{proof_of_edges, routing};
+use super::routing::{proof_of_edges, sites, upstreams};
 use super::storage::{self, Opened};
 use super::{Addresses, StartError};
 use crate::admin::{AdminDoor, Life};
@@ -26,7 +26,7 @@ use crate::net::{
     CertificateFiles, Certificates, ConnectionObserver, DrainWatch, Front, Gate, Limits, Quic,
     ServerTls, bind,
 };
-use crate::proxy::{Parts, Proxy, ProxyConfig, Served};
+use crate::proxy::{Parts, Proxy, ProxyConfig, Routing, Served};
 use crate::purge::{Followed, Follower, SharedJournal};
 use crate::telemetry::access_log::{self, AccessConfig, AccessLog};
 use crate::telemetry::metrics::Metrics;
@@ -90,10 +90,12 @@ pub(super) struct LoopSockets {
 /// Opens and builds everything; no thread runs yet. `own` is the node's own file.
 pub(super) fn assemble(own: Config) -> Result<(Assembled, Sockets), StartError> {
     let directory = storage::hold(&own)?;
-    let configs = Configs::open(own);
-    let config = configs.in_force();
-    let loops = loops(&config);
+    let mut configs = Configs::open(own);
+    let loops = loops(configs.own());
     let metrics = Arc::new(Metrics::new(&Served::NAMES));
+    // Before keys are drawn for the sites: those that are not served have none.
+    let (config, upstreams) =
+        configs.settle(|config| upstreams(config, &Egress::of(loops), &metrics, None))?;
     let log = Arc::new(open_log(&config.logging, &metrics)?);
     let limits = Arc::new(limits(&config));
     let tls = match config.tls.certificates.is_empty() {
@@ -109,12 +111,8 @@ pub(super) fn assemble(own: Config) -> Result<(Assembled, Sockets), StartError> 
     let control = control.transpose()?;
     let Opened { store, journal, followed, generations } =
         storage::open(&config, directory, &metrics)?;
-    let routing = routing(&config, generations.lock().used(), &Egress::of(loops), &metrics, None)?;
-    let identity = config
-        .control
-        .as_ref()
-        .map(|control| Identity::open(control, config.cache.disk.as_ref(), &config.node.name));
-    let identity = identity.transpose()?.map(Arc::new);
+    let routing = Routing { sites: sites(&config, generations.lock().used(), &metrics), upstreams };
+    let identity = identity(&config)?.map(Arc::new);
     // Before the first request: whoever follows says when it comes down.
     store.rules().fence(control.as_ref().is_some_and(|control| control.starts_fenced(followed)));
     let proxy = Arc::new(Proxy::new(
@@ -166,6 +164,12 @@ impl Assembled {
             tokio::spawn(tls.certificates().clone().watch(CERTIFICATE_PERIOD, drain));
         }
     }
+}
+
+/// Who this node is to the control plane, if it has one.
+fn identity(config: &Config) -> Result<Option<Identity>, IdentityError> {
+    let open = |control| Identity::open(control, config.cache.disk.as_ref(), &config.node.name);
+    config.control.as_ref().map(open).transpose()
 }
 
 fn loops(config: &Config) -> usize {

@@ -15,6 +15,7 @@
 //!  …                          the text, as it was published
 //! ```
 
+use std::fmt::Display;
 use std::io;
 
 use crate::config::Config;
@@ -68,6 +69,31 @@ impl Configs {
             tracing::info!(version, "sites and origins are those that were published");
         }
         Self { own, taken, file }
+    }
+
+    /// What the node serves by at its start, and what `set_up` makes of it. Where a file or a name
+    /// that a version needs is gone since that was taken, the node's own file is in force until the
+    /// control plane is reached: what that publishes is tried anew.
+    pub(super) fn settle<T, E: Display>(
+        &mut self,
+        set_up: impl Fn(&Config) -> Result<T, E>,
+    ) -> Result<(Config, T), E> {
+        let config = self.in_force();
+        match (set_up(&config), self.taken.take()) {
+            (Ok(made), taken) => {
+                self.taken = taken;
+                Ok((config, made))
+            }
+            (Err(fault), None) => Err(fault),
+            (Err(fault), Some(Taken { version, .. })) => {
+                tracing::warn!(
+                    version,
+                    "this node cannot serve by the sites that were published, and those of its \
+                     own file are served: {fault}",
+                );
+                set_up(&self.own).map(|made| (self.own.clone(), made))
+            }
+        }
     }
 
     /// The node's own file.

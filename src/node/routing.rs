@@ -35,14 +35,31 @@ pub(super) fn routing(
     previous: Option<&Routing>,
 ) -> Result<Routing, RoutingFault> {
     let previous = previous.map(|routing| &routing.upstreams);
+    let upstreams = upstreams(config, egress, metrics, previous)?;
+    Ok(Routing { sites: sites(config, generations, metrics), upstreams })
+}
+
+/// The same without the sites.
+pub(super) fn upstreams(
+    config: &Config,
+    egress: &Egress,
+    metrics: &Arc<Metrics>,
+    previous: Option<&Upstreams>,
+) -> Result<Upstreams, RoutingFault> {
     let shields = shield_settings(config, peer_proof(config)?);
-    let upstreams = Upstreams::from_config(&config.origins, egress, metrics, previous)
+    Upstreams::from_config(&config.origins, egress, metrics, previous)
         .map_err(RoutingFault::Origin)?
         .with_shields(shields, egress, metrics, previous)
-        .map_err(RoutingFault::Shield)?;
-    let sites =
-        SiteTable::from_config(&config.sites, generations, |name| metrics.register_site(name));
-    Ok(Routing { sites, upstreams })
+        .map_err(RoutingFault::Shield)
+}
+
+/// The sites of a config.
+pub(super) fn sites(
+    config: &Config,
+    generations: &Generations,
+    metrics: &Arc<Metrics>,
+) -> SiteTable {
+    SiteTable::from_config(&config.sites, generations, |name| metrics.register_site(name))
 }
 
 /// What edges prove to this node; none where it is no shield.

@@ -177,6 +177,55 @@ async fn a_node_starts_by_what_it_kept_whether_the_control_plane_is_there_or_not
     assert_eq!(door.data("/v1/config/1").await["toml"], text(&server, "1"));
 }
 
+/// What is purged while a node goes on by its own file, whose sites are others, is purged.
+#[tokio::test]
+async fn a_node_whose_published_origins_need_what_is_gone_goes_on_by_its_own_file() {
+    let origin = Origin::start().await;
+    let control = ControlProcess::start().await;
+    let door = control.door().await;
+    let home = Home::new(&control.node("fra-1", "serve", &origin).cache(DISK));
+    let (ca, roots) = (home.path().join("ca.pem"), home.path().join("roots.pem"));
+    let home = home.variable("SSL_CERT_FILE", &roots).variable("SSL_CERT_DIR", "");
+    let begin = async || {
+        let node = home.start().await;
+        let admin = Door::at(node.address("admin"), node.place()).await;
+        let trusted = async || admin.data("/v1/status").await["fenced"] == false;
+        eventually("a lease", trusted).await;
+        let client = Client::to(node.place(), Protocol::H1).await.unwrap();
+        (node, client)
+    };
+    let end = async |node: NodeProcess| {
+        node.signal("TERM");
+        node.ended().await;
+    };
+    let says = |version: u64| origin.now("/", Reply::fresh(format!("version {version}")));
+    let toml = text(&origin.address.to_string(), "1").replace("\"shop\"", "\"outlet\"")
+        + "[[origin]]\nname = \"other\"\nservers = [{ url = \"https://other.example\" }]\n";
+    says(1);
+    std::fs::copy(&ca, &roots).unwrap();
+    let (node, client) = begin().await;
+    door.post("/v1/config", json!({ "toml": toml })).await;
+    serves(&client, "1").await;
+    let seen = client.get("/").await;
+    assert_eq!((seen.text(), seen.is_hit()), ("version 1", true));
+    end(node).await;
+
+    std::fs::remove_file(&roots).unwrap();
+    let (node, client) = begin().await;
+    let warned = node.logged("those of its own file are served: origin: no trusted root").await;
+    assert!(warned.contains("version=1"), "{warned}");
+    assert_eq!(served(&client).await.1, "", "its own");
+    assert!(stands(&door, "fra-1", "failed", 1).await["fault"].is_string());
+    says(2);
+    door.purge(json!({ "kind": "site", "value": "outlet" })).await;
+    end(node).await;
+
+    std::fs::copy(&ca, &roots).unwrap();
+    let (_node, client) = begin().await;
+    let seen = client.get("/").await;
+    assert_eq!((seen.text(), &*seen.field("x-config")), ("version 2", "1"));
+}
+
 /// While the edge has other sites than its shield, a purge may cover here what it does not there.
 #[tokio::test]
 async fn a_purge_holds_where_edge_and_shield_read_it_otherwise() {
