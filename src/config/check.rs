@@ -58,7 +58,8 @@ impl Document<'_> {
             match first.get(&value) {
                 Some(earlier) => {
                     let line = self.place_of(earlier).line;
-                    let wrong = format!("found \"{value}\" again, as in line {line}");
+                    let words = self.words(&key, &value);
+                    let wrong = format!("found \"{words}\" again, as in line {line}");
                     self.tell(&key, "another value", &wrong);
                 }
                 None => drop(first.insert(value, key)),
@@ -81,9 +82,16 @@ impl Document<'_> {
             return;
         }
         let expected = format!("the name of an existing [[{table}]]");
-        let wrong = match name {
+        let wrong = match &*self.words(key, &name) {
             "" => "found none".to_owned(),
-            _ => format!("found \"{name}\"{}", did_you_mean(nearest(name, names.into_iter()))),
+            words => {
+                let key = |index| format!("{table}[{index}].name");
+                let names = names.iter().enumerate();
+                let names: Vec<_> =
+                    names.map(|(index, name)| self.words(&key(index), name)).collect();
+                let nearest = nearest(words, names.iter().map(String::as_str));
+                format!("found \"{words}\"{}", did_you_mean(nearest))
+            }
         };
         self.tell(key, &expected, &wrong);
     }
@@ -157,7 +165,8 @@ impl Check<'_> {
         for (key, url) in urls() {
             if url.scheme == Scheme::Http && !url.is_loopback() {
                 let expected = "https://, or an address of this machine alone";
-                self.document.tell(&key, expected, &format!("found \"{url}\""));
+                let words = self.document.words(&key, url);
+                self.document.tell(&key, expected, &format!("found \"{words}\""));
             }
         }
         self.document.unique(urls());

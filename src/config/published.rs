@@ -186,6 +186,30 @@ set = { x-key = "${KEY}" }
     }
 
     #[test]
+    fn faults_do_not_tell_what_variables_stand_for() {
+        let text = "[[origin]]\nname = \"${A}\"\nservers = [{ url = \"http://a.example\" }]\n\
+                    [[site]]\nname = \"shop\"\nhosts = [\"${HOST}\", \"${HOST}\"]\n\
+                    origin = \"${B}\"\n[[site.route]]\npath = \"${PATH}\"\n\
+                    origin = \"${A}\"\n[[site.route]]\npath = \"${PATH}\"\norigin = \"secret\"\n";
+        let environment = |name: &str| match name {
+            "PATH" => Some("/secret".to_owned()),
+            name => Some(format!("secret-{}", name.to_lowercase())),
+        };
+        let expected = [
+            "toml:6:21: site[0].hosts[1]: expected another value, found \"${HOST}\" again, as in \
+             line 6",
+            "toml:7:1: site[0].origin: expected the name of an existing [[origin]], found \
+             \"${B}\"; did you mean \"${A}\"?",
+            "toml:12:1: site[0].route[1].path: expected another value, found \"${PATH}\" again, as \
+             in line 9",
+            "toml:13:1: site[0].route[1].origin: expected the name of an existing [[origin]], \
+             found \"secret\"",
+            "4 faults",
+        ];
+        assert_eq!(lines(Published::parse(text, "toml", &environment)), expected);
+    }
+
+    #[test]
     fn faults_are_told_by_place() {
         let text = "[limits]\nheaders = 7\n[[site]]\nname = \"shop\"\nhosts = []\n\
                     origin = \"app\"\n[sites]\n[[origin]]\nname = \"bucket\"\n\

@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::path::Path;
 
 use toml::Spanned;
@@ -47,6 +48,8 @@ pub(super) struct Document<'a> {
     /// Where the text is no TOML.
     not_understood: RefCell<Vec<Place>>,
     places: RefCell<BTreeMap<String, Place>>,
+    /// The values that have variables, by their keys and as they are written.
+    written: RefCell<BTreeMap<String, String>>,
 }
 
 impl<'a> Document<'a> {
@@ -61,6 +64,7 @@ impl<'a> Document<'a> {
             unknown: RefCell::default(),
             not_understood: RefCell::default(),
             places: RefCell::default(),
+            written: RefCell::default(),
         }
     }
 
@@ -127,6 +131,15 @@ impl<'a> Document<'a> {
     /// Whether the file says anything about `key`.
     pub(super) fn says(&self, key: &str) -> bool {
         self.places.borrow().contains_key(key)
+    }
+
+    /// The value of `key` for a fault, in the words of the file: a replaced `${NAME}` may be a
+    /// secret.
+    pub(super) fn words(&self, key: &str, value: &dyn Display) -> String {
+        match self.written.borrow().get(key) {
+            Some(written) => shorten(written),
+            None => shorten(&value.to_string()),
+        }
     }
 
     /// Where `key` stands; where it is left out, the place of the table around it.
@@ -245,6 +258,10 @@ impl<'a> Node<'a> {
             }
         };
         let expanded = expand(text, &environment).map_err(|wrong| self.wrong("", &wrong)).ok();
+        if let Some(Cow::Owned(_)) = expanded {
+            let written = (self.path.clone(), text.clone().into_owned());
+            self.document.written.borrow_mut().extend([written]);
+        }
         if is_unknown.get() && expanded.is_some() {
             self.document.unknown.borrow_mut().push(self.path.clone());
             return None;
@@ -317,8 +334,7 @@ impl<'a> Node<'a> {
         })
     }
 
-    /// Tells that the value is not what was expected, in the words of the file: a replaced
-    /// `${NAME}` may be a secret.
+    /// Tells that the value is not what was expected, in the words of the file.
     pub(super) fn misfit(&self, expected: &str) {
         let written = self.document.text.get(self.value.span()).unwrap_or_default();
         let found = shorten(written.lines().next().unwrap_or_default());

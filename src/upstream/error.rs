@@ -25,8 +25,8 @@ pub struct UpstreamError {
 /// Why an origin cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The name of a server is none that a certificate could bear.
-    #[error("{0}: not a name that a certificate can bear")]
+    /// The name of one of its servers is none that a certificate could bear.
+    #[error("{0}: expected servers of names that a certificate can bear")]
     Name(String),
     /// The trusted roots cannot be read.
     #[error(transparent)]

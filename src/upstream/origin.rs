@@ -221,7 +221,8 @@ fn member(
         Scheme::Https => {
             let tls = tls_config(None)?;
             Server::https(&endpoint.host, endpoint.port, name, tls)
-                .map_err(|_| SetupError::Name(name.unwrap_or(&endpoint.host).to_owned()))?
+                // Not the name: it may hold what a variable stands for, and this is told to others.
+                .map_err(|_| SetupError::Name(config.name.clone()))?
         }
     };
     let pool = PoolConfig {
@@ -247,4 +248,27 @@ fn member(
 /// The same server is asked again only if it did not take the connection: that may pass at once.
 fn is_worth_asking(next: &Member, failed: &Member, error: &ClientError) -> bool {
     !std::ptr::eq(next, failed) || error.kind == ClientErrorKind::Connect
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::address::Endpoint;
+
+    #[test]
+    fn what_cannot_be_set_up_is_told_without_what_a_variable_may_stand_for() {
+        let server = ServerConfig {
+            url: Endpoint::parse("https://a.example").unwrap(),
+            ..ServerConfig::default()
+        };
+        let config = OriginConfig {
+            name: "app".to_owned(),
+            host: Some("secret..example".parse().unwrap()),
+            servers: vec![server],
+            ..OriginConfig::default()
+        };
+        let metrics = Arc::new(Metrics::new(&["hit"]));
+        let error = Origin::new(&config, &Egress::default(), metrics).unwrap_err().to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
 }

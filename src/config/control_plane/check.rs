@@ -31,7 +31,8 @@ fn check_hooks(hooks: &[Hook], document: &Document<'_>) {
             document.tell(&key, expected, "found none");
         }
         for (at, url) in hook.urls.iter().enumerate().filter(|(_, url)| !is_base(url)) {
-            document.tell(&format!("{key}[{at}]"), expected, &format!("found {url:?}"));
+            let key = format!("{key}[{at}]");
+            document.tell(&key, expected, &format!("found \"{}\"", document.words(&key, url)));
         }
     }
 }
@@ -67,7 +68,8 @@ fn check_log(log: &PurgeLog, document: &Document<'_>) {
         if !is_server(server) {
             let expected = "a URL such as \"nats://nats-1.internal:4222\" or \"tls://…\"";
             let key = format!("purge_log.servers[{index}]");
-            document.tell(&key, expected, &format!("found {server:?}"));
+            let words = document.words(&key, server);
+            document.tell(&key, expected, &format!("found \"{words}\""));
         }
     }
 }
