@@ -73,28 +73,43 @@ impl Document<'_> {
         self.unique(names.enumerate().map(numbered));
     }
 
+    /// The names of the tables of a kind.
+    fn names<'n>(&self, table: &'static str, names: impl Iterator<Item = &'n str>) -> Names<'n> {
+        let keyed = names.enumerate().map(|(index, name)| (format!("{table}[{index}].name"), name));
+        let (mut is_whole, mut all) = (true, HashMap::new());
+        for (key, name) in keyed {
+            is_whole &= !self.is_faulty(&key);
+            all.insert(name, self.words(&key, &name));
+        }
+        Names { table, all, is_whole }
+    }
+
     /// Tells a name that no table of a kind has.
-    fn known<'n>(&self, key: &str, name: &str, table: &str, names: impl Iterator<Item = &'n str>) {
-        let names: Vec<_> = names.collect();
+    fn known(&self, key: &str, name: &str, names: &Names<'_>) {
         // A table whose own name is faulty may be the one that is meant.
-        let is_faulty = |index| self.is_faulty(&format!("{table}[{index}].name"));
-        if names.contains(&name) || (0..names.len()).any(is_faulty) {
+        if names.all.contains_key(name) || !names.is_whole {
             return;
         }
-        let expected = format!("the name of an existing [[{table}]]");
+        let expected = format!("the name of an existing [[{}]]", names.table);
         let wrong = match &*self.words(key, &name) {
             "" => "found none".to_owned(),
+            _ if self.is_full() => String::new(),
             words => {
-                let key = |index| format!("{table}[{index}].name");
-                let names = names.iter().enumerate();
-                let names: Vec<_> =
-                    names.map(|(index, name)| self.words(&key(index), name)).collect();
-                let nearest = nearest(words, names.iter().map(String::as_str));
+                let nearest = nearest(words, names.all.values().map(String::as_str));
                 format!("found \"{words}\"{}", did_you_mean(nearest))
             }
         };
         self.tell(key, &expected, &wrong);
     }
+}
+
+/// The names of the tables of a kind.
+struct Names<'n> {
+    table: &'static str,
+    /// Each, and how it is written.
+    all: HashMap<&'n str, String>,
+    /// Whether all of them are known.
+    is_whole: bool,
 }
 
 struct Check<'a> {
@@ -193,11 +208,11 @@ impl Check<'_> {
             // Which sites there are may be published.
             return;
         }
+        let names = self.document.names("site", sites.iter().map(|site| site.name.as_str()));
         for (index, token) in tokens.iter().enumerate() {
             for (number, name) in token.sites.iter().enumerate() {
                 let key = format!("token[{index}].sites[{number}]");
-                let names = sites.iter().map(|site| site.name.as_str());
-                self.document.known(&key, name, "site", names);
+                self.document.known(&key, name, &names);
             }
         }
     }
@@ -236,13 +251,15 @@ impl Served<'_> {
         if sites.is_empty() {
             self.document.tell("site", "at least one [[site]]", "found none");
         }
+        let origins = self.origins.iter().map(|origin| origin.name.as_str());
+        let origins = self.document.names("origin", origins);
         self.document.unique_names("site", sites.iter().map(|site| site.name.as_str()));
         for (index, site) in sites.iter().enumerate() {
             if site.hosts.is_empty() {
                 let hosts = format!("site[{index}].hosts");
                 self.document.tell(&hosts, "at least one host", "found none");
             }
-            self.routes(&format!("site[{index}]"), site);
+            self.routes(&format!("site[{index}]"), site, &origins);
         }
         self.document.unique(sites.iter().enumerate().flat_map(|(index, site)| {
             let key = move |(host, pattern)| (format!("site[{index}].hosts[{host}]"), pattern);
@@ -250,18 +267,17 @@ impl Served<'_> {
         }));
     }
 
-    fn routes(&self, site_key: &str, site: &Site) {
-        let names = || self.origins.iter().map(|origin| origin.name.as_str());
+    fn routes(&self, site_key: &str, site: &Site, origins: &Names<'_>) {
         let Some((rest, routes)) = site.routes.split_last() else {
             return;
         };
         let key = format!("{site_key}.origin");
-        self.document.known(&key, &rest.policy.origin, "origin", names());
+        self.document.known(&key, &rest.policy.origin, origins);
         for (number, route) in routes.iter().enumerate() {
             let key = format!("{site_key}.route[{number}].origin");
             // What a route inherits is told once, at its site.
             if self.document.says(&key) {
-                self.document.known(&key, &route.policy.origin, "origin", names());
+                self.document.known(&key, &route.policy.origin, origins);
             }
         }
         let numbered = |(number, route): (usize, &'_ Route)| {

@@ -1,4 +1,4 @@
-//! What is wrong with a config, and where: every fault of a file in one report.
+//! What is wrong with a config, and where: the faults of a file in one report.
 //!
 //! A fault prints as one line that editors and terminals can follow:
 //!
@@ -57,18 +57,20 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Every fault of a config, in the order of the file.
+/// The faults of a config, in the order of the file: all, or as many as one can read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The faults; empty where nothing is wrong.
     pub faults: Vec<Fault>,
+    /// How many more there are.
+    pub more: usize,
 }
 
 impl Report {
     /// Puts the faults into the order of the file.
     pub(super) fn sorted(mut faults: Vec<Fault>) -> Self {
         faults.sort_by(|a, b| (a.place, &a.key).cmp(&(b.place, &b.key)));
-        Self { faults }
+        Self { faults, more: 0 }
     }
 
     /// Whether nothing is wrong.
@@ -83,9 +85,10 @@ impl fmt::Display for Report {
         for fault in &self.faults {
             writeln!(f, "{fault}")?;
         }
-        match self.faults.len() {
-            1 => write!(f, "1 fault"),
-            count => write!(f, "{count} faults"),
+        match (self.faults.len(), self.more) {
+            (1, _) => write!(f, "1 fault"),
+            (count, 0) => write!(f, "{count} faults"),
+            (count, more) => write!(f, "{count} faults, and {more} more"),
         }
     }
 }

@@ -16,7 +16,8 @@ pub(super) fn read_file<C>(
     let name = path.display().to_string();
     let report = |place, expected: &str, wrong| {
         let (file, expected) = (name.clone(), expected.to_owned());
-        Report { faults: vec![Fault { file, place, expected, wrong, ..Fault::default() }] }
+        let fault = Fault { file, place, expected, wrong, ..Fault::default() };
+        Report::sorted(vec![fault])
     };
     let bytes = std::fs::read(path)
         .map_err(|error| report(Place::default(), "", format!("cannot be read: {error}")))?;
@@ -45,7 +46,7 @@ pub(super) fn load<C>(
     if errors.is_empty() {
         check(&config, &document);
     }
-    let (faults, places) = document.finish();
+    let (report, places) = document.finish();
     let source = Source { file: around.file.to_owned(), places };
-    if faults.is_empty() { Ok((config, source)) } else { Err(Report::sorted(faults)) }
+    if report.is_clean() { Ok((config, source)) } else { Err(report) }
 }

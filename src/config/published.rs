@@ -186,6 +186,26 @@ set = { x-key = "${KEY}" }
     }
 
     #[test]
+    fn as_many_faults_are_told_as_one_can_read() {
+        let site = |number| {
+            format!("[[site]]\nname = \"s{number}\"\nhosts = [\"h{number}\"]\norigin = \"x\"\n")
+        };
+        let text = |sites| SOUND.to_owned() + &(0..sites).map(site).collect::<String>();
+        let told = |sites| lines(Published::check(&text(sites), "toml")).split_off(sites.min(100));
+        assert_eq!(told(100), ["100 faults"]);
+        assert_eq!(told(250), ["100 faults, and 150 more"]);
+        // Thousands are found in the time of a few.
+        assert_eq!(told(9000), ["100 faults, and 8900 more"]);
+    }
+
+    #[test]
+    fn what_has_a_fault_beyond_those_that_are_told_is_told_once() {
+        let text = SOUND.to_owned() + &"[[site]]\nname = 7\nhosts = [7]\norigin = 7\n".repeat(50);
+        let report = Published::check(&text, "toml").unwrap_err();
+        assert_eq!((report.faults.len(), report.more), (100, 50));
+    }
+
+    #[test]
     fn faults_do_not_tell_what_variables_stand_for() {
         let text = "[[origin]]\nname = \"${A}\"\nservers = [{ url = \"http://a.example\" }]\n\
                     [[site]]\nname = \"shop\"\nhosts = [\"${HOST}\", \"${HOST}\"]\n\

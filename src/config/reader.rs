@@ -11,15 +11,19 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::ops::Bound::{Included, Unbounded};
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Place};
+use super::fault::{Fault, Place, Report};
 use super::later::{FOR_LATER, is_for_later};
+
+/// Faults of one file that are told; the others are counted.
+const FAULTS_MAX: usize = 100;
 
 /// Looks up a variable of the environment.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -43,10 +47,12 @@ pub(super) struct Document<'a> {
     is_whole: bool,
     line_starts: Vec<usize>,
     faults: RefCell<Vec<Fault>>,
-    /// Keys whose values others will know.
-    unknown: RefCell<Vec<String>>,
+    /// Faults beyond those that are told.
+    more: Cell<usize>,
+    /// Keys that are faulty, or whose values others will know.
+    faulty: RefCell<BTreeSet<String>>,
     /// Where the text is no TOML.
-    not_understood: RefCell<Vec<Place>>,
+    not_understood: RefCell<BTreeSet<Place>>,
     places: RefCell<BTreeMap<String, Place>>,
     /// The values that have variables, by their keys and as they are written.
     written: RefCell<BTreeMap<String, String>>,
@@ -61,7 +67,8 @@ impl<'a> Document<'a> {
             is_whole,
             line_starts: std::iter::once(0).chain(after_newlines).collect(),
             faults: RefCell::default(),
-            unknown: RefCell::default(),
+            more: Cell::default(),
+            faulty: RefCell::default(),
             not_understood: RefCell::default(),
             places: RefCell::default(),
             written: RefCell::default(),
@@ -86,6 +93,11 @@ impl<'a> Document<'a> {
         if self.not_understood.borrow().contains(&place) {
             return;
         }
+        self.faulty.borrow_mut().insert(key.to_owned());
+        if self.is_full() {
+            self.more.set(self.more.get() + 1);
+            return;
+        }
         self.faults.borrow_mut().push(Fault {
             file: self.around.file.to_owned(),
             place,
@@ -95,11 +107,18 @@ impl<'a> Document<'a> {
         });
     }
 
+    /// Whether as many faults were found as are told: of others only the key counts, and no time
+    /// is spent on words.
+    pub(super) fn is_full(&self) -> bool {
+        self.faults.borrow().len() >= FAULTS_MAX
+    }
+
     /// Notes text that is no TOML, with the key that its line is about.
     pub(super) fn misunderstood(&self, offset: usize, wrong: &str) {
         let place = self.place(offset);
-        self.fault(place, &self.key_of_line(place.line), "", wrong);
-        self.not_understood.borrow_mut().push(place);
+        let key = if self.is_full() { String::new() } else { self.key_of_line(place.line) };
+        self.fault(place, &key, "", wrong);
+        self.not_understood.borrow_mut().insert(place);
     }
 
     /// The key that a line sets, under the heading above it as it is written, or the heading that
@@ -120,12 +139,13 @@ impl<'a> Document<'a> {
 
     /// Whether `key`, or a key beneath it, was found faulty, or is not known here.
     pub(super) fn is_faulty(&self, key: &str) -> bool {
-        let beneath = |found: &str| {
-            let rest = found.strip_prefix(key);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        let faulty = self.faulty.borrow();
+        let beneath = |mark: &str| {
+            let start = format!("{key}{mark}");
+            let mut from = faulty.range::<str, _>((Included(&*start), Unbounded));
+            from.next().is_some_and(|found| found.starts_with(&start))
         };
-        self.faults.borrow().iter().any(|fault| beneath(&fault.key))
-            || self.unknown.borrow().iter().any(|unknown| beneath(unknown))
+        faulty.contains(key) || beneath(".") || beneath("[")
     }
 
     /// Whether the file says anything about `key`.
@@ -163,8 +183,9 @@ impl<'a> Document<'a> {
     }
 
     /// Ends the reading: the faults, and the place of every key.
-    pub(super) fn finish(self) -> (Vec<Fault>, BTreeMap<String, Place>) {
-        (self.faults.into_inner(), self.places.into_inner())
+    pub(super) fn finish(self) -> (Report, BTreeMap<String, Place>) {
+        let report = Report { more: self.more.get(), ..Report::sorted(self.faults.into_inner()) };
+        (report, self.places.into_inner())
     }
 }
 
@@ -263,7 +284,7 @@ impl<'a> Node<'a> {
             self.document.written.borrow_mut().extend([written]);
         }
         if is_unknown.get() && expanded.is_some() {
-            self.document.unknown.borrow_mut().push(self.path.clone());
+            self.document.faulty.borrow_mut().insert(self.path.clone());
             return None;
         }
         expanded

@@ -107,7 +107,8 @@ impl Subscription {
             Release::Own => None,
             Release::Published { version, hash } => {
                 let text = self.fetch(version, hash, follower).await?;
-                let taken = Taken::read(version, text);
+                let taken = off_loop(move || Taken::read(version, text)).await;
+                let taken = taken.map_err(|error| NotTaken::Apply(error.to_string()))?;
                 Some(taken.map_err(|report| NotTaken::Apply(report.to_string()))?)
             }
         };

@@ -23,9 +23,6 @@ const REQUEST_MAX: usize = 4 << 10;
 /// Bytes that one of a text may need in JSON, as it is written by those who write ASCII alone.
 const ESCAPED_MAX: usize = 3;
 
-/// Faults that one answer tells.
-const FAULTS_MAX: usize = 100;
-
 /// What is done with what is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
@@ -76,7 +73,7 @@ impl Door {
                 let proposal =
                     Proposal { text: fields.text()?, share, after: fields.number("after")? };
                 if is_dry_run {
-                    return self.would_publish(&proposal);
+                    return self.would_publish(proposal).await;
                 }
                 publisher.publish(proposal, actor).await
             }
@@ -91,9 +88,9 @@ impl Door {
         Ok((told, answer::envelope(StatusCode::OK, shown.unwrap_or_default(), json!({}))))
     }
 
-    fn would_publish(&self, proposal: &Proposal) -> Result<(String, Response), Problem> {
+    async fn would_publish(&self, proposal: Proposal) -> Result<(String, Response), Problem> {
         let publisher = self.parts.plane.publisher();
-        let published = publisher.check(proposal).map_err(refused)?;
+        let (published, proposal) = publisher.check(proposal).await.map_err(refused)?;
         let (sites, origins) = (published.sites.len(), published.origins.len());
         let data = json!({
             "dry_run": true,
@@ -302,8 +299,7 @@ fn refused(error: PublishError) -> Problem {
         PublishError::Unknown(_) | PublishError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     match error {
-        PublishError::Faulty(mut report) => {
-            report.faults.truncate(FAULTS_MAX);
+        PublishError::Faulty(report) => {
             let faults = report.faults.iter().map(show_fault).collect();
             Problem::new(status, report.to_string()).telling("faults", faults)
         }

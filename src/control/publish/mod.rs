@@ -40,6 +40,7 @@ use self::versions::{Draft, Refusal, Versions};
 use crate::config::control_plane::Publish;
 use crate::config::fault::Report;
 use crate::config::published::{Published, digest};
+use crate::net::worker::off_loop;
 
 /// The field of a request that texts come in; it stands for the file in faults.
 pub const TEXT: &str = "toml";
@@ -177,21 +178,21 @@ impl Publisher {
         self.bounds.size.as_usize()
     }
 
-    /// Checks a text as [`Self::publish`] does.
+    /// Checks a text as [`Self::publish`] does, and gives it back.
     ///
     /// # Errors
     /// Why it would not be published.
-    pub fn check(&self, proposal: &Proposal) -> Result<Published, PublishError> {
+    pub async fn check(&self, proposal: Proposal) -> Result<(Published, Proposal), PublishError> {
         let bytes_max = self.bytes_max();
         if proposal.text.len() > bytes_max {
             return Err(PublishError::TooLong(bytes_max));
         }
-        let published = Published::check(&proposal.text, TEXT).map_err(PublishError::Faulty)?;
+        let (published, proposal) = checked(proposal).await?;
         let latest = self.all()?.versions.latest();
         if proposal.after.is_some_and(|after| after != latest) {
             return Err(Refusal::Meanwhile(latest).into());
         }
-        Ok(published)
+        Ok((published, proposal))
     }
 
     /// Publishes a text; what is returned has it as the latest version, and is durable.
@@ -205,8 +206,7 @@ impl Publisher {
         proposal: Proposal,
         actor: Actor,
     ) -> Result<Arc<Shelved>, PublishError> {
-        self.check(&proposal)?;
-        let Proposal { text, share, after } = proposal;
+        let (_, Proposal { text, share, after }) = self.check(proposal).await?;
         let Actor { by, at } = actor;
         let draft = Draft { hash: digest(&text), bytes: text.len(), by, at, share };
         let text: Arc<str> = text.into();
@@ -275,4 +275,12 @@ impl Publisher {
         let stops = |_| Err(PublishError::Failed("the control plane stops".to_owned()));
         changed.await.unwrap_or_else(stops)
     }
+}
+
+/// A long text takes its time, and others are served meanwhile.
+async fn checked(proposal: Proposal) -> Result<(Published, Proposal), PublishError> {
+    let check = move || (Published::check(&proposal.text, TEXT), proposal);
+    let (published, proposal) =
+        off_loop(check).await.map_err(|error| PublishError::Failed(error.to_string()))?;
+    Ok((published.map_err(PublishError::Faulty)?, proposal))
 }

@@ -140,6 +140,15 @@ async fn what_cannot_be_written_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_text_is_read_where_it_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let publisher = over(FolderShelf::new(folder.path().to_owned())).await;
+    let mut check = Box::pin(publisher.check(proposal("a.example", 100)));
+    assert!(futures_util::poll!(&mut check).is_pending());
+    check.await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_no_config_is_not_published() {
     let folder = tempfile::tempdir().unwrap();
     let publisher = over(FolderShelf::new(folder.path().to_owned())).await;
@@ -150,7 +159,7 @@ async fn what_is_no_config_is_not_published() {
     ];
     for (text, after, expected) in cases {
         let proposal = Proposal { text, after, ..proposal("", 100) };
-        let checked = publisher.check(&proposal).unwrap_err().to_string();
+        let checked = publisher.check(proposal.clone()).await.unwrap_err().to_string();
         assert!(checked.starts_with(expected), "{checked}");
         let refused = publisher.publish(proposal, ops()).await.unwrap_err().to_string();
         assert_eq!(refused, checked);
