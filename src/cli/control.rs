@@ -73,6 +73,9 @@ that were granted before have run out. Purges wait for the nodes that were regis
 strike off by `headland nodes forget` those that are gone. A node that was registered later, and
 serves on without the control plane, is waited for once it is heard.
 
+Registrations that are damaged are not given up, forced or not: purges would wait for none of those
+nodes. Remove them by hand once no node runs that serves on.
+
 Exit codes: 0 restored, 1 failed, 2 bad usage or config.")]
 struct RestoreArgs {
     /// The config of the control plane

@@ -17,7 +17,7 @@ use super::{Backup, joined};
 use crate::config::control_plane::{Backend, ControlPlane, PurgeLog as Settings};
 use crate::control::clock;
 use crate::control::fleet::Registration;
-use crate::control::fleet::registrations::{self, RegistrationsError};
+use crate::control::fleet::registrations;
 use crate::control::home::{self, HomeError};
 use crate::control::lead::Lead;
 use crate::control::log::embedded::{self, FileError, Held};
@@ -160,20 +160,15 @@ pub fn restore(
 /// Who is registered in a folder that may be restored to.
 fn registered(settings: &Settings, forces: bool) -> Result<Vec<Registration>, BackupError> {
     let folder = &settings.path;
-    if forces {
-        return match registrations::read(folder) {
-            // That is what it is forced for.
-            Err(RegistrationsError::Damaged(_)) => Ok(Vec::new()),
-            read => Ok(read.map_err(RegistryError::from)?),
-        };
-    }
+    // Damaged ones are never given up here: what was purged would wait for none of them.
+    let nodes = registrations::read(folder).map_err(RegistryError::from)?;
     let is_empty = match embedded::look(folder) {
         Ok(log) => log.is_none_or(|log| log.is_empty()),
         Err(_) => false,
     };
-    match registrations::read(folder) {
-        Ok(nodes) if is_empty && nodes.is_empty() => Ok(nodes),
-        _ => Err(BackupError::NotEmpty(folder.display().to_string())),
+    match forces || is_empty && nodes.is_empty() {
+        true => Ok(nodes),
+        false => Err(BackupError::NotEmpty(folder.display().to_string())),
     }
 }
 

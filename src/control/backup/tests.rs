@@ -141,9 +141,14 @@ async fn what_was_registered_is_waited_for_again() {
     let done = restored(empty.path(), &backup, true).await.unwrap();
     assert_eq!(done.nodes, 2, "who was registered since is not forgotten");
     assert_eq!(registrations::read(&empty.path().join("log")).unwrap(), since);
-    // Damaged ones are what a backup is for.
-    std::fs::write(empty.path().join("log/nodes"), "?").unwrap();
-    assert!(restored(empty.path(), &backup, false).await.is_err());
+    // Who they were is given up by an operator's own hand alone.
+    let file = empty.path().join("log/nodes");
+    std::fs::write(&file, "?").unwrap();
+    for forces in [false, true] {
+        let refused = restored(empty.path(), &backup, forces).await.unwrap_err();
+        assert!(refused.contains("/log/nodes are damaged; take them from a backup"), "{refused}");
+    }
+    std::fs::remove_file(&file).unwrap();
     assert_eq!(restored(empty.path(), &backup, true).await.unwrap().nodes, 1);
 }
 
