@@ -71,7 +71,8 @@ Example:
 No control plane may run on that log, and none on the one that was lost: it waits until the leases
 that were granted before have run out. Purges wait for the nodes that were registered at the backup;
 strike off by `headland nodes forget` those that are gone. A node that was registered later, and
-serves on without the control plane, is waited for once it is heard.
+serves on without the control plane, is waited for once it is heard: one name in the list of nodes
+stands for all of those, and no purge completes for one lease from the first start on.
 
 Registrations that are damaged are not given up, forced or not: purges would wait for none of those
 nodes. Remove them by hand once no node runs that serves on.
@@ -172,7 +173,8 @@ fn restore(config: &ControlPlane, args: &RestoreArgs) -> Result<Done, String> {
         "The purge log {} goes on behind purge {} of {before}, {} registered.\n\
          Nodes that follow it take all they have stored for possibly purged.\n\
          Not known are nodes that were registered since the backup: one that serves on without \
-         the control plane is waited for once it is heard.\n",
+         the control plane is waited for once it is heard, for which no purge completes within \
+         one lease of the first start.\n",
         head.log,
         head.number,
         count(nodes),

@@ -124,7 +124,9 @@ async fn what_was_purged_stays_purged_over_a_restore() {
     say(&origin, [3, 2]);
     let receipt = door.purge(purge("/one")).await;
     let nodes = receipt["data"]["nodes"].as_array().unwrap();
-    assert!(nodes.len() == 2 && nodes.iter().all(|node| node["state"] == "applied"), "{receipt}");
+    let states: Vec<_> = nodes.iter().map(|it| (&it["name"], &it["state"])).collect();
+    let applied = |name: &str| states.contains(&(&name.into(), &"applied".into()));
+    assert!(nodes.len() == 3 && applied("fra-1") && applied("nyc-1"), "{receipt}");
     assert_eq!(receipt["data"]["sequence"]["number"], 2);
     for edge in [&away, &stays] {
         assert_eq!(

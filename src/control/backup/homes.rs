@@ -146,7 +146,7 @@ pub fn restore(
             runtime.block_on(put(&shelf, published))?;
             registrations::write(&settings.path, &nodes).map_err(RegistryError::from)?;
             held.put(&log)?;
-            nodes.len()
+            known(&nodes)
         }
         Backend::Nats => {
             let what = (&log, nodes, published);
@@ -155,6 +155,11 @@ pub fn restore(
         }
     };
     Ok(Restored { head, nodes })
+}
+
+/// How many of them are real.
+fn known(nodes: &[Registration]) -> usize {
+    nodes.iter().filter(|node| !node.is_unknown()).count()
 }
 
 /// Who is registered in a folder that may be restored to.
@@ -200,7 +205,7 @@ async fn restore_to_nats(
     // Nobody else writes from here on.
     put(&shelf, published).await?;
     let nodes = joined(&nodes, registry.take_up().await?);
-    let count = nodes.len();
+    let count = known(&nodes);
     registry.write(nodes).await?;
     nats::restore(&nats, log).await?;
     contest.leave().await;

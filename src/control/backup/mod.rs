@@ -14,8 +14,9 @@
 //! new identity makes them take all they have stored for possibly purged. What the log held is
 //! brought back for people, the registrations for the promise: a purge waits for every node that
 //! was registered at the backup. A node that was registered since is not known. If it does not
-//! serve on, its lease has run out before the restore ends ([`restore`]); if it does, purges wait
-//! for it from its next heartbeat on, and an operator is told so.
+//! serve on, its lease has run out before the restore ends ([`restore`]). If it does, it is heard
+//! within a lease of the first start, and no purge completes before ([`Registration::unknown`]): so
+//! all wait for it, unless it cannot reach the control plane; and an operator is told so.
 //!
 //! Whoever changes the format raises `VERSION`.
 
@@ -168,10 +169,10 @@ impl Backup {
     }
 }
 
-/// All nodes that were registered, by the backup or since: of two processes of one name the one
-/// that stands in the registry came later.
+/// All nodes that were registered, by the backup or since, and one that stands for those that are
+/// not known. Of two processes of one name the one that stands in the registry came later.
 fn joined(backup: &[Registration], registry: Vec<Registration>) -> Vec<Registration> {
-    let all = backup.iter().cloned().chain(registry);
+    let all = backup.iter().cloned().chain(registry).chain([Registration::unknown()]);
     let by_name: BTreeMap<_, _> = all.map(|node| (node.name.clone(), node)).collect();
     by_name.into_values().collect()
 }

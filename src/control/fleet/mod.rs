@@ -25,6 +25,7 @@
 //! - of two processes with one name the second is refused while the first may serve: while its
 //!   lease lives, or ever if it serves on; unless the second shows that it succeeds the first,
 //!   whose identity file it holds, so that the first has ended;
+//! - what waits for nodes that a restored log does not know waits for each of them that is heard;
 //! - while a name passes from one process to another, neither gets a lease;
 //! - what a node acknowledged of another log counts as nothing.
 
@@ -76,6 +77,23 @@ pub struct Registration {
     pub incarnation: u64,
     /// Whether it serves on without a lease.
     pub serves_on: bool,
+}
+
+/// Name of a registration that stands for nodes of which a restored log does not know.
+const UNKNOWN: &str = "nodes-since-the-backup";
+
+impl Registration {
+    /// Stands for the nodes that were registered after a backup was taken. Nobody is ever heard by
+    /// that name, so it is held for one lease from each take-up on, as every node is, and no
+    /// receipt is complete before. Nodes that serve on are heard meanwhile.
+    pub fn unknown() -> Self {
+        Self { name: UNKNOWN.into(), incarnation: 0, serves_on: false }
+    }
+
+    /// Whether it is that.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::unknown()
+    }
 }
 
 /// What is to be done with a heartbeat.
@@ -239,7 +257,12 @@ impl Fleet {
             since: None,
             told: None,
         };
-        self.nodes.insert(name, node);
+        self.nodes.insert(name.clone(), node);
+        // It may have been one of those.
+        if let Some(unknown) = self.nodes.get(UNKNOWN).filter(|_| *name != *UNKNOWN) {
+            let waiting = self.receipts.iter_mut().filter(|it| it.waits_for(unknown.id));
+            waiting.for_each(|receipt| receipt.waits_also_for(id, name.clone()));
+        }
     }
 
     fn is_claimed_by_other(&self, name: &str, incarnation: u64) -> bool {

@@ -10,7 +10,7 @@ use crate::object::LogId;
 pub(super) type NodeId = u32;
 
 /// The nodes that were registered at some moment, shared by the receipts of that time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Roster {
     /// In the order of the numbers.
     nodes: Vec<(NodeId, Arc<str>)>,
@@ -106,6 +106,19 @@ impl Receipt {
             let removed = self.removed.iter().find(|(removed, _)| removed == id);
             Row { name, state: *state, removed_by: removed.map(|(_, by)| &**by) }
         })
+    }
+
+    /// Whether a node owes its word.
+    pub(super) fn waits_for(&self, id: NodeId) -> bool {
+        let at = self.roster.place(id);
+        at.and_then(|at| self.states.get(at)) == Some(&State::Pending)
+    }
+
+    /// Waits for one more node, of a higher number than all others.
+    pub(super) fn waits_also_for(&mut self, id: NodeId, name: Arc<str>) {
+        Arc::make_mut(&mut self.roster).nodes.push((id, name));
+        self.states.push(State::Pending);
+        self.pending += 1;
     }
 
     /// How long it is since the entry was durable.

@@ -270,6 +270,42 @@ fn a_restart_holds_every_lease_live_for_a_whole_one() {
     assert_eq!(stage.receipt(1), complete("a fenced, b applied 9000"));
 }
 
+/// What was registered after the backup, and serves on, is not known before it is heard.
+#[test]
+fn after_a_restore_every_receipt_waits_a_lease_and_for_whoever_is_heard_meanwhile() {
+    let known = vec![Registration { name: "a".into(), incarnation: 1, serves_on: true }];
+    let restored = || {
+        let known = [known.clone(), vec![Registration::unknown()]].concat();
+        Stage { fleet: Fleet::new(BOUNDS, head(0), known, at(1000)), head: 0 }
+    };
+    let mut stage = restored();
+    stage.append(1, 1001);
+    stage.beat("a", 1002, serving(1, 1)).unwrap();
+    let rows = "a applied 1000, nodes-since-the-backup pending";
+    assert_eq!(stage.receipt(1), pending(rows));
+    assert_eq!(stage.since("b", 1003, serving(2, 0)), Ok(1), "it trusts nothing before");
+    stage.append(1, 1004);
+    stage.beat("a", 1005, serving(1, 2)).unwrap();
+    stage.fleet.advance(at(1000 + LAPSE));
+    let rows = "a applied 1000, nodes-since-the-backup fenced, b pending";
+    assert_eq!(stage.receipt(1), pending(rows));
+    stage.beat("b", 1012, serving(2, 2)).unwrap();
+    let rows = "a applied 1000, nodes-since-the-backup fenced, b applied 11000";
+    assert_eq!(stage.receipt(1), complete(rows));
+    // Then all is as ever: a new one owes nothing of what was before.
+    stage.fleet.advance(at(1000 + LAPSE + 100));
+    stage.append(1, 1200);
+    stage.beat("c", 1201, serving(3, 0)).unwrap();
+    assert_eq!(stage.receipt(3), pending("a pending, b pending"));
+
+    let mut stage = restored();
+    stage.append(1, 1001);
+    stage.beat("a", 1002, serving(1, 1)).unwrap();
+    assert!(stage.fleet.remove("nodes-since-the-backup", "alice"), "by somebody's word at once");
+    let rows = "a applied 1000, nodes-since-the-backup removed by alice";
+    assert_eq!(stage.receipt(1), complete(rows));
+}
+
 #[test]
 fn receipts_of_before_a_restart_wait_for_who_is_registered() {
     let mut stage = Stage::new();
