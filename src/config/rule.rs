@@ -1,5 +1,6 @@
 //! What a value must keep to beyond its type: bounds, presence, form.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use super::reference::Sample;
@@ -38,6 +39,18 @@ pub(super) trait Rule<V> {
 pub(super) struct Anything;
 
 impl<V> Rule<V> for Anything {}
+
+/// A list whose order says nothing, nor how often an element stands in it. It is kept sorted, each
+/// element once, so that lists that mean the same are the same.
+pub(super) struct Unordered;
+
+impl<E: Display + PartialEq> Rule<Vec<E>> for Unordered {
+    fn apply(&self, mut list: Vec<E>) -> Result<Vec<E>, String> {
+        list.sort_by_cached_key(E::to_string);
+        list.dedup();
+        Ok(list)
+    }
+}
 
 /// A quantity between two bounds.
 pub(super) struct Within<V>(pub(super) RangeInclusive<V>);

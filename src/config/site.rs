@@ -20,7 +20,7 @@ use super::pattern::Pattern;
 use super::reader::{Node, Table};
 use super::reference::Keys;
 use super::reference::Sample::{self, Required, Shown};
-use super::rule::{Anything, Form, Rule, Within, named};
+use super::rule::{Anything, Form, Rule, Unordered, Within, named};
 use super::section::{Section, section};
 use super::value::Value;
 
@@ -64,7 +64,7 @@ section! {
     /// What makes two requests ask for the same thing.
     pub struct KeyPolicy {
         /// Request header fields whose values are part of the key.
-        headers: Vec<HeaderName> = vec![];
+        headers: Vec<HeaderName> = vec![], Unordered;
         /// How the query goes into the key.
         query: QueryPolicy = QueryPolicy::default();
     }
@@ -74,7 +74,7 @@ section! {
     /// How the query goes into the key.
     pub struct QueryPolicy {
         /// Names of parameters that are left out; "*" stands for any characters.
-        ignore: Vec<Pattern> = vec![];
+        ignore: Vec<Pattern> = vec![], Unordered;
         /// Sorts the parameters by name, so that their order does not matter.
         sort: bool = false;
     }

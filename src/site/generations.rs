@@ -147,13 +147,37 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_hosts_says_nothing() {
-        let [one, other] = ["[\"a.example\", \"b.example\"]", "[\"b.example\", \"a.example\"]"];
-        let of = |hosts: &str| {
-            let sites = sites(&[("shop", &format!("hosts = {hosts}"))]);
+    fn only_the_order_of_routes_says_anything() {
+        let of = |lines: &str| {
+            let host = if lines.contains("hosts") { "" } else { "hosts = [\"h.example\"]" };
+            let sites = sites(&[("shop", &format!("{host}\n{lines}"))]);
             Generations::default().next(&sites).settings_of("shop")
         };
-        assert_eq!(of(one), of(other));
+        let list = |before: &str, [one, other]: [&str; 2]| {
+            [format!("{before} = [{one}]"), format!("{before} = [{other}]")]
+        };
+        let routes = |paths: [&str; 2]| -> String {
+            let route = |path: &str| {
+                format!("[[site.route]]\npath = \"{path}\"\nkey.query.ignore = [\"{path}\"]\n")
+            };
+            paths.map(route).concat()
+        };
+        let names = [r#""b", "a*", "c""#, r#""c", "b", "a*", "b""#];
+        let hosts = [r#""a.example", "b.example""#, r#""b.example", "a.example""#];
+        let fields = [r#""x-b", "x-a""#, r#""x-a", "X-B", "x-a""#];
+        let query_of_route = "[[site.route]]\npath = \"/a\"\nkey.query.ignore";
+        let fields_of_route = "[[site.route]]\npath = \"/a\"\nkey.headers";
+        for [one, other] in [
+            list("hosts", hosts),
+            list("key.query.ignore", names),
+            list(query_of_route, names),
+            list("key.headers", fields),
+            list(fields_of_route, fields),
+        ] {
+            assert_eq!(of(&one), of(&other), "{one}");
+            assert_ne!(of(&one), of(""), "{one}");
+        }
+        assert_ne!(of(&routes(["/a*", "/*b"])), of(&routes(["/*b", "/a*"])));
     }
 
     #[test]
