@@ -306,8 +306,13 @@ impl Journey {
             // What was under way when a hard purge came may be what was purged, for the one who
             // asked for it as well.
             PurgeState::Hard => false,
-            // Behind a fence each request asks for itself.
-            PurgeState::Soft | PurgeState::Possibly => !collapsed,
+            PurgeState::Soft => !collapsed,
+            // Behind a fence each request asks for itself, as it does where an edge knows more: to
+            // ask again would tell no more. Of what another log came in between it does.
+            PurgeState::Possibly => {
+                let is_fenced = self.proxy.store.rules().is_fenced();
+                !collapsed && (is_fenced || self.is_unknown(head.sequence))
+            }
         }
     }
 

@@ -212,13 +212,17 @@ impl Journey {
         }
     }
 
-    /// Whether purges cover a stored response, as far as this request may trust it.
+    /// Whether purges cover a response, as far as this request may trust it.
     pub(super) fn purged(&self, head: &ObjectHead) -> PurgeState {
         // In this order: rules that come in between are judged by.
         let is_unknown = self.is_unknown(head.sequence);
-        match self.proxy.store.rules().judge(head) {
+        let rules = self.proxy.store.rules();
+        match rules.judge(head) {
             PurgeState::Hard => PurgeState::Hard,
-            _ if is_unknown || self.is_resettled() => PurgeState::Possibly,
+            // What has come since its fetch began may cover it by settings that are not this
+            // request's. One that is fetched anew reflects that, so nobody asks for ever.
+            _ if head.sequence < rules.head() && self.is_resettled() => PurgeState::Hard,
+            _ if is_unknown => PurgeState::Possibly,
             state => state,
         }
     }

@@ -92,6 +92,28 @@ async fn a_request_from_before_other_settings_gets_no_old_copy_after_them() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_from_before_other_settings_ends_with_the_first_purge_after_them() {
+    for (is_purged, text) in [(true, "new"), (false, "old")] {
+        let scene = DiskScene::new(Protocol::H1).await;
+        let page = Ask::get("/page").host("blog.shop.example");
+        let gate = Gate::new();
+        scene.origin.on("/page", Reply::fresh("old").held(&gate));
+        scene.origin.on("/page", Reply::fresh("new"));
+        let client = scene.client().await;
+        let meanwhile = async {
+            scene.origin.until_asked(1).await;
+            reload(&scene, ANOTHER_SITE).await;
+            if is_purged {
+                scene.door().purge_url("https://blog.shop.example/page").await;
+            }
+            gate.open();
+        };
+        let (seen, ()) = tokio::join!(client.ask(page), meanwhile);
+        assert_eq!(seen.unwrap().text(), text);
+    }
+}
+
+#[tokio::test]
 async fn settings_that_stay_keep_what_is_stored() {
     let mut scene = DiskScene::new(Protocol::H3).await;
     reload(&scene, IGNORES).await;

@@ -81,7 +81,7 @@ impl SliceReader {
     pub(super) async fn begin(mut self: Box<Self>) -> Result<Body, Trouble> {
         std::future::poll_fn(|cx| self.poll_open(cx)).await?;
         let Slicer { journey, head, .. } = &*self.slicer;
-        match journey.proxy.store.rules().judge(head) {
+        match journey.purged(head) {
             PurgeState::Hard => Err(Trouble::Changed),
             PurgeState::Clean | PurgeState::Soft | PurgeState::Possibly => Ok(Body::Stream(self)),
         }

@@ -243,3 +243,18 @@ async fn behind_a_fence_each_request_asks_for_itself() {
     world.proxy.store().rules().fence(false);
     assert_eq!(world.get("/a").got().await.served, "hit");
 }
+
+#[tokio::test]
+async fn what_is_on_its_way_when_the_log_becomes_another_is_asked_for_anew() {
+    let world = World::new("", |_, number| {
+        let fields = ["cache-control: max-age=600"];
+        vec![Step::Wait, say("200 OK", &fields, &format!("body {number}"))]
+    })
+    .await;
+    let under_way = world.get("/a").started().await;
+    world.origin.asked(1).await;
+    let rules = world.proxy.store().rules();
+    rules.distrust(rules.head().number + 1);
+    world.origin.go_on(2);
+    assert_eq!(under_way.await.unwrap().body, "body 1");
+}
