@@ -59,14 +59,29 @@ impl<H: Handler> Session<H> {
                 cut.push(*id);
             }
         }
-        // No frame can be taken out of the middle of what is queued.
+        // Of what is queued to its end only the end of the connection shows that some is missing.
         self.is_cut |= self.output.complete_mut().any(|exchange| !may_run(exchange));
         self.review_at = next;
         for id in &cut {
-            frame::put_reset(self.output.small(), *id, Code::INTERNAL_ERROR);
-            self.remove(*id, Outcome::Truncated);
+            self.cut(*id);
         }
         self.is_cut || !cut.is_empty()
+    }
+
+    /// Resets a stream, and lets nothing leave of what is queued of its body but the end of a frame
+    /// that has begun to.
+    fn cut(&mut self, id: u32) {
+        let withdrawn = self.output.withdraw(id);
+        // The client has counted none of it. One that has widened the window beyond all bounds
+        // meanwhile goes without.
+        let _ = self.send_window.shift(withdrawn as i64);
+        if let Some(stream) = self.streams.get_mut(&id)
+            && let ResponseSide::Sending(sending) = &mut stream.response
+        {
+            sending.framed -= withdrawn as u64;
+        }
+        frame::put_reset(self.output.small(), id, Code::INTERNAL_ERROR);
+        self.remove(id, Outcome::Truncated);
     }
 
     /// Does what is due at [`now`](Self::now), so that the next deadline lies ahead.

@@ -12,7 +12,7 @@
 //! that it was. Positions count all bytes ever queued, so what a lost connection did not take is
 //! known to the byte.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -90,11 +90,7 @@ impl<X> Output<X> {
         if length <= COPIED {
             self.small.extend_from_slice(&payload);
         } else {
-            let run = self.small.len() - self.covered;
-            self.segments.push_back(Segment::Small(run));
-            self.covered += run;
-            self.shared += length;
-            self.segments.push_back(Segment::Shared(payload));
+            self.share(payload);
         }
         if length > 0 {
             self.data.push_back(DataFrame { end: self.end(), stream, length });
@@ -106,10 +102,42 @@ impl<X> Output<X> {
         self.finished.push_back(Finished { end: self.end(), stream, exchange, ended });
     }
 
-    /// The exchanges of replies that are whole and not wholly written.
+    /// The exchanges of replies that are queued to their end, and of whose body some is unwritten.
     pub(super) fn complete_mut(&mut self) -> impl Iterator<Item = &mut X> {
-        let whole = |reply: &&mut Finished<X>| reply.ended.outcome == Outcome::Complete;
-        self.finished.iter_mut().filter(whole).map(|reply| &mut reply.exchange)
+        let unwritten: BTreeSet<_> = self.data.iter().map(|frame| frame.stream).collect();
+        let complete = move |reply: &&mut Finished<X>| {
+            reply.ended.outcome == Outcome::Complete && unwritten.contains(&reply.stream)
+        };
+        self.finished.iter_mut().filter(complete).map(|reply| &mut reply.exchange)
+    }
+
+    /// Takes out the DATA frames of a stream of which nothing is written yet. Returns the bytes of
+    /// body in them.
+    pub(super) fn withdraw(&mut self, stream: u32) -> usize {
+        let written = self.written;
+        let mut old = std::mem::replace(self, Self { written, ..Self::new() });
+        let (mut at, mut gone, mut payload) = (written, 0, 0);
+        // Where a frame that is taken out ended, and how much is by then.
+        let mut gaps: Vec<(u64, u64)> = Vec::new();
+        for frame in std::mem::take(&mut old.data) {
+            let length = (frame::HEAD + frame.length) as u64;
+            if frame.stream != stream || frame.end - length < written {
+                self.data.push_back(DataFrame { end: frame.end - gone, ..frame });
+                continue;
+            }
+            self.take_over(&mut old, (frame.end - length - at) as usize);
+            old.consume(length as usize);
+            (at, gone, payload) = (frame.end, gone + length, payload + frame.length);
+            gaps.push((at, gone));
+        }
+        let rest = old.queued();
+        self.take_over(&mut old, rest);
+        self.finished = old.finished;
+        for reply in &mut self.finished {
+            let before = gaps.partition_point(|(end, _)| *end <= reply.end);
+            reply.end -= gaps[..before].last().map_or(0, |(_, gone)| *gone);
+        }
+        payload
     }
 
     /// The waiting bytes, as far as `slices` holds them.
@@ -177,6 +205,40 @@ impl<X> Output<X> {
 
     fn end(&self) -> u64 {
         self.written + self.queued() as u64
+    }
+
+    /// Appends a piece as it is.
+    fn share(&mut self, piece: Bytes) {
+        let run = self.small.len() - self.covered;
+        self.segments.push_back(Segment::Small(run));
+        self.covered += run;
+        self.shared += piece.len();
+        self.segments.push_back(Segment::Shared(piece));
+    }
+
+    /// Appends the first `bytes` of what waits in `other`, and takes them off there.
+    fn take_over(&mut self, other: &mut Self, mut bytes: usize) {
+        while bytes > 0 {
+            let taken = match other.segments.front() {
+                Some(Segment::Shared(piece)) => {
+                    let piece = piece.slice(..bytes.min(piece.len()));
+                    let taken = piece.len();
+                    self.share(piece);
+                    taken
+                }
+                front => {
+                    let run = match front {
+                        Some(Segment::Small(run)) => *run,
+                        _ => other.small.len(),
+                    };
+                    let taken = bytes.min(run);
+                    self.small.extend_from_slice(&other.small[..taken]);
+                    taken
+                }
+            };
+            other.consume(taken);
+            bytes -= taken;
+        }
     }
 
     fn consume(&mut self, mut bytes: usize) {
@@ -298,6 +360,39 @@ mod tests {
                 done.push((exchange, ended.body_bytes, ended.outcome));
             });
             assert_eq!(done, expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_withdrawn_leaves_no_trace_but_what_has_begun_to_leave() {
+        let whole = wire(&filled());
+        // Behind the PING: two frames of stream 1, and between them one of stream 3.
+        let [a, b, c] = [17..5026, 5026..5040, 5040..11_049];
+        for (written, stream, gone, payload) in [
+            (0, 1, vec![a.clone(), c.clone()], 11_000),
+            (17, 1, vec![a, c.clone()], 11_000),
+            (18, 1, vec![c], 6000),
+            (0, 3, vec![b.clone()], 5),
+            (5026, 3, vec![b], 5),
+            (5027, 3, vec![], 0),
+            (0, 5, vec![], 0),
+        ] {
+            let mut output = filled();
+            output.advance(written, |_, _| panic!("nothing is complete"));
+            assert_eq!(output.withdraw(stream), payload, "{written} {stream}");
+            let stays = |at: &usize| !gone.iter().any(|range| range.contains(at));
+            let left = (written..whole.len()).filter(stays).map(|at| whole[at]);
+            let left: Vec<u8> = left.collect();
+            assert!(wire(&output) == left && output.queued() == left.len(), "{written} {stream}");
+            // What comes later stands behind it, and each ends with its last byte.
+            output.data(7, Bytes::from(vec![b'c'; 5000]), true);
+            assert!(wire(&output).starts_with(&left));
+            let mut done = Vec::new();
+            output.advance(left.len() - 1, |exchange, _| done.push(exchange));
+            assert!(!done.contains(&11) || stream == 1, "{written} {stream}");
+            output.advance(1 + frame::HEAD + 5000, |exchange, _| done.push(exchange));
+            assert_eq!((done, output.unwritten(7)), (vec![33, 11], 0));
+            output.shrink();
         }
     }
 

@@ -70,6 +70,40 @@ async fn what_is_queued_to_its_end_is_cut_with_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_queued_of_a_stream_does_not_leave_and_costs_the_others_no_window() {
+    let mut raw = Raw::over(1000, Limits::default()).greeted().await;
+    raw.get(1, "/100000").await;
+    looked_at(&raw.handler, 2).await;
+    raw.handler.cut.lock().push("/100000");
+    let looks = raw.handler.looked_at.lock().len();
+    looked_at(&raw.handler, looks + 1).await;
+    assert_eq!(raw.told().await.kind, kind::HEADERS);
+    let begun = raw.told().await.payload.len();
+    raw.expect_reset(1, Code::INTERNAL_ERROR).await;
+    // All that the connection's window has left.
+    let left = 65_535 - begun;
+    raw.get(3, &format!("/{left}")).await;
+    assert_eq!(raw.response(3).await.1.len(), left);
+    let ended = raw.hang_up().await;
+    assert_eq!(ended[0], ("/100000".into(), begun as u64, Outcome::Truncated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_body_left_is_not_asked_about() {
+    let mut raw = Raw::over(10, Limits::default()).greeted().await;
+    raw.handler.cut.lock().extend(["/304", "/empty"]);
+    raw.get(1, "/304").await;
+    raw.get(3, "/empty").await;
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_millis(500)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(raw.response(1).await.0, "304");
+    assert_eq!(raw.response(3).await.0, "200");
+    assert_eq!(raw.handler.looked_at.lock().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_leaves_at_once_is_not_asked_about() {
     let mut raw = Raw::new(Limits::default()).await;
     raw.handler.cut.lock().push("/500");
