@@ -78,6 +78,13 @@ struct Open<X> {
     end: Option<(Total, Outcome)>,
 }
 
+impl<X> Open<X> {
+    /// Whether bytes of its body come behind so many of all bodies.
+    fn has_body_after(&self, body: u64) -> bool {
+        self.end.is_none_or(|(end, _)| end.body > self.body_start.max(body))
+    }
+}
+
 impl<H: Handler> Outgoing<H> {
     pub(super) fn new(handler: Arc<H>) -> Self {
         Self {
@@ -126,16 +133,23 @@ impl<H: Handler> Outgoing<H> {
         !self.open.is_empty()
     }
 
-    /// Until when the responses on their way may run on before this is asked again; `None` if one
-    /// of them is to be cut.
+    /// Asks whether the responses on their way may run on, those of whose bodies some is still to
+    /// leave. Returns by when to ask again; `None` where there is none, or one is to be
+    /// [cut](Self::is_cut).
     pub(super) fn may_run_until(&mut self, now: Instant) -> Option<Instant> {
         let mut next: Option<Instant> = None;
-        for open in &mut self.open {
+        let written = self.written.body;
+        for open in self.open.iter_mut().filter(|open| open.has_body_after(written)) {
             let until = self.handler.may_run_until(&mut open.exchange, now.into_std());
             self.is_cut |= until.is_none();
             next = next.into_iter().chain(until.map(Instant::from)).min();
         }
         next.filter(|_| !self.is_cut)
+    }
+
+    /// Whether the handler wants one of the responses on their way cut.
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// Begins the response of an exchange.

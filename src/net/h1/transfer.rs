@@ -236,14 +236,12 @@ where
 
     /// Asks whether the responses on their way may go on; false if one is to be cut.
     fn review(&mut self) -> bool {
-        if !self.out.is_open() {
-            return true;
+        if self.out.is_open()
+            && let Some(at) = self.out.may_run_until(Instant::now())
+        {
+            self.patience.review_at(at);
         }
-        match self.out.may_run_until(Instant::now()) {
-            Some(at) => self.patience.review_at(at),
-            None => return false,
-        }
-        true
+        !self.out.is_cut()
     }
 
     fn break_upload(&mut self, kind: BodyErrorKind, detail: &'static str) {

@@ -13,6 +13,15 @@ impl BodyStream for Stalled {
     }
 }
 
+/// A body that has always more.
+struct Endless;
+
+impl BodyStream for Endless {
+    fn poll_piece(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+        Poll::Ready(Some(Ok(Piece::Data(Bytes::from_static(b"x")))))
+    }
+}
+
 /// Answers `/later` never, `/stalled` in part, and all else with so many bytes.
 fn handler(length: usize) -> Arc<Scripted> {
     Scripted::new(move |request| {
@@ -103,6 +112,46 @@ async fn what_is_not_cut_comes_whole() {
         tokio::task::yield_now().await;
     }
     assert_eq!(handler.looked_at.lock().len(), asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_has_to_wait_for_its_client_is_cut() {
+    let handler = Scripted::new(|request| {
+        Answer::Now(reply(&request.target, 200, None, Body::Stream(Box::new(Endless))))
+    });
+    // A write takes one piece and there is always room: the connection waits for its turn alone.
+    let limits = Limits { connection_buffer: 1, ..Limits::default() };
+    let (mut client, served, _drain) = connect(&handler, limits);
+    client.write_all(GET.as_bytes()).await.unwrap();
+    let mut taken = vec![0; 1 << 20];
+    for turn in 0..1000 {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        if turn == 100 {
+            handler.cut.lock().push("/old");
+        }
+        if !matches!(client.read(&mut taken).await, Ok(1..)) {
+            break;
+        }
+    }
+    assert!(served.is_finished());
+    assert_eq!(handler.endings()[0].2, Outcome::Truncated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_no_body_left_is_not_asked_about() {
+    let handler = Scripted::new(|request| {
+        Answer::Now(reply(&request.target, 304, None, Body::Full(Bytes::from_static(b"body"))))
+    });
+    handler.cut.lock().push("/old");
+    let (mut client, _served) = narrow(&handler, 10, Limits::default());
+    client.write_all(GET.as_bytes()).await.unwrap();
+    for _ in 0..20 {
+        tokio::time::advance(Duration::from_millis(200)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(handler.looked_at.lock().len(), 0);
+    read_until(&mut client, "\r\n\r\n").await;
+    assert_eq!(handler.endings(), [("/old".into(), 0, Outcome::Complete)]);
 }
 
 #[tokio::test(start_paused = true)]
