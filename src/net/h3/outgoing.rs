@@ -97,6 +97,11 @@ impl<X> Outgoing<X> {
         Ok(Progress::Starved)
     }
 
+    /// Whether some of its body may still be to leave.
+    pub(super) fn has_body(&self) -> bool {
+        !self.data.is_empty() || !self.last && self.left != Some(0)
+    }
+
     /// Until when it may run on; `None` if it is to be cut.
     pub(super) fn may_run_until<H>(&mut self, handler: &H, now: Instant) -> Option<Instant>
     where
@@ -211,4 +216,28 @@ fn put_trailers(out: &mut BytesMut, trailers: &HeaderMap) {
         let lines = trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
         qpack::put_lines(out, lines);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_body_to_send_is_known() {
+        let some = || Body::Full(Bytes::from_static(b"some"));
+        for (status, length, body, to_head, has_body) in [
+            (200, Some(4), some(), false, true),
+            (200, Some(4), some(), true, false),
+            (200, Some(4), Body::Empty, true, false),
+            (304, None, some(), false, false),
+            (200, Some(0), Body::Empty, false, false),
+            (200, None, Body::Empty, false, false),
+        ] {
+            let empty = Response::empty(StatusCode::from_u16(status).unwrap());
+            let response = Response { content_length: length, body, ..empty };
+            let reply = Reply { response, exchange: () };
+            let outgoing = Outgoing::new(reply, to_head, &mut BytesMut::new());
+            assert_eq!(outgoing.has_body(), has_body, "{status} {length:?} {to_head}");
+        }
+    }
 }

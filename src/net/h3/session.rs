@@ -148,11 +148,12 @@ impl<H: Handler, G> Session<H, G> {
             self.accept(id, transport, now)?;
         }
         self.drop_stopped(transport)?;
+        // In this order: the next look is found by the next review.
+        self.review(transport, now)?;
         if now >= self.look_at {
             self.look(transport, now)?;
         }
         self.watch_pace(now);
-        self.review(transport, now)?;
         self.go(transport, now)
     }
 
@@ -256,6 +257,9 @@ impl<H: Handler, G> Session<H, G> {
                 slot.waits_for_client = waits == Waits::ForClient;
                 self.waiting += usize::from(slot.waits_for_client);
                 self.look_by(slot.stream.deadline(&self.limits));
+                if slot.stream.outgoing().is_some() {
+                    self.review_at.get_or_insert(now);
+                }
                 self.streams.insert(id, slot);
             }
             Ok(Err(failure)) => return self.fail(id, slot, failure, transport),
@@ -360,11 +364,7 @@ impl<H: Handler, G> Session<H, G> {
     /// Asks, when it is time, whether the responses on their way may go on, and cuts those that may
     /// not.
     fn review(&mut self, transport: &mut Connection, now: Instant) -> Result<(), Failure> {
-        if self.streams.is_empty() {
-            self.review_at = None;
-            return Ok(());
-        }
-        if self.review_at.is_some_and(|at| now < at) {
+        if self.review_at.is_none_or(|at| now < at) {
             return Ok(());
         }
         let (mut next, mut cut) = (None::<Instant>, Vec::new());

@@ -152,10 +152,10 @@ impl<X: Send + 'static> Stream<X> {
         self.drive(turn)
     }
 
-    /// The response, while it is on its way.
+    /// The response, while its body is on its way.
     pub(super) fn outgoing(&mut self) -> Option<&mut Outgoing<X>> {
         match &mut self.answer {
-            State::Responding(outgoing) => Some(outgoing),
+            State::Responding(outgoing) => Some(outgoing).filter(|it| it.has_body()),
             State::Idle | State::Waiting(_) | State::Done => None,
         }
     }
