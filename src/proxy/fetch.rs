@@ -285,7 +285,7 @@ impl Journey {
             collapsed,
             ..CacheStatus::default()
         };
-        let block = self.inbound.lines_of(head, &self.route);
+        let block = self.inbound.lines_of(head);
         let response = deliver::arriving(&self.inbound, arriving, block, &status)?;
         let (served, source) = match led {
             Some(source) => (Served::Miss, source),
@@ -449,7 +449,7 @@ impl Journey {
         if let Some(slices) = stored.slices() {
             return self.sliced(stored, slices, served, status, None, reason);
         }
-        let block = self.inbound.lines_of(&stored.head, &self.route);
+        let block = self.inbound.lines_of(&stored.head);
         let response = deliver::stored(&self.inbound, stored, block, status);
         let (source, stamp) = (source_of(stored), self.stamp_of(&stored.head));
         let basis = Basis::Stored(stored.clone());

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::context::Journey;
 use super::forward::ask_for_slice;
-use super::head::{Prepared, facts_of, inherit_tags};
+use super::head::{Prepared, as_received, facts_of, inherit_tags};
 use super::tier::Fetched;
 use crate::collapse::{Arriving, Landing, Leader, Relay, RelayWriter, Sliced};
 use crate::message::{Body, BodyError, BodyErrorKind, Piece, Protocol};
@@ -246,7 +246,7 @@ impl Fill {
     fn freshen(mut self, stored: &Arc<Stored>, update: HeaderMap, times: &Times) {
         let preparation = self.journey.preparation();
         let same = is_same(&stored.head, &update);
-        let vary = VarySpec::parse(preparation.as_received(&stored.head, "vary"));
+        let vary = VarySpec::parse(as_received(&stored.head, "vary"));
         let merged = preparation.freshened(&stored.head, update);
         let status = stored.head.status;
         let facts = facts_of(status.as_u16(), &merged);

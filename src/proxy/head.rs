@@ -16,7 +16,7 @@ use crate::object::ObjectHead;
 use crate::semantics::freshness::ResponseFacts;
 use crate::semantics::headers::{connection_names, is_hop_by_hop, is_refreshed, write_via};
 use crate::semantics::time::{Timestamp, write_http_date};
-use crate::site::{HeaderRules, Route};
+use crate::site::HeaderRules;
 
 /// Fields that hold tags.
 const TAGS: [&str; 2] = ["surrogate-key", "cache-tag"];
@@ -28,6 +28,9 @@ const FOR_TIERS: [HeaderName; 4] = [
     HeaderName::from_static("surrogate-control"),
     HeaderName::from_static("headland-cdn-cache-control"),
 ];
+
+/// Stands among withheld lines for a field that we set and upstream did not: its value is the name.
+const ADDED: HeaderName = HeaderName::from_static("headland-added");
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -45,7 +48,8 @@ pub(super) struct Preparation<'a> {
 pub(super) struct Prepared {
     /// The lines that leave.
     pub(super) block: FieldBlock,
-    /// Lines as upstream sent them that leave otherwise, or not at all.
+    /// Lines as upstream sent them that leave otherwise, or not at all; and which that leave are
+    /// ours alone.
     pub(super) withheld: Option<Box<FieldBlock>>,
     /// What caches on the way said of this response; no later one is told so.
     pub(super) cache_status: Option<HeaderValue>,
@@ -96,7 +100,7 @@ impl Preparation<'_> {
             update.remove(name);
         }
         let mut merged = HeaderMap::new();
-        for (name, value) in upstream_lines(self.rules, stored) {
+        for (name, value) in upstream_lines(stored) {
             let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
             if let Ok(value) = HeaderValue::from_bytes(value)
                 && !update.contains_key(&name)
@@ -108,16 +112,6 @@ impl Preparation<'_> {
             merged.append(name.clone(), value.clone());
         }
         merged
-    }
-
-    /// The values of `name` (lower-case) as upstream sent them.
-    pub(super) fn as_received<'h>(
-        &self,
-        stored: &'h ObjectHead,
-        name: &str,
-    ) -> impl Iterator<Item = &'h [u8]> {
-        let lines = upstream_lines(self.rules, stored);
-        lines.filter_map(move |(line, value)| (line == name).then_some(value))
     }
 
     /// The lines of a response that a 304 has freshened.
@@ -148,7 +142,7 @@ impl Preparation<'_> {
         }
     }
 
-    /// Makes `headers` those that clients see; returns the lines that this changed.
+    /// Makes `headers` those that clients see; returns what tells which they were.
     fn leave(&self, headers: &mut HeaderMap) -> Option<Box<FieldBlock>> {
         let mut withheld = HeaderMap::new();
         let set = self.rules.set.iter().map(|(name, _)| name);
@@ -159,6 +153,11 @@ impl Preparation<'_> {
                 }
             }
         }
+        for (name, _) in &self.rules.set {
+            if !withheld.contains_key(name) {
+                withheld.append(ADDED, HeaderValue::from_name(name.clone()));
+            }
+        }
         for name in &FOR_TIERS {
             headers.remove(name);
         }
@@ -167,24 +166,36 @@ impl Preparation<'_> {
     }
 }
 
-/// What upstream said: the lines that leave but for ours, and those withheld.
-fn upstream_lines<'h>(
-    rules: &HeaderRules,
+/// The values of `name` (lower-case) as upstream sent them.
+pub(super) fn as_received<'h>(
     stored: &'h ObjectHead,
-) -> impl Iterator<Item = (&'h str, &'h [u8])> {
-    let ours = |name: &str| rules.set.iter().any(|(set, _)| set.as_str() == name);
-    let leaving = stored.fields().filter(move |(name, _)| !ours(name));
-    leaving.chain(stored.withheld().into_iter().flat_map(|lines| lines.iter()))
+    name: &str,
+) -> impl Iterator<Item = &'h [u8]> {
+    upstream_lines(stored).filter_map(move |(line, value)| (line == name).then_some(value))
+}
+
+/// What upstream said, whatever the site changes by now: the lines that leave but for ours, and
+/// those withheld.
+fn upstream_lines(stored: &ObjectHead) -> impl Iterator<Item = (&str, &[u8])> {
+    let withheld = || stored.withheld().into_iter().flat_map(FieldBlock::iter);
+    let is_ours = move |name: &str| {
+        withheld().any(|(line, value)| match line == ADDED.as_str() {
+            true => value == name.as_bytes(),
+            false => line == name,
+        })
+    };
+    let leaving = stored.fields().filter(move |(name, _)| !is_ours(name));
+    leaving.chain(withheld().filter(|(name, _)| *name != ADDED.as_str()))
 }
 
 impl Inbound {
     /// The lines that tell of a stored response to whoever asks: an edge makes its own changes.
-    pub(super) fn lines_of(&self, stored: &ObjectHead, route: &Route) -> FieldBlock {
+    pub(super) fn lines_of(&self, stored: &ObjectHead) -> FieldBlock {
         if self.edge.is_none() {
             return stored.block();
         }
         let mut lines = Vec::new();
-        for (name, value) in upstream_lines(&route.response_headers, stored) {
+        for (name, value) in upstream_lines(stored) {
             push_field(&mut lines, name, value);
         }
         FieldBlock::from_lines(lines.into())

@@ -46,7 +46,7 @@ use crate::collapse::RememberedKeys;
 use crate::message::{Answer, Reply, Request};
 use crate::object::Stored;
 use crate::semantics::verdict::{Reason, Verdict, verdict};
-use crate::site::{Route, SiteLabel, SiteTable};
+use crate::site::{SiteLabel, SiteTable};
 use crate::store::{Lookup, Store};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -180,7 +180,7 @@ impl Proxy {
             (Verdict::Serve(reason), Lookup::Found(_, stored))
                 if is_met && stored.slices().is_none() =>
             {
-                return Answer::Now(self.hit(inbound, (site.label, route), stored, reason));
+                return Answer::Now(self.hit(inbound, site.label, stored, reason));
             }
             (_, lookup) => lookup,
         };
@@ -206,13 +206,13 @@ impl Proxy {
     fn hit(
         &self,
         inbound: Inbound,
-        (site, route): (SiteLabel, &Route),
+        site: SiteLabel,
         stored: Arc<Stored>,
         reason: Reason,
     ) -> Reply<Exchange> {
         self.count_hit(&stored);
         let status = deliver::hit_status(&self.config.name, &stored.head, inbound.arrival.now);
-        let block = inbound.lines_of(&stored.head, route);
+        let block = inbound.lines_of(&stored.head);
         let mut response = deliver::stored(&inbound, &stored, block, &status);
         if let Some(demand) = &inbound.edge {
             let stamp = demand.stamp_of(&stored.head, self.store.rules());

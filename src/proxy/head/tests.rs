@@ -88,7 +88,8 @@ fn what_is_shared_says_neither_age_nor_what_others_did() {
     assert_eq!(shared.cache_status.unwrap(), "far; hit, near; fwd=miss");
     let date = format!("date: {DATE}");
     let withheld = lines(&shared.withheld.unwrap());
-    assert_eq!(withheld, ["cache-tag: a,b", &date, "surrogate-control: max-age=9"]);
+    let (control, added) = ("surrogate-control: max-age=9", "headland-added: server");
+    assert_eq!(withheld, ["cache-tag: a,b", &date, added, control]);
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn what_the_site_changed_is_merged_as_upstream_sent_it() {
     );
     assert_eq!(stored.block().get("cache-control"), Some(&b"no-store"[..]));
     let preparation = preparation(&rules);
-    let vary: Vec<_> = preparation.as_received(&stored, "vary").collect();
+    let vary: Vec<_> = as_received(&stored, "vary").collect();
     assert_eq!(vary, [b"accept"]);
     let merged = preparation.freshened(&stored, map(&[("x-new", "theirs")]));
     assert_eq!(merged["cache-control"], "max-age=60");
@@ -167,4 +168,24 @@ fn what_the_site_changed_is_merged_as_upstream_sent_it() {
     assert_eq!(again.block.get("cache-control"), Some(&b"no-store"[..]));
     assert_eq!((again.block.get("vary"), again.block.get("x-new")), (None, Some(&b"1"[..])));
     assert!(again.withheld.is_some());
+}
+
+#[test]
+fn what_upstream_said_is_told_without_the_rules_by_which_it_was_changed() {
+    let came =
+        [("cache-tag", "a"), ("date", DATE), ("x-gone", "1"), ("x-kept", "1"), ("x-set", "1")];
+    let upstream = |set: &[(&'static str, &'static str)], remove: &[&'static str]| {
+        let stored = stored(&rules(set, remove), &came);
+        let mut lines: Vec<_> = upstream_lines(&stored)
+            .map(|(name, value)| format!("{name}: {}", value.escape_ascii()))
+            .collect();
+        lines.sort();
+        lines
+    };
+    let plain = upstream(&[], &[]);
+    assert_eq!(plain.len(), came.len() + 1, "and the way: {plain:?}");
+    let added = [("x-set", "ours"), ("x-added", "ours"), ("cache-tag", "ours")];
+    for (set, remove) in [(&added[..], &["x-gone"][..]), (&added[1..], &["x-set", "date"])] {
+        assert_eq!(upstream(set, remove), plain);
+    }
 }

@@ -32,6 +32,7 @@ use self::read::SliceReader;
 use super::cold::source_of;
 use super::context::{Beginning, Journey, Sent, Served, Trouble};
 use super::deliver;
+use super::head::as_received;
 use super::linger::Basis;
 use crate::collapse::{Arriving, Follower, Join, Landing, Leader, Relay};
 use crate::message::{Body, FieldBlock};
@@ -70,8 +71,7 @@ type Awaited = Pin<Box<dyn Future<Output = Option<Landing>> + Send>>;
 impl Slicer {
     fn new(journey: &Journey, head: &ObjectHead, slices: Slices) -> Arc<Self> {
         // What clients see of it is the site's to say.
-        let preparation = journey.preparation();
-        let etag = preparation.as_received(head, "etag").next().unwrap_or_default();
+        let etag = as_received(head, "etag").next().unwrap_or_default();
         let etag = Bytes::copy_from_slice(etag);
         let (status, block) = (StatusCode::PARTIAL_CONTENT, FieldBlock::default());
         // Tags stand among what is withheld: what purges the whole purges each slice.
@@ -258,7 +258,7 @@ impl Journey {
         reason: &'static str,
     ) -> Sent {
         let head = &stored.head;
-        let block = self.inbound.lines_of(head, &self.route);
+        let block = self.inbound.lines_of(head);
         let (response, parts) = deliver::sliced(&self.inbound, head, block, slices.total, before);
         let reader = (!parts.is_empty())
             .then(|| Box::new(SliceReader::new(Slicer::new(self, head, slices), parts)));
