@@ -10,6 +10,12 @@
 //!  this node   … 40  41 └42  43   44   45 …      to_here(10) = 44, stamp(43) = floor(43) = 9
 //!       another log, or a gap                    stamp(41) = 0, floor(41) = 8
 //! ```
+//!
+//! A start begins both rows anew, where the node stands: what it stored before lies in no log that
+//! it can tell. That errs to the safe side. A clean copy is said to reflect the node's position all
+//! the same. One that is served though a soft purge has made it stale is said to reflect nothing,
+//! so an edge declines it if any hard purge of the past covers it, and asks elsewhere for as long
+//! as the copy is being refreshed behind.
 
 use std::fmt;
 use std::str::FromStr;

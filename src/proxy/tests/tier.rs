@@ -149,6 +149,23 @@ async fn a_stale_copy_reflects_what_it_did_when_it_was_fetched() {
 }
 
 #[tokio::test]
+async fn after_a_restart_a_clean_copy_reflects_the_position_and_a_stale_one_nothing() {
+    let site = "[site.freshness]\nstale_while_revalidate = \"1h\"";
+    let world = World::new(site, |_, _| vec![say("200 OK", &FIELDS, "body")]).await;
+    world.follow(LOG, 10);
+    for target in ["/clean", "/stale"] {
+        world.get(target).got().await;
+    }
+    world.purge(PurgeKind::Soft, "/stale");
+    // A start tells the numbers from where the node stands.
+    world.follow(LOG, 11);
+    let clean = asked(&world, "/clean", &at(11)).got().await;
+    assert_eq!((clean.served, stamp(&clean)), ("hit", Some(&*at(11))));
+    let stale = asked(&world, "/stale", &at(11)).got().await;
+    assert_eq!((stale.served, stamp(&stale)), ("stale", Some(&*at(0))));
+}
+
+#[tokio::test]
 async fn nobody_joins_a_flight_that_began_below_its_floor() {
     let world =
         World::new("", |_, number| vec![Step::Wait, say("200 OK", &FIELDS, &format!("{number}"))])
