@@ -99,6 +99,8 @@ impl Journey {
         // Where the request cannot be made again, any answer is better than none.
         let takes_any = !request.method.is_idempotent();
         let accept = |response: &IncomingResponse| match takes_any {
+            // RFC 9110 section 15.5.20: a shield that has not heard of the host did nothing.
+            true if is_misdirected(response) => Acceptance::Misdirected,
             true => Acceptance::Taken,
             false => self.accept(&asking, response),
         };
@@ -258,6 +260,11 @@ impl Journey {
     pub(super) fn stamp_fetched(&self) -> Option<LogSequence> {
         self.inbound.edge.as_ref()?.stamp_fetched(self.proxy.store.rules())
     }
+}
+
+/// Whether a shield says that it serves no such host. What an origin says has a stamp.
+fn is_misdirected(response: &IncomingResponse) -> bool {
+    response.status == StatusCode::MISDIRECTED_REQUEST && !response.headers.contains_key(STAMP)
 }
 
 /// The line that tells why a response is the shield's own.

@@ -59,6 +59,11 @@ impl Kept {
         self.again(false)
     }
 
+    /// The request for another server, after one that did nothing with it.
+    pub(super) fn unsent(self) -> Option<OutgoingRequest> {
+        self.again(true)
+    }
+
     /// The request for a second server beside the first. It may have no content that arrives.
     pub(super) fn into_request(self) -> OutgoingRequest {
         debug_assert!(self.lent.is_none(), "two servers cannot read the same content");

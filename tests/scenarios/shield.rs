@@ -213,6 +213,25 @@ async fn edges_that_take_each_other_for_shields_go_to_the_origin() {
 }
 
 #[tokio::test]
+async fn what_a_shield_has_not_heard_of_yet_goes_to_the_origin() {
+    let origin = Origin::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "a secret of some length").unwrap();
+    let peer = format!("[peer]\nsecret_file = \"{}\"", secret.display());
+    let shield = Setup::new(&origin).name("far").tiers(&peer).start();
+    let tables = format!("[shield]\nnodes = [\"http://{}\"]\n{peer}", shield.http());
+    let new = "[[site]]\nname = \"new\"\nhosts = [\"new.example\"]\norigin = \"app\"";
+    let edge = Setup::new(&origin).name("near").tiers(&tables).site(new).start();
+    let client = Client::of(&edge, Protocol::H2).await;
+    for method in ["GET", "POST"] {
+        says(&origin, 1);
+        let seen = client.ask(Ask::new(method, "/page").host("new.example")).await.unwrap();
+        assert_eq!((seen.status, seen.text()), (200, "version 1"), "{method}");
+    }
+}
+
+#[tokio::test]
 async fn a_shield_that_lags_brings_nothing_back() {
     let mut tiers = Tiers::start(0, 0).await;
     let line = Line::start().await;

@@ -90,6 +90,8 @@ pub enum Acceptance {
     Taken,
     /// It does not serve this request, which says nothing of the shield.
     Declined,
+    /// The same, and nothing was done: any request may be made again.
+    Misdirected,
     /// It is none that a shield gives: the shield has failed.
     Refused,
 }
@@ -124,7 +126,8 @@ impl Shields {
     /// answer that `accept` takes, and waits for its head. The proof of the secret is added here.
     ///
     /// Where an answer is not taken, the next one is asked, but only if the request is idempotent:
-    /// whoever sends others takes any answer.
+    /// whoever sends others takes any answer. One that is [misdirected](Acceptance::Misdirected) is
+    /// the response, if the request cannot be made again.
     ///
     /// Cancel safe: dropping the future gives up what is under way.
     pub async fn fetch(
@@ -224,6 +227,15 @@ impl Shields {
                     Acceptance::Declined => {
                         self.answered(member);
                         return Err(refused(kept));
+                    }
+                    Acceptance::Misdirected => {
+                        self.answered(member);
+                        let error = UpstreamError::refused_answer(&member.url);
+                        let request = kept.unsent();
+                        return match request.is_some() {
+                            true => Err(ShieldsFailed { error, request }),
+                            false => Ok(response),
+                        };
                     }
                     Acceptance::Refused => refused(kept),
                 }

@@ -102,6 +102,20 @@ async fn what_was_sent_and_is_not_idempotent_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn what_is_misdirected_goes_on_to_the_next_if_its_content_is_at_hand() {
+    let (near, far, urls) = two(Mood::Misdirected, Mood::Well).await;
+    let shields = shields(settings_of(&urls));
+    let whole = OutgoingRequest { body: Body::Full("whole".into()), ..upload(Method::POST) };
+    assert_eq!(ask(&shields, whole).await.unwrap(), "far");
+    assert_eq!(far.last().content, "whole");
+    assert_eq!(ask(&shields, upload(Method::POST)).await.unwrap(), "near", "it is the response");
+    far.set(Mood::Misdirected);
+    let post = OutgoingRequest { method: Method::POST, ..get() };
+    assert!(ask(&shields, post).await.unwrap_err().request.is_some(), "for the origin");
+    assert_eq!((near.asked(), far.asked(), health(&shields)), (3, 2, vec![true, true]));
+}
+
+#[tokio::test]
 async fn content_that_nobody_read_goes_on_whole() {
     let (far, far_url) = Scripted::start("far", Mood::Well).await;
     let shields = shields(settings(&[&nowhere().await, &far_url]));

@@ -32,6 +32,8 @@ enum Mood {
     Well,
     /// Answers 500.
     Ill,
+    /// Answers 421.
+    Misdirected,
     /// Answers 200 once the mood changes.
     Slow,
     /// Reads the content and resets the stream.
@@ -91,6 +93,7 @@ impl Scripted {
         let status = match *moods.wait_for(|mood| *mood != Mood::Slow).await.unwrap() {
             Mood::Resets => return response.send_reset(h2::Reason::INTERNAL_ERROR),
             Mood::Ill => StatusCode::INTERNAL_SERVER_ERROR,
+            Mood::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Mood::Well | Mood::Slow => StatusCode::OK,
         };
         let head = Response::builder().status(status).header(NAME, self.name);
@@ -176,6 +179,7 @@ async fn ask(shields: &Shields, request: OutgoingRequest) -> Result<String, Shie
     let accept = |response: &IncomingResponse| match response.status {
         StatusCode::OK => Acceptance::Taken,
         StatusCode::NOT_FOUND => Acceptance::Declined,
+        StatusCode::MISDIRECTED_REQUEST => Acceptance::Misdirected,
         _ => Acceptance::Refused,
     };
     let response = shields.fetch(b"www.example.com/a?b", request, &accept).await?;
