@@ -27,9 +27,9 @@ pub trait Handler: Send + Sync + 'static {
     /// is to be cut visibly, now.
     ///
     /// An engine asks from when the response first has to wait, whoever it waits for, and never for
-    /// one that leaves at once. It asks about all responses of a connection together, by the
-    /// earliest of the answers: so every answer bounds, too, how late a response that begins
-    /// meanwhile is first asked about.
+    /// one that leaves at once, or has no body left to send. It asks about all responses of a
+    /// connection together, by the earliest of the answers: so every answer bounds, too, how late a
+    /// response that begins meanwhile is first asked about.
     fn may_run_until(&self, _exchange: &mut Self::Exchange, now: Instant) -> Option<Instant> {
         Some(now + LONG)
     }
