@@ -189,9 +189,11 @@ fn validators<'h>(
     head: &'h ObjectHead,
     block: &'h FieldBlock,
 ) -> Validators<'h> {
+    let date = block.get("date").and_then(parse_http_date);
     match inbound.edge {
-        None => Validators { etag: head.etag(), last_modified: head.last_modified() },
+        None => Validators { etag: head.etag(), last_modified: head.last_modified(), date },
         Some(_) => Validators {
+            date,
             etag: block.get("etag").filter(|tag| EntityTag::parse(tag).is_some()),
             last_modified: block.get("last-modified").and_then(parse_http_date),
         },
@@ -214,8 +216,7 @@ fn partial(
     let total = content.length()?;
     let ranges = RangeSet::parse(inbound.fields.get("range")?)?;
     if let Some(value) = inbound.fields.get("if-range") {
-        let date = block.get("date").and_then(parse_http_date);
-        if !if_range_matches(value, &validators(inbound, head, block), date) {
+        if !if_range_matches(value, &validators(inbound, head, block)) {
             return None;
         }
     }

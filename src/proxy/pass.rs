@@ -1,6 +1,9 @@
 //! Requests that are not shared: handed on as they are, and their responses with them.
 
-use http::{Method, StatusCode};
+use std::borrow::Cow;
+
+use http::header::{CONTENT_LOCATION, LOCATION};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::context::{Exchange, Journey, Sent, Served};
 use super::head::facts_of;
@@ -11,6 +14,7 @@ use crate::message::{Body, Extra, Reply, Response};
 use crate::object::CacheKey;
 use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::semantics::cacheability::{Storage, invalidates};
+use crate::semantics::uri::{Reference, normalize_host};
 use crate::telemetry::metrics::Source;
 use crate::upstream::{Fault, IncomingResponse, UpstreamError};
 
@@ -22,7 +26,7 @@ impl Journey {
         match self.ask(body).await {
             Ok(Fetched { response, source, .. }) => {
                 if invalidates(self.facts.method, response.status.as_u16()) {
-                    self.invalidate();
+                    self.invalidate(&response.headers);
                 }
                 self.passed(response, source, forward, reason)
             }
@@ -99,10 +103,28 @@ impl Journey {
         Sent { response, served, source, origin_status, reason, slices: None, stamp, basis }
     }
 
-    /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource.
-    fn invalidate(&self) {
-        self.proxy.flights.abandon(self.primary);
-        self.proxy.store.remove(self.primary);
+    /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource, and those
+    /// at this host that its response names.
+    fn invalidate(&self, headers: &HeaderMap) {
+        let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| headers.get(name));
+        let related = named.filter_map(|value| self.key_at(value.to_str().ok()?));
+        for key in std::iter::once(self.primary).chain(related) {
+            self.proxy.flights.abandon(key);
+            self.proxy.store.remove(key);
+        }
+    }
+
+    /// The key of what a response refers to, where it is at the same host: another's responses are
+    /// not this one's to take away. Ports tell no hosts apart, as in keys.
+    fn key_at(&self, reference: &str) -> Option<CacheKey> {
+        let led = Reference::resolve(reference, &self.resource.target())?;
+        let host = &self.resource.host;
+        let is_here = |authority| normalize_host(authority).is_some_and(|named| named == *host);
+        if !led.authority.is_none_or(is_here) {
+            return None;
+        }
+        let (route, resource) = self.site.locate(Cow::Borrowed(host), &led.target)?;
+        Some(resource.key(self.site.generation, &route.key.extra(&self.inbound.fields)))
     }
 
     /// 504: the client wanted a stored response or none (RFC 9111 section 5.2.1.7).

@@ -5,6 +5,7 @@
 
 use super::syntax::{delta_seconds, is_token, members, quoted_len, trim};
 
+mod surrogate;
 mod targeted;
 
 /// The directives of one message, all lines taken together.
@@ -100,6 +101,12 @@ impl CacheControl {
     /// it is empty or not a well-formed dictionary.
     pub fn parse_targeted<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<CacheControl> {
         targeted::parse(lines)
+    }
+
+    /// Reads the values of all lines of Surrogate-Control (Edge Architecture Specification, section
+    /// 2.2). `None` if they say nothing of caching to this cache.
+    pub fn parse_surrogate<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<CacheControl> {
+        surrogate::parse(lines)
     }
 
     /// Takes in the value of one more line.

@@ -57,6 +57,8 @@ pub struct Validators<'a> {
     pub etag: Option<&'a [u8]>,
     /// Last-Modified.
     pub last_modified: Option<Timestamp>,
+    /// Date.
+    pub date: Option<Timestamp>,
 }
 
 /// What the preconditions come to.
@@ -104,20 +106,16 @@ pub fn evaluate(
     Outcome::Proceed
 }
 
-/// Whether a Range may be honoured, given the value of If-Range (RFC 9110 section 13.1.5). `date`
-/// is the Date of the response: it tells whether Last-Modified is strong.
-pub fn if_range_matches(
-    value: &[u8],
-    validators: &Validators<'_>,
-    date: Option<Timestamp>,
-) -> bool {
+/// Whether a Range may be honoured, given the value of If-Range (RFC 9110 section 13.1.5). The Date
+/// of the response tells whether Last-Modified is strong.
+pub fn if_range_matches(value: &[u8], validators: &Validators<'_>) -> bool {
     if let Some(tag) = EntityTag::parse(value) {
         let own = validators.etag.and_then(EntityTag::parse);
         return own.is_some_and(|own| own.strong_eq(tag));
     }
     // The match is exact, and the date must be a strong validator: a second at least before the
     // response was made (RFC 9110 section 8.8.2.2).
-    match (parse_http_date(value), validators.last_modified, date) {
+    match (parse_http_date(value), validators.last_modified, validators.date) {
         (Some(asked), Some(modified), Some(date)) => {
             asked == modified && modified.seconds() < date.seconds()
         }
@@ -213,10 +211,11 @@ fn unmodified_since(conditions: &Conditions<'_>, validators: &Validators<'_>) ->
     }
 }
 
-/// RFC 9110 section 13.1.3; true where it is to be ignored.
+/// RFC 9110 section 13.1.3; true where it is to be ignored. RFC 9111 section 4.3.2: a stored
+/// response that does not say when it was modified counts as modified when it was made.
 fn modified_since(conditions: &Conditions<'_>, validators: &Validators<'_>) -> bool {
     let limit = conditions.if_modified_since.and_then(parse_http_date);
-    match (limit, validators.last_modified) {
+    match (limit, validators.last_modified.or(validators.date)) {
         (Some(limit), Some(modified)) => modified.seconds() > limit.seconds(),
         _ => true,
     }

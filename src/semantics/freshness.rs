@@ -124,8 +124,8 @@ pub struct ResponseFacts {
     pub status: u16,
     /// Cache-Control.
     pub cache: CacheControl,
-    /// The targeted field that applies here, if there is one (RFC 9213): it displaces
-    /// Cache-Control and Expires.
+    /// The targeted field that applies here, if there is one (RFC 9213, or Surrogate-Control before
+    /// it): it displaces Cache-Control and Expires.
     pub targeted: Option<CacheControl>,
     /// `Pragma: no-cache`.
     pub pragma_no_cache: bool,
@@ -158,12 +158,14 @@ impl ResponseFacts {
         let mut facts = ResponseFacts { status, ..ResponseFacts::default() };
         let mut cdn: SmallVec<[&[u8]; 1]> = SmallVec::new();
         let mut own: SmallVec<[&[u8]; 1]> = SmallVec::new();
+        let mut surrogate: SmallVec<[&[u8]; 1]> = SmallVec::new();
         let mut age_seen = false;
         for (name, value) in fields {
             match name {
                 "cache-control" => facts.cache.add_line(value),
                 "cdn-cache-control" => cdn.push(value),
                 "headland-cdn-cache-control" => own.push(value),
+                "surrogate-control" => surrogate.push(value),
                 "pragma" => facts.pragma_no_cache |= lists(value, b"no-cache"),
                 "date" => facts.date = first_date(facts.date, value),
                 "expires" => facts.expires = earliest_date(facts.expires, value),
@@ -188,7 +190,10 @@ impl ResponseFacts {
             }
         }
         // RFC 9213 section 2.2: the most specific field that is valid and not empty is used.
-        facts.targeted = [own, cdn].into_iter().find_map(CacheControl::parse_targeted);
+        facts.targeted = [own, cdn]
+            .into_iter()
+            .find_map(CacheControl::parse_targeted)
+            .or_else(|| CacheControl::parse_surrogate(surrogate));
         facts
     }
 

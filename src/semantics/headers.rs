@@ -23,13 +23,18 @@ pub fn is_hop_by_hop(name: &str) -> bool {
 }
 
 /// Whether a 304 or HEAD response replaces the field of this lower-case name in the stored response
-/// (RFC 9111 section 3.2). What describes the stored bytes stays, for they stay; `Trailer` tells of
-/// the message that came.
+/// (RFC 9111 section 3.2). What the stored bytes can only be read by stays, for they stay; `Trailer`
+/// and the digests of content tell of the message that came.
 pub fn is_refreshed(name: &str) -> bool {
     !is_hop_by_hop(name)
         && !matches!(
             name,
-            "content-encoding" | "content-length" | "content-range" | "content-type" | "trailer"
+            "content-digest"
+                | "content-encoding"
+                | "content-length"
+                | "content-md5"
+                | "content-range"
+                | "trailer"
         )
 }
 
@@ -142,11 +147,11 @@ mod tests {
 
     #[test]
     fn what_a_304_replaces() {
-        for name in ["cache-control", "date", "etag", "expires", "age", "x-a"] {
+        for name in ["cache-control", "content-type", "date", "etag", "expires", "age", "x-a"] {
             assert!(is_refreshed(name), "{name}");
         }
         for name in
-            ["content-length", "content-encoding", "content-range", "content-type", "te", "trailer"]
+            ["content-length", "content-encoding", "content-range", "content-md5", "te", "trailer"]
         {
             assert!(!is_refreshed(name), "{name}");
         }

@@ -11,8 +11,10 @@ use std::net::Ipv6Addr;
 use smallvec::SmallVec;
 
 pub use self::pattern::Pattern;
+pub use self::reference::Reference;
 
 mod pattern;
+mod reference;
 
 /// Brings a path to its normal form (RFC 3986 section 6.2.2): unreserved characters unescaped,
 /// escapes in upper case, dot segments removed.

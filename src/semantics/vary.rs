@@ -93,9 +93,8 @@ where
         };
         value.clear();
         match name.as_str() {
-            "accept-encoding" => write_preferences(lines, Ties::Unordered, &mut value),
-            "accept-language" => write_preferences(lines, Ties::AsWritten, &mut value),
-            _ => write_joined(lines, &mut value),
+            "accept-encoding" | "accept-language" => write_preferences(lines, &mut value),
+            _ => write_members(lines, &mut value),
         }
         out.put(b"\x001");
         out.put(&(value.len() as u64).to_le_bytes());
@@ -103,24 +102,12 @@ where
     }
 }
 
-/// Whether the order among equal preferences says something.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ties {
-    /// It does not (RFC 9110 section 12.5.3).
-    Unordered,
-    /// Many servers take it for one (RFC 9110 section 12.5.4).
-    AsWritten,
-}
-
 /// A member of a list of preferences: its name, and its weight in thousandths.
 type Preference<'a> = (&'a [u8], u16);
 
-/// Writes `name;weight,` for each member, the most wanted first.
-fn write_preferences<'a>(
-    lines: impl IntoIterator<Item = &'a [u8]>,
-    ties: Ties,
-    out: &mut impl Sink,
-) {
+/// Writes `name;weight,` for each member, the most wanted first. The order among those of one
+/// weight says nothing (RFC 9110 sections 12.5.3 and 12.5.4: it cannot be relied upon).
+fn write_preferences<'a>(lines: impl IntoIterator<Item = &'a [u8]>, out: &mut impl Sink) {
     let mut wanted: SmallVec<[Preference<'a>; 8]> = SmallVec::new();
     for member in lines.into_iter().flat_map(members) {
         let (name, weight) = preference(member);
@@ -134,10 +121,7 @@ fn write_preferences<'a>(
         wanted.retain(|(name, weight)| *weight > 0 || name.eq_ignore_ascii_case(b"identity"));
     }
     wanted.sort_by(|(a, a_weight), (b, b_weight)| {
-        b_weight.cmp(a_weight).then_with(|| match ties {
-            Ties::Unordered => compare_lower(a, b),
-            Ties::AsWritten => Ordering::Equal,
-        })
+        b_weight.cmp(a_weight).then_with(|| compare_lower(a, b))
     });
     for (name, weight) in wanted {
         for byte in name {
@@ -190,12 +174,14 @@ fn thousandths(value: &[u8]) -> Option<u16> {
     (sum <= 1000).then_some(sum)
 }
 
-fn write_joined<'a>(lines: impl IntoIterator<Item = &'a [u8]>, out: &mut impl Sink) {
-    for (at, line) in lines.into_iter().enumerate() {
+/// Writes the members of all lines as one list. Where a field is none, whitespace and emptiness
+/// around its commas are no more to it than to a list (RFC 9110 section 5.6.1).
+fn write_members<'a>(lines: impl IntoIterator<Item = &'a [u8]>, out: &mut impl Sink) {
+    for (at, member) in lines.into_iter().flat_map(members).enumerate() {
         if at > 0 {
-            out.put(b", ");
+            out.put(b",");
         }
-        out.put(trim(line));
+        out.put(member);
     }
 }
 

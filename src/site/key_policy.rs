@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::message::Fields;
 use crate::object::{CacheKey, SiteKey, TargetUri};
-use crate::semantics::uri::{Pattern, normalize_host, normalize_query, split_target};
+use crate::semantics::uri::{Pattern, Reference, normalize_host, normalize_query, split_target};
 
 /// What of a request makes its key.
 #[derive(Clone, Debug, Default)]
@@ -84,11 +84,9 @@ impl ResourceUrl<'_> {
     /// Whether `location` is this URL, perhaps under another scheme or port. Such a redirect is
     /// meant for clients of one scheme, and to share it would send the others round for ever.
     pub fn is_itself(&self, location: &str) -> bool {
-        let Some((_, rest)) = location.split_once("://") else { return false };
-        let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-        let (path, query) = split_target(target.split('#').next().unwrap_or_default());
-        let host = normalize_host(authority);
-        host.is_some_and(|host| host == self.host)
+        let Some(led) = Reference::resolve(location, "/") else { return false };
+        let (path, query) = split_target(&led.target);
+        led.authority.and_then(normalize_host).is_some_and(|host| host == self.host)
             && path == self.path
             && query == self.query.as_deref()
     }

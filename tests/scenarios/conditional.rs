@@ -6,6 +6,7 @@ over_each_protocol!(
     conditions_are_judged_against_what_is_stored,
     a_304_tells_what_a_200_would,
     conditions_hold_for_a_miss_too,
+    what_does_not_say_when_it_changed_did_when_it_was_made,
 );
 
 const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
@@ -74,4 +75,15 @@ async fn conditions_hold_for_a_miss_too(protocol: Protocol) {
     let whole = scene.get("/").await;
     assert_eq!((whole.is_hit(), whole.text()), (true, "hello"));
     assert_eq!(scene.origin.count(), 1);
+}
+
+async fn what_does_not_say_when_it_changed_did_when_it_was_made(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let far = Reply::ok("hello").field("cache-control", "max-age=4294967295").field("date", DATE);
+    scene.origin.on("/", far);
+    scene.get("/").await;
+    for (since, status) in [(BEFORE, 200), (DATE, 304), (LATER, 304)] {
+        let seen = scene.get_with("/", "if-modified-since", since).await;
+        assert_eq!((seen.status, seen.is_hit()), (status, true), "{since}");
+    }
 }

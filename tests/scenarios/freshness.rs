@@ -26,6 +26,11 @@ async fn the_most_specific_lifetime_holds(protocol: Protocol) {
         Reply::ok("x").field("cache-control", "max-age=60").field("expires", past),
         Reply::ok("x").field("expires", "Fri, 31 Dec 2100 00:00:00 GMT"),
         Reply::ok("x").field("cache-control", "no-store").field("cdn-cache-control", "max-age=60"),
+        Reply::ok("x").field("cache-control", "no-store").field("surrogate-control", "max-age=60"),
+        // RFC 9213 section 2.2 knows the one field, and its own comes first.
+        Reply::ok("x")
+            .field("surrogate-control", "no-store")
+            .field("cdn-cache-control", "max-age=60"),
         // RFC 9111 section 4.2.2: a tenth of the time since it changed, and a day at most.
         Reply::ok("x").field("last-modified", ten_years_before),
         Reply::new(404).field("cache-control", "max-age=60"),
@@ -42,6 +47,7 @@ async fn the_most_specific_lifetime_holds(protocol: Protocol) {
         Reply::ok("x").field("expires", "0"),
         Reply::ok("x").field("cache-control", "max-age=60").field("cdn-cache-control", "max-age=0"),
         Reply::ok("x").field("cache-control", "max-age=60").field("age", "60"),
+        Reply::ok("x").field("cache-control", "max-age=60").field("surrogate-control", "no-store"),
         // RFC 9111 section 4.2.2: a heuristic needs a Last-Modified to go by.
         Reply::ok("x"),
         Reply::new(500).field("last-modified", ten_years_before).field("date", date),

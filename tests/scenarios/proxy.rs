@@ -1,7 +1,7 @@
 //! What goes on to the origin and what goes back, and what goes no further.
 
 use crate::support::wire::Wire;
-use crate::support::{Ask, Origin, Protocol, Reply, Scene, over_each_protocol};
+use crate::support::{Ask, HOST, Origin, Protocol, Reply, Scene, over_each_protocol};
 
 over_each_protocol!(
     what_belongs_to_one_connection_goes_no_further,
@@ -14,6 +14,7 @@ over_each_protocol!(
     an_unknown_host_is_misdirected,
     methods_that_are_not_allowed_are_refused,
     an_unsafe_request_that_succeeds_invalidates,
+    what_an_unsafe_response_names_at_its_host_is_invalidated,
     cookies_and_private_responses_are_not_shared,
     any_method_and_status_passes_through,
     a_head_that_passes_tells_the_length,
@@ -183,6 +184,35 @@ async fn an_unsafe_request_that_succeeds_invalidates(protocol: Protocol) {
         scene.origin.now("/", Reply::fresh("x"));
         assert_eq!(scene.get("/").await.is_hit(), kept, "{method} {status}");
     }
+}
+
+async fn what_an_unsafe_response_names_at_its_host_is_invalidated(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.on("/a/x?q", Reply::fresh("x"));
+    for (named, kept) in [
+        ("/a/x?q".to_owned(), false),
+        ("/a/./%78?q#f".to_owned(), false),
+        ("x?q".to_owned(), false),
+        (format!("https://{HOST}:8443/a/x?q"), false),
+        ("/a/x".to_owned(), true),
+        ("x".to_owned(), true),
+        // Another host of the same site is another host.
+        (format!("https://other.{HOST}/a/x?q"), true),
+        (format!("ftp://{HOST}/a/x?q"), true),
+    ] {
+        for field in ["location", "content-location"] {
+            scene.get("/a/x?q").await;
+            assert!(scene.get("/a/x?q").await.is_hit());
+            scene.origin.now("/a/form", Reply::new(201).field(field, &named));
+            scene.ask(Ask::new("POST", "/a/form").content("x")).await;
+            assert_eq!(scene.get("/a/x?q").await.is_hit(), kept, "{field}: {named}");
+        }
+    }
+    // What failed has changed nothing.
+    scene.origin.now("/a/form", Reply::new(500).field("location", "/a/x?q"));
+    scene.get("/a/x?q").await;
+    scene.ask(Ask::new("POST", "/a/form").content("x")).await;
+    assert!(scene.get("/a/x?q").await.is_hit());
 }
 
 async fn cookies_and_private_responses_are_not_shared(protocol: Protocol) {

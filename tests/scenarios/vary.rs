@@ -35,7 +35,12 @@ async fn fields_are_compared_as_they_mean(protocol: Protocol) {
     scene.get_with("/", "x-list", "a, b").await;
     let in_two_lines = Ask::get("/").field("x-list", "a").field("x-list", "b");
     assert!(scene.ask(in_two_lines).await.is_hit());
+    assert!(scene.get_with("/", "x-list", "a,b").await.is_hit());
     assert!(!scene.get_with("/", "x-list", "b, a").await.is_hit());
+    scene.origin.on("/de", Reply::fresh("x").field("vary", "accept-language"));
+    scene.get_with("/de", "accept-language", "de, en;q=0.5, fr").await;
+    assert!(scene.get_with("/de", "accept-language", "fr,DE , en; q=0.50").await.is_hit());
+    assert!(!scene.get_with("/de", "accept-language", "fr, de;q=0.9, en;q=0.5").await.is_hit());
 }
 
 async fn a_variant_that_waits_is_not_given_to_another(protocol: Protocol) {

@@ -15,6 +15,7 @@ fn validators(etag: &str) -> Validators<'_> {
     Validators {
         etag: (!etag.is_empty()).then_some(etag.as_bytes()),
         last_modified: parse_http_date(MODIFIED.as_bytes()),
+        date: None,
     }
 }
 
@@ -102,6 +103,26 @@ fn without_a_date_of_change_dates_are_ignored() {
 }
 
 #[test]
+fn the_date_stands_in_for_when_it_was_modified() {
+    let date = parse_http_date(MODIFIED.as_bytes());
+    let dated = Validators { date, ..Validators::default() };
+    let modified = Validators { last_modified: date, ..validators("") };
+    let late = Validators { date: parse_http_date(AFTER.as_bytes()), ..modified };
+    for (asked, unmodified) in [(BEFORE, false), (MODIFIED, true), (AFTER, true)] {
+        let wanted = if unmodified { Outcome::NotModified } else { Outcome::Proceed };
+        let conditions =
+            Conditions { if_modified_since: Some(asked.as_bytes()), ..Conditions::default() };
+        for validators in [dated, modified, late] {
+            assert_eq!(evaluate(Method::Get, &conditions, &validators), wanted, "{asked}");
+        }
+        // It says nothing of when it last changed to who wants no other than that.
+        let conditions =
+            Conditions { if_unmodified_since: Some(asked.as_bytes()), ..Conditions::default() };
+        assert_eq!(evaluate(Method::Get, &conditions, &dated), Outcome::Proceed, "{asked}");
+    }
+}
+
+#[test]
 fn if_range_is_strong() {
     let cases = [
         ("\"a\"", "\"a\"", Some(AFTER), true),
@@ -124,7 +145,8 @@ fn if_range_is_strong() {
     ];
     for (value, etag, date, wanted) in cases {
         let date = date.and_then(|date| parse_http_date(date.as_bytes()));
-        let found = if_range_matches(value.as_bytes(), &validators(etag), date);
+        let validators = Validators { date, ..validators(etag) };
+        let found = if_range_matches(value.as_bytes(), &validators);
         assert_eq!(found, wanted, "{value} {etag} {date:?}");
     }
 }
@@ -158,7 +180,7 @@ proptest! {
         for tag in entity_tags(&line) {
             prop_assert!(!tag.opaque.contains(&b'"'));
         }
-        let _ = if_range_matches(&line, &validators("\"a\""), None);
+        let _ = if_range_matches(&line, &validators("\"a\""));
     }
 
     #[test]

@@ -94,8 +94,9 @@ fn different_preferences_for_codings_do_not() {
 }
 
 #[test]
-fn languages_keep_their_order_among_equals() {
-    let same: [(&[&str], &[&str]); 3] = [
+fn equal_preferences_for_languages_share_a_variant() {
+    let same: [(&[&str], &[&str]); 4] = [
+        (&["de, en"], &["en, de"]),
         (&["de, en;q=0.5"], &["en;q=0.5, DE"]),
         (&["de, en"], &["de", "EN;q=1"]),
         (&["de-AT , en"], &["de-at,en"]),
@@ -104,23 +105,29 @@ fn languages_keep_their_order_among_equals() {
         let [one, other] = [one, other].map(|lines| selection("accept-language", Some(lines)));
         assert_eq!(one, other);
     }
-    let de = selection("accept-language", Some(&["de, en"]));
-    assert_ne!(de, selection("accept-language", Some(&["en, de"])));
+    let de = selection("accept-language", Some(&["de, en;q=0.5"]));
+    assert_ne!(de, selection("accept-language", Some(&["de;q=0.5, en"])));
 }
 
 #[test]
-fn other_fields_are_trimmed_and_joined() {
-    let same: [(&[&str], &[&str]); 3] =
-        [(&["a"], &[" a\t"]), (&["a", "b"], &["a, b"]), (&[""], &["  "])];
+fn other_fields_are_lists_of_members() {
+    let same: [(&[&str], &[&str]); 5] = [
+        (&["a"], &[" a\t"]),
+        (&["a", "b"], &["a, b"]),
+        (&["a,b"], &["a ,\tb"]),
+        (&["a,b"], &[", a,, b ,"]),
+        (&[""], &["  "]),
+    ];
     for (one, other) in same {
         let [one, other] = [one, other].map(|lines| selection("x", Some(lines)));
         assert_eq!(one, other);
     }
-    let differ: [(Lines<'_>, Lines<'_>); 4] = [
+    let differ: [(Lines<'_>, Lines<'_>); 5] = [
         (None, Some(&[""])),
         (Some(&["a"]), Some(&["A"])),
         (Some(&["a b"]), Some(&["a  b"])),
         (Some(&["a", "b"]), Some(&["b", "a"])),
+        (Some(&["\"a,b\""]), Some(&["\"a, b\""])),
     ];
     for (one, other) in differ {
         let [one, other] = [one, other].map(|lines| selection("x", lines));
