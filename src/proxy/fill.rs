@@ -253,7 +253,8 @@ impl Fill {
         if !same || facts.vary != vary {
             // The 304 is of another representation, or chooses by other fields: it validates
             // nothing, and whoever waits asks anew.
-            return self.journey.proxy.store.remove(self.journey.primary);
+            self.journey.proxy.store.remove(self.journey.primary);
+            return;
         }
         let storage = self.journey.storage(&facts, times.request, times.response);
         let freshness = match storage {

@@ -26,7 +26,7 @@ impl Journey {
         match self.ask(body).await {
             Ok(Fetched { response, source, .. }) => {
                 if invalidates(self.facts.method, response.status.as_u16()) {
-                    self.invalidate(&response.headers);
+                    self.invalidate(&response.headers).await;
                 }
                 self.passed(response, source, forward, reason)
             }
@@ -104,13 +104,18 @@ impl Journey {
     }
 
     /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource, and those
-    /// at this host that its response names.
-    fn invalidate(&self, headers: &HeaderMap) {
+    /// at this host that its response names. They are gone when the response leaves, and come back
+    /// by no crash of this process.
+    async fn invalidate(&self, headers: &HeaderMap) {
         let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| headers.get(name));
         let related = named.filter_map(|value| self.key_at(value.to_str().ok()?));
+        let mut may_come_back = false;
         for key in std::iter::once(self.primary).chain(related) {
             self.proxy.flights.abandon(key);
-            self.proxy.store.remove(key);
+            may_come_back |= self.proxy.store.remove(key);
+        }
+        if may_come_back {
+            self.proxy.store.written().await;
         }
     }
 

@@ -235,23 +235,37 @@ impl Store {
         }
     }
 
-    /// Forgets what is stored for `primary`, every variant with it (RFC 9111 section 4.4).
-    pub fn remove(&self, primary: CacheKey) {
-        let removed = self.discard(primary);
+    /// Forgets what is stored for `primary`, every variant with it (RFC 9111 section 4.4). True if
+    /// a process that is killed may leave it to the next one, unless [`written`](Self::written) was
+    /// waited for.
+    pub fn remove(&self, primary: CacheKey) -> bool {
+        let (removed, was_on_disk) = self.discard(primary);
         self.retire(removed);
+        was_on_disk
     }
 
-    /// Takes what stands under one key out of every tier; returns what memory had.
-    fn discard(&self, key: CacheKey) -> Option<Resident> {
+    /// Takes what stands under one key out of every tier; returns what memory had, and whether the
+    /// disk had anything.
+    fn discard(&self, key: CacheKey) -> (Option<Resident>, bool) {
+        let was_on_disk = self.disk.as_ref().is_some_and(|disk| disk.remove(key));
+        (self.memory.remove(key), was_on_disk)
+    }
+
+    /// Waits until what was stored and removed is written to disk, but not for long.
+    pub async fn written(&self) {
         if let Some(disk) = &self.disk {
-            disk.remove(key);
+            disk.written().await;
         }
-        self.memory.remove(key)
     }
 
     /// The purge rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// Whether something stands under `key` in any tier. It is no use of it.
+    pub fn holds(&self, key: CacheKey) -> bool {
+        self.memory.holds(key) || self.disk.as_ref().is_some_and(|disk| disk.holds(key))
     }
 
     /// What the memory tier holds.

@@ -2,7 +2,7 @@
 //! was on disk is a hit.
 //!
 //! ```text
-//!  round   settle: some keys are stored for sure ─► shake: gets, purges, new versions ─► kill
+//!  round   settle: some keys are stored for sure ─► shake: gets, posts, purges, versions ─► kill
 //!          start ─► judge: every answer against what the origin has, while it refuses
 //! ```
 //!
@@ -301,6 +301,7 @@ impl World {
         match random.u8(..10) {
             0..2 => self.renew(door, key).await,
             2 => drop(self.versions[key].fetch_add(1, SeqCst)),
+            3 => self.change(client, key).await,
             _ => {
                 let floor = self.floors[key].load(SeqCst);
                 match client.ask(Ask::get(&target(key))).await {
@@ -324,6 +325,16 @@ impl World {
             self.floors[key].fetch_max(version, SeqCst);
         } else {
             assert!(self.is_over.load(SeqCst), "a purge failed");
+        }
+    }
+
+    /// A client makes a new version, so the older ones are invalid (RFC 9111 section 4.4).
+    async fn change(&self, client: &Client, key: usize) {
+        let version = self.versions[key].fetch_add(1, SeqCst) + 1;
+        match client.ask(Ask::new("POST", &target(key)).content("x")).await {
+            Ok(seen) if seen.status == 200 => drop(self.floors[key].fetch_max(version, SeqCst)),
+            Ok(seen) => assert!(self.is_over.load(SeqCst), "{}", seen.status),
+            Err(error) => assert!(self.is_over.load(SeqCst), "{error}"),
         }
     }
 

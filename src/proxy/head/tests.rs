@@ -133,7 +133,7 @@ fn a_304_takes_the_place_of_what_it_names() {
         lines(&preparation(&none).freshened_lines(merged).block),
         [
             "content-encoding: br",
-            "content-type: text/plain",
+            "content-type: text/html",
             &date,
             "via: 1.0 far, 1.1 node",
             "x-kept: 1",

@@ -4,7 +4,7 @@
 //!  parts:  framing │ content 700..2500 │ framing      (one content alone, unless multipart)
 //!                       ▼
 //!  slices:       │ 512..1024 │ 1024..1536 │ …
-//!                  read now     opened ahead
+//!                  read now     opened ahead: one, then two, then four, … as it goes on
 //! ```
 //!
 //! A slice that fails is asked for again, from the byte where it broke off; an object that changed
@@ -33,8 +33,10 @@ pub(super) struct SliceReader {
     /// What is still to be sent.
     parts: VecDeque<Part>,
     place: Place,
-    /// The slice after the one that is read, by its number.
-    ahead: Option<(u64, Opening)>,
+    /// The slices after the one that is read, by their numbers, without a gap.
+    ahead: VecDeque<(u64, Opening)>,
+    /// How many are to be opened ahead.
+    depth: usize,
     /// The first byte of what is read, or waited for.
     opened_at: u64,
     /// Where the last piece of content stands in a file, if it does.
@@ -59,7 +61,8 @@ impl SliceReader {
             slicer,
             parts: parts.into(),
             place: Place::Between,
-            ahead: None,
+            ahead: VecDeque::new(),
+            depth: 1,
             opened_at: 0,
             file: None,
             failures: 0,
@@ -95,7 +98,7 @@ impl SliceReader {
         })
     }
 
-    /// Opens what is wanted next, and the slice after it.
+    /// Opens what is wanted next, and slices after it.
     fn turn(&mut self) -> Option<Source> {
         let Some(range) = self.wanted() else {
             self.place = Place::Over;
@@ -104,27 +107,42 @@ impl SliceReader {
         self.opened_at = range.start;
         let slices = self.slicer.slices;
         let number = slices.number_at(range.start);
-        let (opening, streams) = match self.ahead.take() {
-            Some((ahead, opening)) if ahead == number => (opening, false),
-            kept => {
+        let opened = self.ahead.pop_front_if(|(ahead, _)| *ahead == number);
+        let (opening, streams) = match opened {
+            Some((_, opening)) => (opening, false),
+            None => {
                 let opening = self.slicer.open(range);
-                self.ahead = kept.filter(|(ahead, _)| *ahead == number + 1);
                 let streams = opening.source == Source::Flight;
                 let streams = streams && matches!(opening.slice, Slice::Here(_));
                 (opening, streams)
             }
         };
+        if self.ahead.front().is_some_and(|(ahead, _)| *ahead != number + 1) {
+            self.ahead.clear();
+        }
         self.slicer.journey.proxy.metrics.slice(opening.source);
-        let next = ByteRange { start: slices.range(number).end, end: range.end };
-        if !streams && !next.is_empty() && self.ahead.is_none() {
-            let opened = self.slicer.open_ahead(next);
-            self.ahead = opened.map(|opening| (number + 1, opening));
+        if !streams {
+            self.open_ahead(number, range.end);
         }
         self.place = match opening.slice {
             Slice::Here(body) => Place::Reading(body),
             Slice::Awaited(awaited) => Place::Awaiting(awaited),
         };
         Some(opening.source)
+    }
+
+    /// Opens slices behind slice `number`, up to the byte `end`.
+    fn open_ahead(&mut self, number: u64, end: u64) {
+        let slices = self.slicer.slices;
+        while self.ahead.len() < self.depth {
+            let last = self.ahead.back().map_or(number, |(last, _)| *last);
+            let next = ByteRange { start: slices.range(last).end, end };
+            if next.is_empty() {
+                return;
+            }
+            let Some(opening) = self.slicer.open_ahead(next) else { return };
+            self.ahead.push_back((last + 1, opening));
+        }
     }
 
     /// Goes on until there is something to read, or nothing left.
@@ -178,6 +196,7 @@ impl SliceReader {
         let done = range.is_empty();
         if done || slices.number_at(range.start) != number {
             self.failures = 0;
+            self.depth = (self.depth * 2).min(self.slicer.ahead_max());
         }
         if done {
             self.parts.pop_front();

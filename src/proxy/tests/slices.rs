@@ -91,7 +91,8 @@ async fn missing_slices_are_fetched_and_said_to_be() {
     assert_eq!(asked(&world, 0), ["bytes=16-31", "bytes=48-63"]);
     // From what is stored through a hole to what is stored.
     let got = part(&world, "bytes=17-62").await;
-    assert_eq!((&*got.body, got.cache()), (&whole[17..=62], "hit; ttl=60"));
+    assert_eq!((&*got.body, got.cache()), (&whole[17..=62], "fwd=partial; stored"));
+    assert_eq!((got.served, part(&world, "bytes=17-62").await.served), ("miss", "hit"));
     assert_eq!(asked(&world, 2), ["bytes=32-47"]);
     let head = world.origin.heads().pop().unwrap();
     assert_eq!(field(&head, "if-range"), Some("\"0\""));
@@ -100,6 +101,7 @@ async fn missing_slices_are_fetched_and_said_to_be() {
     assert_eq!((got.served, world.origin.count()), ("miss", 4));
     let got = world.get("/a").got().await;
     assert_eq!((got.status, got.length, &got.body), (200, Some(100), &whole));
+    assert_eq!((got.served, world.get("/a").got().await.cache()), ("miss", "hit; ttl=60"));
     assert_eq!(asked(&world, 4), ["bytes=64-79", "bytes=80-95", "bytes=96-99"]);
 }
 
@@ -117,7 +119,8 @@ async fn ranges_conditions_and_methods_as_from_what_is_whole() {
         let part = format!("\r\nContent-Range: bytes {range}/100\r\n\r\n{text}\r\n--");
         assert!(several.body.contains(&part), "{}", several.body);
     }
-    assert_eq!((several.length, several.cache()), (Some(several.body.len() as u64), "hit; ttl=60"));
+    assert_eq!(several.length, Some(several.body.len() as u64));
+    assert_eq!(several.cache(), "fwd=partial; stored");
     let head = world.ask(Method::HEAD, "/a").got().await;
     assert_eq!((head.status, head.length, &*head.body, head.served), (200, Some(100), "", "hit"));
     let beyond = part(&world, "bytes=100-").await;
@@ -171,15 +174,17 @@ async fn a_stale_head_is_revalidated_and_keeps_its_slices() {
 async fn a_stale_head_serves_while_it_is_refreshed_behind() {
     let site = "[site.freshness]\nstale_while_revalidate = \"1h\"";
     for (range, cache) in [
-        ("bytes=42-70", "hit; ttl=-10; detail=stale-while-revalidate"),
+        ("bytes=42-46", "hit; ttl=-10; detail=stale-while-revalidate"),
+        ("bytes=42-70", "fwd=partial; stored; detail=stale-while-revalidate"),
         ("bytes=2-70", "fwd=partial; stored; detail=stale-while-revalidate"),
     ] {
         let world = World::new(site, |head, _| ranged(head, 0, 100)).await;
         part(&world, "bytes=40-41").await;
         let got = world.get("/a").with("Range", range).at(70).got().await;
         assert_eq!((got.served, got.cache(), got.end), ("stale", cache, End::Whole));
-        let first: usize = range[6..].split_once('-').unwrap().0.parse().unwrap();
-        assert_eq!(got.body, object(0, 100)[first..=70]);
+        let (first, last) = range[6..].split_once('-').unwrap();
+        let [first, last]: [usize; 2] = [first, last].map(|at| at.parse().unwrap());
+        assert_eq!(got.body, object(0, 100)[first..=last]);
     }
 }
 
@@ -220,6 +225,24 @@ async fn many_share_each_slice() {
     assert_eq!(served, ["collapsed", "miss"]);
     let slices = ["bytes=16-31", "bytes=32-47", "bytes=48-63", "bytes=64-79"];
     assert_eq!(asked(&world, 0), slices);
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_on_asks_ahead_for_more() {
+    let script = |head: &str, number| match number {
+        0 => ranged(head, 0, 400),
+        _ => [vec![Step::Wait], ranged(head, 0, 400)].concat(),
+    };
+    let world = World::new("", script).await;
+    part(&world, "bytes=0-0").await;
+    // Its first slice is at hand, so one is asked for ahead; behind that as many as the relay
+    // window holds beside the one that is waited for.
+    let whole = world.get("/a").started().await;
+    world.origin.asked(4).await;
+    assert_eq!(asked(&world, 1), ["bytes=16-31", "bytes=32-47", "bytes=48-63"]);
+    world.origin.go_on(100);
+    let got = whole.await.unwrap();
+    assert_eq!((got.body, got.end, world.origin.count()), (object(0, 400), End::Whole, 25));
 }
 
 #[tokio::test]

@@ -55,7 +55,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 
 use self::body::Readers;
 pub use self::directory::{Directory, OpenError, is_at, may_pass};
@@ -287,11 +288,28 @@ impl Disk {
         }
     }
 
-    /// Makes `key` be found no more.
-    pub(super) fn remove(&self, key: CacheKey) {
-        if self.shared.index.remove(tag_of(key)) {
+    /// Whether something stands under `key`, or under another of the same tag. It is no use of it.
+    pub(super) fn holds(&self, key: CacheKey) -> bool {
+        self.shared.index.peek(tag_of(key)).is_some()
+            || self.shared.index.waiting(tag_of(key), key).is_some()
+    }
+
+    /// Makes `key` be found no more. False if nothing stood there.
+    pub(super) fn remove(&self, key: CacheKey) -> bool {
+        let was_there = self.shared.index.remove(tag_of(key));
+        if was_there {
             self.queue.send(Job::Remove { key });
         }
+        was_there
+    }
+
+    /// Waits until what was offered and removed is written, so that a kill of the process changes
+    /// it no more. A loss of power is guarded against about a second later.
+    pub(super) async fn written(&self) {
+        let (done, wait) = oneshot::channel();
+        self.queue.send(Job::Tell(done));
+        // Errors say that it takes too long, or that the writer has ended: then nothing waits.
+        let _ended = timeout(PATIENCE, wait).await.is_err();
     }
 
     /// Waits until what was offered is written, for as long as a node that ends has patience. The

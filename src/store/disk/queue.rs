@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, SyncSender};
 
+use tokio::sync::oneshot;
+
 use super::index::Ticket;
 use crate::object::{CacheKey, Stored};
 
@@ -24,6 +26,8 @@ pub(super) enum Job {
     Release,
     /// Tells when all that came before is written.
     Flush(SyncSender<()>),
+    /// The same, to who waits on an event loop.
+    Tell(oneshot::Sender<()>),
     /// The end.
     Stop,
 }

@@ -119,6 +119,9 @@ impl Writer {
                 // Whoever asked may have left.
                 let _left = done.send(()).is_err();
             }
+            Job::Tell(done) => {
+                let _left = done.send(()).is_err();
+            }
             // Done above, as before every job.
             Job::Release | Job::Stop => {}
         }
