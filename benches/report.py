@@ -266,8 +266,8 @@ def fleet_table(found):
     return out
 
 
-def markdown(result, rows, conditions):
-    """The whole report."""
+def markdown(result, rows, conditions, limits):
+    """The whole report; `limits` are lines of a table."""
     out = ["## Benchmark", "", *conditions, ""]
     if result["summary"]:
         out += [*speed_tables(rows, result["summary"]), ""]
@@ -281,6 +281,8 @@ def markdown(result, rows, conditions):
         out += [*purge_table(result["purge"]), ""]
     if result["fleet"]:
         out += [*fleet_table(result["fleet"]), ""]
+    if limits:
+        out += [*limits, ""]
     if result["skipped"]:
         out += ["Not measured:", "", *(f"- {text}" for text in result["skipped"]), ""]
     if result["faults"]:

@@ -7,8 +7,9 @@ Needs two cores, and the programs that `benches/setup.sh` installs; a server tha
 left out and named. Traffic goes to loopback alone. Results: Markdown on standard output, and
 `bench/latest.json` and `latest.md` in the target folder. The parts: `machine` (cores, processes,
 CPU, memory), `servers` (who is measured), `load` (wrk, h2load, h3_load), `rows` (what is measured
-and how it is checked), `memory`, `collapse`, `disk`, `purge`, `fleet`, `report`; `instructions`
-stands by itself.
+and how it is checked), `memory`, `collapse`, `disk`, `purge`, `fleet`, `report`, `limits` (what
+the figures are held against: a missed one ends the run with status 2); `instructions` stands by
+itself.
 """
 
 import argparse
@@ -27,6 +28,7 @@ sys.dont_write_bytecode = True
 import collapse
 import disk
 import fleet
+import limits
 import load
 import machine
 import memory
@@ -183,7 +185,11 @@ def measure(world, options):
         "skipped": skipped,
         "faults": faults,
     }
-    return result, report.markdown(result, chosen, conditions(world, versions, options))
+    held = list(limits.judged(result, rows.ROWS))
+    result["missed"] = [what for what, _, _, holds in held if not holds]
+    shown = limits.table(held) if held else []
+    told = conditions(world, versions, options)
+    return result, report.markdown(result, chosen, told, shown)
 
 
 def main():
@@ -202,7 +208,9 @@ def main():
         result, text = measure(world, options)
         report.write(options.output, result, text)
         print(text)
-        return 1 if result["faults"] else 0
+        for what in result["missed"]:
+            tell(f"  limit missed: {what}")
+        return 1 if result["faults"] else 2 if result["missed"] else 0
     finally:
         if world is not None:
             world.close()
