@@ -215,10 +215,10 @@ fn partial(
     }
     let total = content.length()?;
     let ranges = RangeSet::parse(inbound.fields.get("range")?)?;
-    if let Some(value) = inbound.fields.get("if-range") {
-        if !if_range_matches(value, &validators(inbound, head, block)) {
-            return None;
-        }
+    if let Some(value) = inbound.fields.get("if-range")
+        && !if_range_matches(value, &validators(inbound, head, block))
+    {
+        return None;
     }
     match (ranges.resolve(total), content) {
         (Resolved::Unsatisfiable, _) => Some(Some(unsatisfiable(block, total, extra))),
