@@ -288,3 +288,23 @@ impl Validators {
         self.0 & bits != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn up_to_where_it_was_judged_rises_and_never_falls() {
+        let target = crate::object::tests::target("/");
+        let (status, sequence) = (StatusCode::OK, Sequence { number: 100 });
+        let block = FieldBlock::default();
+        let head = ObjectHead::new(status, Default::default(), sequence, &block, None, &target);
+        assert_eq!(head.checked(), 100);
+        for (judged, wanted) in
+            [(90, 100), (107, 107), (103, 107), (107, 107), (u64::MAX, 100 + u64::from(u32::MAX))]
+        {
+            head.set_checked(judged);
+            assert_eq!(head.checked(), wanted, "{judged}");
+        }
+    }
+}

@@ -1,7 +1,17 @@
 //! Edges behind shields: one fetch for all of them, and nothing purged from either tier.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
 use futures_util::future::join_all;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::support::client::{Client, Protocol};
 use crate::support::door::Door;
@@ -258,6 +268,57 @@ async fn a_shield_that_lags_brings_nothing_back() {
     line.lead_to(tiers.control.address());
     let receipt = tiers.purge(p42()).await;
     assert_eq!(receipt["data"]["state"], "complete", "{receipt}");
+}
+
+/// A shield that has a page of its own, and says that it reflects what `stamp` makes of the log and
+/// number that it is to reflect.
+async fn shield_that_says(stamp: fn(&str, u64) -> String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service_fn(move |request: Request<Incoming>| {
+                let floor = request.headers()["headland-floor"].to_str().unwrap();
+                let (log, number) = floor.split_once('/').unwrap();
+                let page = Response::builder()
+                    .header("headland-sequence", stamp(log, number.parse().unwrap()))
+                    .header("cache-control", "max-age=60")
+                    .header("surrogate-key", "p42")
+                    .body(Full::new(bytes::Bytes::from("of the shield")))
+                    .unwrap();
+                async move { Ok::<_, Infallible>(page) }
+            });
+            let serve = http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(serve.serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_show_that_it_reflects_a_purge_is_not_taken() {
+    type Stamp = fn(&str, u64) -> String;
+    let tiers = Tiers::start(0, 0).await;
+    says(&tiers.origin, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "a secret of some length").unwrap();
+    let cases: [(&str, Stamp, &str); 4] = [
+        ("just-there", |log, number| format!("{log}/{number}"), "of the shield"),
+        ("behind", |log, number| format!("{log}/{}", number - 1), "version 1"),
+        ("foreign", |_, number| format!("{:032x}/{number}", 7), "version 1"),
+        ("unreadable", |log, number| format!("{log}-{number}"), "version 1"),
+    ];
+    for (name, stamp, text) in cases {
+        let shield = shield_that_says(stamp).await;
+        let secret = secret.display();
+        let tables =
+            format!("[shield]\nnodes = [\"http://{shield}\"]\n[peer]\nsecret_file = \"{secret}\"");
+        let edge = tiers.node(name).tiers(&tables).start();
+        is_trusted(&edge).await;
+        tiers.purge(p42()).await;
+        assert_eq!(Client::of(&edge, Protocol::H2).await.get("/page").await.text(), text, "{name}");
+    }
 }
 
 #[tokio::test]

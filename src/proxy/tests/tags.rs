@@ -88,6 +88,25 @@ async fn a_304_that_takes_a_tag_away_does_not_outrun_its_purge() {
 }
 
 #[tokio::test]
+async fn a_304_that_brings_a_tag_does_not_outrun_its_purge() {
+    let world = World::new("", |head, number| match (head.contains("if-none-match"), number) {
+        (true, 1) => vec![
+            Step::Wait,
+            text("HTTP/1.1 304 Not Modified\r\nsurrogate-key: p42\r\netag: \"v\"\r\n\r\n"),
+        ],
+        _ => vec![say("200 OK", &TAGGED[..2], &format!("body {number}"))],
+    })
+    .await;
+    world.get("/a").got().await;
+    let validating = world.get("/a").at(70).started().await;
+    world.origin.asked(2).await;
+    world.publish(tag("p42"));
+    world.origin.go_on(1);
+    assert_eq!(validating.await.unwrap().body, "body 2");
+    assert_eq!(world.get("/a").at(71).got().await.body, "body 2");
+}
+
+#[tokio::test]
 async fn an_error_has_the_tags_of_what_it_replaced() {
     let site = "[site.freshness]\nnegative = { \"404\" = \"60s\" }";
     let world = World::new(site, |_, number| match number {
