@@ -19,6 +19,9 @@ const COUNT: usize = size_of::<usize>();
 /// object, and a block is made on the stack.
 const LARGEST: usize = 4096;
 
+/// Bytes from which on an allocation has no size class.
+const CLASSES_END: usize = 128 * 1024;
+
 /// The parts one behind the other, `length` bytes in all, in an allocation of their own.
 pub(super) fn joined<'p>(length: usize, parts: impl Iterator<Item = &'p [u8]>) -> Bytes {
     macro_rules! smallest_of {
@@ -35,9 +38,22 @@ pub(super) fn joined<'p>(length: usize, parts: impl Iterator<Item = &'p [u8]>) -
     bytes.into()
 }
 
-/// Bytes that sharing takes beside `length` bytes of content.
+/// Bytes that sharing takes beside `length` bytes of content, slack included: up to a quarter.
 pub(super) fn overhead(length: usize) -> usize {
-    if length + COUNT <= LARGEST { COUNT } else { COUNT + size_of::<&[u8]>() }
+    match length + COUNT {
+        size if size <= LARGEST => class_of(size) - length,
+        _ => class_of(length) - length + COUNT + size_of::<&[u8]>(),
+    }
+}
+
+/// The size class of an allocation of `size` bytes: four to a doubling. Above the last, whole pages
+/// are given, whose rest is nothing beside what they hold.
+fn class_of(size: usize) -> usize {
+    match size {
+        0..=128 => size.next_multiple_of(16),
+        129..CLASSES_END => size.next_multiple_of(1 << ((size - 1).ilog2() - 2)),
+        _ => size,
+    }
 }
 
 fn block<'p, const SIZE: usize>(length: usize, parts: impl Iterator<Item = &'p [u8]>) -> Bytes {
@@ -66,8 +82,28 @@ mod tests {
     }
 
     #[test]
-    fn sharing_is_counted_up_to_the_largest_block() {
-        assert_eq!(overhead(LARGEST - COUNT), 8);
-        assert_eq!(overhead(LARGEST - COUNT + 1), 24);
+    fn sharing_is_counted_with_its_slack() {
+        let cases = [
+            (8, 8),
+            (9, 23),
+            (504, 8),
+            (505, 135),
+            (LARGEST - COUNT, 8),
+            (LARGEST - COUNT + 1, 24 + 7),
+            (4097, 24 + 1023),
+            (CLASSES_END, 24),
+        ];
+        for (length, beside) in cases {
+            assert_eq!(overhead(length), beside, "{length}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_of_the_size_classes() {
+        for class in [128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 3072, 3584]
+        {
+            assert_eq!((class_of(class), class_of(class - 7)), (class, class));
+            assert!(class_of(class + 1) > class);
+        }
     }
 }
