@@ -57,7 +57,8 @@ section! {
         /// Bytes of responses that wait in one connection for a slow client.
         connection_buffer: ByteSize = ByteSize::kib(256),
             Within(ByteSize::kib(16)..=ByteSize::mib(64));
-        /// Bytes of a body too large to store that are held for its slowest reader.
+        /// Bytes of a body too large to store that are held for its slowest reader, and of slices
+        /// that one reader may have fetched ahead, eight at most.
         relay_window: ByteSize = ByteSize::mib(8), Within(ByteSize::kib(64)..=ByteSize::gib(1));
     }
 }

@@ -23,8 +23,8 @@ pub fn is_hop_by_hop(name: &str) -> bool {
 }
 
 /// Whether a 304 or HEAD response replaces the field of this lower-case name in the stored response
-/// (RFC 9111 section 3.2). What the stored bytes can only be read by stays, for they stay; `Trailer`
-/// and the digests of content tell of the message that came.
+/// (RFC 9111 section 3.2). What the stored bytes can only be read by stays, for they stay;
+/// `Trailer` and the digests of content tell of the message that came.
 pub fn is_refreshed(name: &str) -> bool {
     !is_hop_by_hop(name)
         && !matches!(
