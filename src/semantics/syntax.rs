@@ -41,32 +41,22 @@ pub(super) fn is_token(value: &[u8]) -> bool {
 }
 
 /// The members of a comma-separated list, trimmed, empty ones left out (RFC 9110 section 5.6.1).
+pub(super) fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    elements(line).filter(|member| !member.is_empty())
+}
+
+/// What stands between the commas of a line, trimmed.
 ///
 /// A comma within a quoted string does not separate. A quote that is never closed quotes nothing,
 /// so that it cannot hide the members after it.
-pub(super) fn members(line: &[u8]) -> Members<'_> {
-    Members { rest: Some(line) }
-}
-
-/// Iterator of [`members`].
-pub(super) struct Members<'a> {
-    rest: Option<&'a [u8]>,
-}
-
-impl<'a> Iterator for Members<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        while let Some(rest) = self.rest {
-            let end = member_end(rest);
-            self.rest = rest.get(end + 1..);
-            let member = trim(&rest[..end]);
-            if !member.is_empty() {
-                return Some(member);
-            }
-        }
-        None
-    }
+pub(super) fn elements(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = member_end(line);
+        rest = line.get(end + 1..);
+        Some(trim(&line[..end]))
+    })
 }
 
 fn member_end(line: &[u8]) -> usize {

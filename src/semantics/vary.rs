@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use smallvec::SmallVec;
 
 use super::sink::Sink;
-use super::syntax::{is_token, members, trim};
+use super::syntax::{elements, is_token, members, trim};
 
 /// The fields that Vary names, all lines taken together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -94,7 +94,7 @@ where
         value.clear();
         match name.as_str() {
             "accept-encoding" | "accept-language" => write_preferences(lines, &mut value),
-            _ => write_members(lines, &mut value),
+            _ => write_joined(lines, &mut value),
         }
         out.put(b"\x001");
         out.put(&(value.len() as u64).to_le_bytes());
@@ -174,14 +174,14 @@ fn thousandths(value: &[u8]) -> Option<u16> {
     (sum <= 1000).then_some(sum)
 }
 
-/// Writes the members of all lines as one list. Where a field is none, whitespace and emptiness
-/// around its commas are no more to it than to a list (RFC 9110 section 5.6.1).
-fn write_members<'a>(lines: impl IntoIterator<Item = &'a [u8]>, out: &mut impl Sink) {
-    for (at, member) in lines.into_iter().flat_map(members).enumerate() {
+/// Writes all lines as one, without the whitespace around commas (RFC 9111 section 4.1): to a list
+/// it says nothing (RFC 9110 section 5.6.1).
+fn write_joined<'a>(lines: impl IntoIterator<Item = &'a [u8]>, out: &mut impl Sink) {
+    for (at, element) in lines.into_iter().flat_map(elements).enumerate() {
         if at > 0 {
             out.put(b",");
         }
-        out.put(member);
+        out.put(element);
     }
 }
 

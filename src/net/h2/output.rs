@@ -210,7 +210,10 @@ impl<X> Output<X> {
     /// Appends a piece as it is.
     fn share(&mut self, piece: Bytes) {
         let run = self.small.len() - self.covered;
-        self.segments.push_back(Segment::Small(run));
+        // An empty one in front would have `take_over` take nothing for ever.
+        if run > 0 {
+            self.segments.push_back(Segment::Small(run));
+        }
         self.covered += run;
         self.shared += piece.len();
         self.segments.push_back(Segment::Shared(piece));
@@ -361,6 +364,15 @@ mod tests {
             });
             assert_eq!(done, expected, "{written}");
         }
+    }
+
+    #[test]
+    fn one_after_the_other_is_withdrawn_behind_what_has_begun_to_leave() {
+        let begun = 17 + frame::HEAD + 100;
+        let mut output = filled();
+        output.advance(begun, |_, _| panic!("nothing is complete"));
+        assert_eq!((output.withdraw(3), output.withdraw(1), output.withdraw(1)), (5, 6000, 0));
+        assert!(wire(&output) == wire(&filled())[begun..5026]);
     }
 
     #[test]

@@ -47,8 +47,9 @@ use crate::telemetry::metrics::Source;
 /// the origin, whose way takes its time: so many hide a way of 100 ms at 80 MiB/s.
 const AHEAD_MAX: usize = 8;
 
-/// The most slices that are looked for before a response says whether all of it is stored.
-const LOOKS_MAX: usize = 4096;
+/// The most slices that are looked for before a response says whether all of it is stored: the
+/// look-ups are on the way to each hit.
+const LOOKS_MAX: usize = 64;
 
 /// One object in slices, as one request reads or fetches it.
 struct Slicer {
@@ -286,7 +287,8 @@ impl Journey {
         let block = self.inbound.lines_of(head);
         let (response, parts) = deliver::sliced(&self.inbound, head, block, slices.total, before);
         let slicer = (!parts.is_empty()).then(|| Slicer::new(self, head, slices));
-        let is_stored = slicer.as_ref().is_none_or(|slicer| slicer.is_stored(&parts));
+        let is_stored =
+            slicer.as_ref().is_none_or(|slicer| !status.hit || slicer.is_stored(&parts));
         let reader = slicer.map(|slicer| Box::new(SliceReader::new(slicer, parts)));
         let source = match reader.as_ref().map_or(Source::Memory, |reader| reader.source()) {
             Source::Memory | Source::Disk if !is_stored => self.upstream(),

@@ -4,7 +4,7 @@
 //!  parts:  framing │ content 700..2500 │ framing      (one content alone, unless multipart)
 //!                       ▼
 //!  slices:       │ 512..1024 │ 1024..1536 │ …
-//!                  read now     opened ahead: one, then two, then four, … as it goes on
+//!                  read now     opened ahead: one, and more as long as they are waited for
 //! ```
 //!
 //! A slice that fails is asked for again, from the byte where it broke off; an object that changed
@@ -37,6 +37,8 @@ pub(super) struct SliceReader {
     ahead: VecDeque<(u64, Opening)>,
     /// How many are to be opened ahead.
     depth: usize,
+    /// Whether the slice that is read was waited for.
+    has_waited: bool,
     /// The first byte of what is read, or waited for.
     opened_at: u64,
     /// Where the last piece of content stands in a file, if it does.
@@ -63,6 +65,7 @@ impl SliceReader {
             place: Place::Between,
             ahead: VecDeque::new(),
             depth: 1,
+            has_waited: false,
             opened_at: 0,
             file: None,
             failures: 0,
@@ -117,7 +120,8 @@ impl SliceReader {
                 (opening, streams)
             }
         };
-        if self.ahead.front().is_some_and(|(ahead, _)| *ahead != number + 1) {
+        // What is opened ahead begins with its slice, where a stream may break off in the midst.
+        if streams || self.ahead.front().is_some_and(|(ahead, _)| *ahead != number + 1) {
             self.ahead.clear();
         }
         self.slicer.journey.proxy.metrics.slice(opening.source);
@@ -156,7 +160,10 @@ impl SliceReader {
                 }
                 Place::Awaiting(awaited) => awaited,
             };
-            let landing = ready!(awaited.as_mut().poll(cx));
+            let Poll::Ready(landing) = awaited.as_mut().poll(cx) else {
+                self.has_waited = true;
+                return Poll::Pending;
+            };
             let Some(range) = self.wanted() else { continue };
             let number = self.slicer.slices.number_at(range.start);
             let Some(landing) = landing else {
@@ -196,7 +203,10 @@ impl SliceReader {
         let done = range.is_empty();
         if done || slices.number_at(range.start) != number {
             self.failures = 0;
-            self.depth = (self.depth * 2).min(self.slicer.ahead_max());
+            // A reader that is slower than upstream has no use for more.
+            if std::mem::take(&mut self.has_waited) {
+                self.depth = (self.depth * 2).min(self.slicer.ahead_max());
+            }
         }
         if done {
             self.parts.pop_front();

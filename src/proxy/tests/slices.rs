@@ -235,11 +235,14 @@ async fn a_reader_that_goes_on_asks_ahead_for_more() {
     };
     let world = World::new("", script).await;
     part(&world, "bytes=0-0").await;
-    // Its first slice is at hand, so one is asked for ahead; behind that as many as the relay
-    // window holds beside the one that is waited for.
+    // Its first slice is at hand, so one is asked for ahead, and another once that is waited for.
     let whole = world.get("/a").started().await;
-    world.origin.asked(4).await;
-    assert_eq!(asked(&world, 1), ["bytes=16-31", "bytes=32-47", "bytes=48-63"]);
+    world.origin.asked(3).await;
+    assert_eq!(asked(&world, 1), ["bytes=16-31", "bytes=32-47"]);
+    world.origin.go_on(2);
+    // From then on the one that is waited for, and as many behind it as the relay window holds.
+    world.origin.asked(6).await;
+    assert_eq!(asked(&world, 3), ["bytes=48-63", "bytes=64-79", "bytes=80-95"]);
     world.origin.go_on(100);
     let got = whole.await.unwrap();
     assert_eq!((got.body, got.end, world.origin.count()), (object(0, 400), End::Whole, 25));

@@ -26,8 +26,10 @@ pub(super) fn parse<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> Option<Cac
             Some(_) => {}
         }
     }
-    // What is for one device displaces what is for all.
-    [for_us, for_all].into_iter().find(|directives| !directives.is_empty())
+    // What is for one device displaces what is for all. Whoever says nothing of storing displaces
+    // nobody who does.
+    let tells = |directives: &CacheControl| directives.no_store || directives.max_age.is_some();
+    [for_us, for_all].into_iter().find(tells)
 }
 
 fn add(directives: &mut CacheControl, directive: &[u8]) {
@@ -89,9 +91,15 @@ mod tests {
 
     #[test]
     fn what_says_nothing_of_caching_displaces_nothing() {
-        for text in
-            ["", ",", "content=\"ESI/1.0\"", "max-age=60;other", "private", "\"max-age=60\""]
-        {
+        for text in [
+            "",
+            ",",
+            "content=\"ESI/1.0\"",
+            "max-age=60;other",
+            "private",
+            "\"max-age=60\"",
+            "stale-if-error=9",
+        ] {
             assert_eq!(read(text), None, "{text}");
         }
     }

@@ -110,23 +110,19 @@ fn equal_preferences_for_languages_share_a_variant() {
 }
 
 #[test]
-fn other_fields_are_lists_of_members() {
-    let same: [(&[&str], &[&str]); 5] = [
-        (&["a"], &[" a\t"]),
-        (&["a", "b"], &["a, b"]),
-        (&["a,b"], &["a ,\tb"]),
-        (&["a,b"], &[", a,, b ,"]),
-        (&[""], &["  "]),
-    ];
+fn other_fields_are_joined_and_trimmed() {
+    let same: [(&[&str], &[&str]); 4] =
+        [(&["a"], &[" a\t"]), (&["a", "b"], &["a, b"]), (&["a,b"], &["a ,\tb"]), (&[""], &["  "])];
     for (one, other) in same {
         let [one, other] = [one, other].map(|lines| selection("x", Some(lines)));
         assert_eq!(one, other);
     }
-    let differ: [(Lines<'_>, Lines<'_>); 5] = [
+    let differ: [(Lines<'_>, Lines<'_>); 6] = [
         (None, Some(&[""])),
         (Some(&["a"]), Some(&["A"])),
         (Some(&["a b"]), Some(&["a  b"])),
         (Some(&["a", "b"]), Some(&["b", "a"])),
+        (Some(&["a,,b"]), Some(&["a,b"])),
         (Some(&["\"a,b\""]), Some(&["\"a, b\""])),
     ];
     for (one, other) in differ {

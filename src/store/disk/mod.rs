@@ -304,12 +304,13 @@ impl Disk {
     }
 
     /// Waits until what was offered and removed is written, so that a kill of the process changes
-    /// it no more. A loss of power is guarded against about a second later.
+    /// it no more, but a second at most; and not while the tier stands aside, when nothing is
+    /// written. A loss of power is guarded against about a second later.
     pub(super) async fn written(&self) {
         let (done, wait) = oneshot::channel();
         self.queue.send(Job::Tell(done));
         // Errors say that it takes too long, or that the writer has ended: then nothing waits.
-        let _ended = timeout(PATIENCE, wait).await.is_err();
+        let _ended = timeout(WRITTEN_MAX, wait).await.is_err();
     }
 
     /// Waits until what was offered is written, for as long as a node that ends has patience. The
@@ -439,6 +440,9 @@ fn superblock(directory: &Directory, log: &KnownLog, size: u64) -> Result<Superb
 fn fresh_superblock(log: u128, size: u64) -> Superblock {
     Superblock { store: fastrand::u128(..), log, segment: segment_length(size) }
 }
+
+/// How long who removed something waits for that to be written.
+const WRITTEN_MAX: Duration = Duration::from_secs(1);
 
 /// How long the queue may take to be written when the node ends. Of what a slower disk has left,
 /// nothing is stored.
