@@ -13,6 +13,9 @@ pub trait BodySource: fmt::Debug + Send + Sync {
     /// All of it. Reading these bytes may block: not for an event loop.
     fn bytes(&self) -> &Bytes;
 
+    /// BLAKE3 of it as it was stored: [`bytes`](Self::bytes) may be something else by now.
+    fn digest(&self) -> &[u8; 32];
+
     /// `part` of it, which lies within, to be sent without blocking.
     fn send(self: Arc<Self>, part: Range<usize>) -> Body;
 }

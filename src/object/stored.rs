@@ -67,6 +67,14 @@ impl Stored {
         matches!(self.head.large(), Some(Large::Elsewhere(_)))
     }
 
+    /// BLAKE3 of a body that stands elsewhere, as it was stored.
+    pub fn digest(&self) -> Option<&[u8; 32]> {
+        match self.head.large() {
+            Some(Large::Elsewhere(body)) => Some(body.digest()),
+            _ => None,
+        }
+    }
+
     /// The response of `head` whose body is stored in slices.
     pub fn sliced(head: &ObjectHead, slices: Slices) -> Self {
         Self { head: head.beside(Large::Sliced { slices, is_on_disk: false }) }

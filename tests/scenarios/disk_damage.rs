@@ -96,6 +96,26 @@ async fn a_damaged_body_is_never_served() {
     }
 }
 
+/// What the node has written itself is no more to be trusted than what it found.
+#[tokio::test]
+async fn what_the_disk_damages_while_the_node_runs_is_not_served() {
+    let mut scene = stored().await;
+    let is_dropped = drops_pages(scene.home.path());
+    for segment in scene.segments() {
+        let length = std::fs::metadata(&segment).unwrap().len();
+        (1 << 19..length).step_by(1 << 20).for_each(|offset| flip(&segment, offset));
+        drop_pages(&segment);
+    }
+    if is_dropped {
+        assert!(gets(&scene).await < SIZES.len() / 2);
+        let damaged = scene.disk_errors().await;
+        assert!(damaged >= 8, "{damaged}");
+        is_stored(&scene).await;
+    }
+    scene.restart().await;
+    gets(&scene).await;
+}
+
 #[tokio::test]
 async fn a_damaged_footer_costs_nothing() {
     let mut scene = stored().await;
@@ -260,6 +280,25 @@ fn flip(path: &Path, offset: u64) {
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();
     file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+}
+
+/// Has the page cache give a file up.
+fn drop_pages(path: &Path) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+}
+
+/// Whether the page cache does so here: where files are in memory alone, it cannot.
+fn drops_pages(folder: &Path) -> bool {
+    let path = folder.join("probe");
+    std::fs::write(&path, [1; 4096]).unwrap();
+    drop_pages(&path);
+    let file = std::fs::File::open(&path).unwrap();
+    let mut byte = [0];
+    let parts = &mut [std::io::IoSliceMut::new(&mut byte)];
+    let read = rustix::io::preadv2(&file, parts, 0, rustix::io::ReadWriteFlags::NOWAIT);
+    read == Err(rustix::io::Errno::AGAIN)
 }
 
 fn write(path: &Path, offset: u64, bytes: &[u8]) {

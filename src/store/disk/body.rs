@@ -1,9 +1,10 @@
 //! A body that lies in a mapped segment: sent from there, window by window.
 //!
 //! A window that is resident goes out as it is. One that is not is brought in by a blocking thread
-//! first, so that neither the event loop nor the kernel's copy waits for the disk. What was looked
-//! at when the body was found is not asked about again. Pages may still be given up between the
-//! look and the copy; then that one copy waits.
+//! first, so that neither the event loop nor the kernel's copy waits for the disk, and the first
+//! time the whole body is compared with its BLAKE3: one that is damaged is cut short. What was
+//! looked at when the body was found is not asked about again. Pages may still be given up between
+//! the look and the copy; then that one copy waits.
 
 use std::fmt;
 use std::future::Future;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use super::format::Content;
 use super::segment::Segment;
 use crate::message::{Body, BodyError, BodyErrorKind, BodyStream, FilePart, Piece};
 use crate::object::BodySource;
@@ -64,15 +66,21 @@ pub(super) struct Mapped {
     segment: Arc<Segment>,
     start: usize,
     bytes: Bytes,
+    content: Content,
     readers: Readers,
 }
 
 impl Mapped {
-    /// The body at `range`, of which the first [`WINDOW`] is resident.
-    pub(super) fn new(segment: Arc<Segment>, range: Range<usize>, readers: Readers) -> Self {
+    /// The body `content` at `range`, of which the first [`WINDOW`] is resident.
+    pub(super) fn new(
+        segment: Arc<Segment>,
+        range: Range<usize>,
+        content: Content,
+        readers: Readers,
+    ) -> Self {
         let start = range.start;
         let bytes = Bytes::from_owner(Pinned::new(segment.clone(), range));
-        Self { segment, start, bytes, readers }
+        Self { segment, start, bytes, content, readers }
     }
 
     /// Where a part of the body lies in the map; `None` if it is no part of it.
@@ -87,16 +95,21 @@ impl Mapped {
         map.is_intact() && self.place(part).is_some_and(|place| map.is_resident(place))
     }
 
-    /// Brings `part` in on a blocking thread.
-    fn bring_in(self: &Arc<Self>, part: &Bytes) -> Coming {
-        let (body, place) = (self.clone(), self.place(part).unwrap_or_default());
+    /// Brings `part` in on a blocking thread; unless the body is verified, all of it.
+    fn bring_in(self: &Arc<Self>, part: &Bytes, is_verified: bool) -> Coming {
+        let body = self.clone();
+        let part = if is_verified { part.clone() } else { self.bytes.clone() };
+        let place = self.place(&part).unwrap_or_default();
         Box::pin(async move {
             // The semaphore is never closed.
             let permit = body.readers.clone().acquire_owned().await.map_err(io::Error::other)?;
             let populate = move || {
-                let populated = body.segment.map().populate(place);
+                let came = body.segment.map().populate(place).and_then(|()| {
+                    let is_sound = is_verified || blake3::hash(&part).as_bytes() == &body.content;
+                    is_sound.then_some(()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+                });
                 drop(permit);
-                populated
+                came
             };
             tokio::task::spawn_blocking(populate).await.map_err(io::Error::other)?
         })
@@ -106,6 +119,10 @@ impl Mapped {
 impl BodySource for Mapped {
     fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    fn digest(&self) -> &[u8; 32] {
+        &self.content
     }
 
     fn send(self: Arc<Self>, part: Range<usize>) -> Body {
@@ -120,7 +137,13 @@ impl BodySource for Mapped {
         }
         let known = if is_intact { WINDOW.saturating_sub(part.start) } else { 0 };
         let looked_at = (known, Instant::now());
-        Body::Stream(Box::new(Windows { body: self, rest, looked_at, coming: None }))
+        Body::Stream(Box::new(Windows {
+            body: self,
+            rest,
+            looked_at,
+            coming: None,
+            is_verified: false,
+        }))
     }
 }
 
@@ -139,6 +162,8 @@ struct Windows {
     /// Bytes of the rest that were resident when the body was found, at that instant.
     looked_at: (usize, Instant),
     coming: Option<Coming>,
+    /// Whether the body was compared with its BLAKE3 on the way.
+    is_verified: bool,
 }
 
 impl Windows {
@@ -157,7 +182,7 @@ impl BodyStream for Windows {
         let length = if self.looked_at.0 == 0 { WINDOW } else { self.looked_at.0 };
         let window = self.rest.slice(..self.rest.len().min(length));
         if self.coming.is_none() && !self.is_known() && !self.body.is_resident(&window) {
-            self.coming = Some(self.body.bring_in(&window));
+            self.coming = Some(self.body.bring_in(&window, self.is_verified));
         }
         if let Some(coming) = &mut self.coming {
             let Poll::Ready(came) = coming.as_mut().poll(cx) else { return Poll::Pending };
@@ -167,6 +192,7 @@ impl BodyStream for Windows {
                 self.rest.clear();
                 return Poll::Ready(Some(Err(LOST)));
             }
+            self.is_verified = true;
         }
         self.looked_at.0 = 0;
         self.rest = self.rest.slice(window.len()..);

@@ -68,7 +68,8 @@ impl Location {
         self.0 >> USES & USES_MAX
     }
 
-    /// Whether its body was compared with its BLAKE3 since this process began.
+    /// Whether its body was compared with its BLAKE3 since it came from the disk, or is what this
+    /// process wrote.
     pub(super) fn is_verified(self) -> bool {
         self.0 & VERIFIED != 0
     }
@@ -76,6 +77,12 @@ impl Location {
     #[must_use]
     pub(super) fn verified(self) -> Self {
         Self(self.0 | VERIFIED)
+    }
+
+    /// The same where its body came from the disk since.
+    #[must_use]
+    pub(super) fn unverified(self) -> Self {
+        Self(self.0 & !VERIFIED)
     }
 
     #[must_use]
@@ -123,6 +130,7 @@ mod tests {
             }
             prop_assert_eq!((place.uses(), place.is_verified()), (0, false));
             prop_assert_eq!((state.uses(), state.is_verified()), (uses.min(USES_MAX), true));
+            prop_assert_eq!(state.unverified(), place.with_uses(uses));
             prop_assert!(!place.is_at(Location::new(slot, at, units ^ 1)));
         }
     }

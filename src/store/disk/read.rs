@@ -8,6 +8,11 @@
 //! A page that is not resident would stop the whole event loop until the disk has answered, so an
 //! event loop reads only what `mincore` says is there, and blocking threads, few at a time, bring
 //! in the rest. What is damaged is forgotten, counted, and a miss.
+//!
+//! A body that comes from the disk is compared with its BLAKE3 when it comes, each time: what was
+//! sound in the page cache need not be so where it was written to. What is resident was compared
+//! when it came, or is what this process wrote, and costs no second look. Beyond that is only what
+//! lies as a whole on a page that came for another record.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -138,7 +143,8 @@ impl Shared {
     }
 
     fn item(&self, key: CacheKey, location: Location, reach: Reach) -> Result<Item, Fault> {
-        let record = self.record(location).ok_or(Fault::Elsewhere)?;
+        let tag = tag_of(key);
+        let record = self.record_for(tag, location, reach).ok_or(Fault::Elsewhere)?;
         let (header, head) = record.header(reach)?;
         if header.key != key.as_u128() {
             return Err(Fault::Elsewhere);
@@ -153,7 +159,7 @@ impl Shared {
                 let lines = pinned(&record.segment, start..start + head.len());
                 let body = match header.kind {
                     Kind::Response => {
-                        let body = self.own_body(tag_of(key), &record, &header, reach);
+                        let body = self.own_body(&record, &header, reach);
                         body.map_err(|fault| self.found_faulty(fault, &header.content, location))?
                     }
                     _ => self.body_elsewhere(&header.content, header.body, reach)?,
@@ -168,10 +174,9 @@ impl Shared {
         }
     }
 
-    /// The body that stands behind the head of `record`, which is found by `tag`.
+    /// The body that stands behind the head of `record`.
     fn own_body(
         &self,
-        tag: u64,
         record: &Record,
         header: &Header,
         reach: Reach,
@@ -190,14 +195,24 @@ impl Shared {
             if reach == Reach::Resident && header.body > VERIFIED_INLINE_MAX {
                 return Err(Fault::Cold);
             }
+            // Nobody takes it for sound until it is known to be, whatever it is found by.
+            self.note(record, header, Location::unverified);
             record.reach(range.clone(), reach)?;
             verify(record.segment.bytes(range.clone()), &header.content)?;
-            self.index.update(tag, record.location, Location::verified);
+            self.note(record, header, Location::verified);
         }
         if !record.segment.map().is_intact() {
             return Err(Fault::Damaged("lost pages"));
         }
-        Ok(Arc::new(Mapped::new(record.segment.clone(), range, self.readers.clone())))
+        let (segment, readers) = (record.segment.clone(), self.readers.clone());
+        Ok(Arc::new(Mapped::new(segment, range, header.content, readers)))
+    }
+
+    /// Notes something of a record with a body where its key finds it, and where its body does.
+    fn note(&self, record: &Record, header: &Header, note: impl Fn(Location) -> Location) {
+        for tag in [tag_of(CacheKey::from_u128(header.key)), content_tag(&header.content)] {
+            self.index.update(tag, record.location, &note);
+        }
     }
 
     /// Whether a body is stored, and sound. May block.
@@ -214,13 +229,13 @@ impl Shared {
     ) -> Result<Arc<Mapped>, Fault> {
         let tag = content_tag(content);
         let location = self.index.find(tag).ok_or(Fault::Dangling)?;
-        let record = self.record(location).ok_or(Fault::Dangling)?;
+        let record = self.record_for(tag, location, reach).ok_or(Fault::Dangling)?;
         let header = record.header(reach);
         let (found, _) = header.map_err(|fault| self.found_faulty(fault, content, location))?;
         if !found.kind.has_body() || found.content != *content || found.body != length {
             return Err(Fault::Dangling);
         }
-        let body = self.own_body(tag, &record, &found, reach);
+        let body = self.own_body(&record, &found, reach);
         body.map_err(|fault| self.found_faulty(fault, content, location))
     }
 
@@ -250,6 +265,16 @@ impl Shared {
         let (head, _) = ObjectHead::decode(&pinned(&record.segment, start..start + head.len()))?;
         let is_sound = record.segment.map().is_intact();
         is_sound.then(|| (CacheKey::from_u128(header.key), head, header.body))
+    }
+
+    /// The record that `tag` finds at `location`. What has to come from the disk is to be verified.
+    fn record_for(&self, tag: u64, location: Location, reach: Reach) -> Option<Record> {
+        let mut record = self.record(location)?;
+        if reach == Reach::Disk && !record.segment.map().is_resident(record.range.clone()) {
+            self.index.update(tag, location, Location::unverified);
+            record.location = location.unverified();
+        }
+        Some(record)
     }
 
     fn record(&self, location: Location) -> Option<Record> {

@@ -68,6 +68,8 @@ impl Log {
         kind: Kind,
     ) -> Result<(), WriteError> {
         let range = segment.range(from).ok_or(WriteError::Refused)?;
+        // What comes from the disk is as little known to be sound in its copy.
+        let was_resident = segment.map().is_resident(range.clone());
         segment.map().populate(range.clone())?;
         let bytes = segment.bytes(range.clone());
         let (header, head) = Header::decode(bytes, segment.mark).ok_or(WriteError::Refused)?;
@@ -84,7 +86,10 @@ impl Log {
             body: kind.has_body().then_some(&body[..]),
         })?;
         let index = &self.shared.index;
-        let place = |found: Location| if found.is_verified() { to.verified() } else { to };
+        let place = |found: Location| match found.is_verified() && was_resident {
+            true => to.verified(),
+            false => to,
+        };
         if !is_body && let Some(found) = index.peek(entry.key) {
             index.relocate(entry.key, from, place(found));
         }

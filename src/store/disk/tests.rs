@@ -1,5 +1,6 @@
 //! The tier as its users see it, over a real directory.
 
+mod cold;
 mod damage;
 mod driver;
 mod faults;

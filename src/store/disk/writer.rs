@@ -186,6 +186,12 @@ impl Writer {
         if !mark.holds() {
             return Err(WriteError::Refused);
         }
+        if stored.digest().is_some_and(|digest| *digest != content) {
+            // Stored anew, it would be taken for sound.
+            self.shared.health.error();
+            tracing::warn!("a body that stands on disk is damaged, and not stored anew");
+            return Err(WriteError::Refused);
+        }
         let tag = content_tag(&content);
         let length = stored.len();
         let whole =

@@ -10,6 +10,15 @@ use crate::message::losses::{self, Mark};
 
 const PAGE: usize = 4096;
 
+impl Map {
+    /// Lets the page cache give the pages up.
+    pub(in super::super) fn let_go(&self) {
+        // SAFETY: pages of a shared file mapping come back from the file as they are.
+        let gone = unsafe { self.mapping.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        gone.unwrap();
+    }
+}
+
 /// A file of so many pages, each full of its number, counted from one.
 fn file(pages: usize) -> File {
     let file = tempfile::tempfile().unwrap();
