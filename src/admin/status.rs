@@ -13,6 +13,7 @@
 //!  waiting_bytes          disk: what waits to be written
 //!  index_bytes            disk: memory that its index takes
 //!  errors                 disk: failed reads and writes, and damage found, since the start
+//!  short                  disk, while it has no room for its capacity, which is what it holds: why
 //!  aside                  disk, while nothing is written to it: why
 //! ```
 
@@ -54,7 +55,9 @@ impl Door {
                 raise(&metrics.store_refused(tier), figures.refused);
                 metrics.store_waiting(tier).set(figures.waiting_bytes.cast_signed());
                 metrics.store_index(tier).set(figures.index_bytes.cast_signed());
-                metrics.set_store_aside(tier, self.parts.proxy.store().disk_aside().is_some());
+                let store = self.parts.proxy.store();
+                metrics.set_store_short(tier, store.disk_short().is_some());
+                metrics.set_store_aside(tier, store.disk_aside().is_some());
             }
         }
         let (position, head) = (self.parts.purger.position(), self.parts.purger.head());
@@ -109,8 +112,11 @@ impl Door {
             told["waiting_bytes"] = json!(figures.waiting_bytes);
             told["index_bytes"] = json!(figures.index_bytes);
             told["errors"] = json!(self.parts.metrics.disk_errors().get());
-            if let Some(why) = self.parts.proxy.store().disk_aside() {
-                told["aside"] = json!(why);
+            let store = self.parts.proxy.store();
+            for (key, why) in [("short", store.disk_short()), ("aside", store.disk_aside())] {
+                if let Some(why) = why {
+                    told[key] = json!(why);
+                }
             }
         }
         told

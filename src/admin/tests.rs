@@ -289,7 +289,7 @@ async fn a_disk_tier_is_told_of() {
         Store::open(LIMITS, Rules::new(RULES), directory, &disk, KnownLog::unkept(1)).unwrap();
     let door = door_over(store, Vec::new(), None);
     let metrics = get(&door, "/metrics").await.text;
-    for name in ["store_refused_total", "store_waiting_bytes", "store_aside"] {
+    for name in ["store_refused_total", "store_waiting_bytes", "store_short", "store_aside"] {
         let line = format!("headland_{name}{{tier=\"disk\"}} 0");
         assert!(metrics.lines().any(|found| found == line), "{line}\n{metrics}");
     }
@@ -300,7 +300,8 @@ async fn a_disk_tier_is_told_of() {
     for key in ["evictions", "refused", "waiting_bytes", "errors"] {
         assert_eq!(disk[key], 0, "{key}");
     }
-    assert!(disk["index_bytes"].is_u64() && disk.get("aside").is_none());
+    assert!(disk["index_bytes"].is_u64());
+    assert!(disk.get("short").is_none() && disk.get("aside").is_none());
 }
 
 #[tokio::test]

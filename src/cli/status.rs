@@ -150,7 +150,8 @@ fn rates(tier: &Value, since: Since<'_>) -> [String; 3] {
 /// How the disk fares, where there is a disk tier.
 fn disk(tiers: &Value) -> Option<Section> {
     let disk = tiers.as_array()?.iter().find(|tier| tier["tier"] == "disk")?;
-    let state = disk["aside"].as_str().map_or("in use".to_owned(), |why| format!("aside: {why}"));
+    let told = |state: &str| disk[state].as_str().map(|why| format!("{state}: {why}"));
+    let state = told("aside").or_else(|| told("short")).unwrap_or_else(|| "in use".to_owned());
     let row = vec![
         text(&disk["evictions"]),
         text(&disk["refused"]),
@@ -259,6 +260,8 @@ f00        4         4
             let disk = ["3", "2", "1", "1 KiB", "4 KiB", "aside: Input/output error"];
             assert_eq!(shown[2].rows, [disk]);
         }
+        let short = disk(&json!([{ "tier": "disk", "short": "no room" }])).unwrap();
+        assert_eq!(short.rows[0][5], "short: no room");
         let unknown = json!({ "tiers": [] });
         let since = Since { status: &unknown, ago: Duration::from_secs(1) };
         assert_eq!(sections(&status(1, 1), Some(since))[1].rows[0][7..], ["-", "-", "-"]);

@@ -288,6 +288,11 @@ impl Store {
         self.disk.as_ref().map(Disk::figures)
     }
 
+    /// Why less than the configured size can be used on disk, if so.
+    pub fn disk_short(&self) -> Option<String> {
+        self.disk.as_ref().and_then(Disk::short)
+    }
+
     /// Why nothing is written to disk, if so.
     pub fn disk_aside(&self) -> Option<String> {
         self.disk.as_ref().and_then(Disk::aside)

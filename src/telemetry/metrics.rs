@@ -61,6 +61,7 @@ pub struct Metrics {
     store_refused: IntCounterVec,
     store_waiting: IntGaugeVec,
     store_index: IntGaugeVec,
+    store_short: IntGaugeVec,
     store_aside: IntGaugeVec,
     purge_position: IntGauge,
     purge_lag: IntGauge,
@@ -158,6 +159,7 @@ impl Metrics {
             store_refused: counters(&registry, names::STORE_REFUSED),
             store_waiting: gauges(&registry, names::STORE_WAITING),
             store_index: gauges(&registry, names::STORE_INDEX),
+            store_short: gauges(&registry, names::STORE_SHORT),
             store_aside: gauges(&registry, names::STORE_ASIDE),
             purge_position: gauge(&registry, names::PURGE_POSITION),
             purge_lag: gauge(&registry, names::PURGE_LAG),
@@ -307,6 +309,11 @@ impl Metrics {
     /// Bytes of memory that the index of `tier` takes.
     pub fn store_index(&self, tier: Tier) -> IntGauge {
         self.store_index.with_label_values(&[tier.label()])
+    }
+
+    /// States whether `tier` has no room for its capacity.
+    pub fn set_store_short(&self, tier: Tier, short: bool) {
+        self.store_short.with_label_values(&[tier.label()]).set(i64::from(short));
     }
 
     /// States whether nothing is written to `tier`, since it fails.

@@ -102,6 +102,34 @@ async fn a_full_disk_is_left_alone_until_it_has_room() {
 }
 
 #[tokio::test]
+async fn a_disk_that_others_fill_is_told_of_and_used_again_once_it_has_room() {
+    const SEGMENT: u64 = 8 << 20;
+    let disk = SmallDisk::mount(40);
+    let scene = DiskScene::with(Protocol::H1, &over(disk.path()), |home| home).await;
+    scene.is_stored(&scene.large("early", 3)).await;
+    disk.fill(30);
+    let late = scene.large("late", 12);
+    scene.gets(&late).await;
+    let is_short = async || scene.tier().await["short"].is_string();
+    eventually("a disk that runs short", is_short).await;
+    let tier = scene.tier().await;
+    let why = tier["short"].to_string();
+    assert!(why.contains("has no room for another segment: No space left"), "{why}");
+    assert_eq!((&tier["capacity_bytes"], tier["aside"].is_null()), (&json!(SEGMENT), true));
+    assert!(scene.door().metric("headland_store_short{tier=\"disk\"}").await == 1.0);
+    scene.node().logged("the disk tier runs short").await;
+    disk.free();
+    eventually("room", async || !is_short().await).await;
+    assert_eq!(scene.tier().await["capacity_bytes"], 8 * SEGMENT);
+    // At their first offer.
+    let fresh = scene.large("fresh", 5);
+    scene.gets(&fresh).await;
+    let is_written = async || scene.tier().await["waiting_bytes"] == 0;
+    eventually("what waits to be written", is_written).await;
+    assert_eq!(scene.gets(&fresh).await, fresh.len());
+}
+
+#[tokio::test]
 async fn a_disk_that_fails_writes_is_read_and_comes_back() {
     let writes = [("pwritev", ".segment", EIO)];
     fails_to_write(Protocol::H1, &writes, "Input/output").await;
@@ -214,6 +242,20 @@ async fn a_directory_that_is_moved_away_and_back_is_used_again() {
     scene.is_stored(&late).await;
     scene.restart().await;
     assert_eq!(scene.gets(&early).await + scene.gets(&late).await, early.len() + late.len());
+}
+
+/// What waits for nothing but the next segment would be lost to the next start until then.
+#[tokio::test]
+async fn a_directory_that_is_moved_away_is_missed_before_it_is_needed() {
+    let scene = DiskScene::new(Protocol::H1).await;
+    scene.says("/", 1000);
+    scene.get("/").await;
+    let away = scene.home.path().join("away");
+    std::fs::rename(scene.cache(), &away).unwrap();
+    scene.steps_aside().await;
+    scene.node().logged("holds the store no more").await;
+    std::fs::rename(&away, scene.cache()).unwrap();
+    scene.aside(false).await;
 }
 
 #[tokio::test]

@@ -36,9 +36,10 @@ fn table(section: &Section) -> Table<'_> {
     Table::new(rows, widths).header(head).column_spacing(2)
 }
 
-/// Whether a row tells of an upstream that is not healthy, or of a disk that is aside.
+/// Whether a row tells of an upstream that is not healthy, or of a disk that is aside or full.
 fn is_alarming(row: &[String]) -> bool {
-    row.last().is_some_and(|cell| cell == "no" || cell.starts_with("aside"))
+    let is_told = |cell: &String| ["aside", "short"].iter().any(|state| cell.starts_with(state));
+    row.last().is_some_and(|cell| cell == "no" || is_told(cell))
 }
 
 #[cfg(test)]

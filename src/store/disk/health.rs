@@ -1,4 +1,4 @@
-//! How the tier fares: errors counted, and whether it has stepped aside.
+//! How the tier fares: errors counted, whether its disk has room, and whether it has stepped aside.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +18,7 @@ pub(super) struct Health {
     evictions: AtomicU64,
     refused: AtomicU64,
     aside: Mutex<Option<String>>,
+    short: Mutex<Option<String>>,
     /// Segments, and the bytes of them at which damage was found.
     damage: Mutex<HashSet<(u64, u64)>>,
 }
@@ -30,6 +31,7 @@ impl Health {
             evictions: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             aside: Mutex::new(None),
+            short: Mutex::new(None),
             damage: Mutex::default(),
         }
     }
@@ -89,6 +91,31 @@ impl Health {
     /// Why nothing is written, if so.
     pub(super) fn aside(&self) -> Option<String> {
         self.aside.lock().clone()
+    }
+
+    /// The disk has no room for what the tier may take, which is told of once.
+    pub(super) fn run_short(&self, why: String) {
+        let mut short = self.short.lock();
+        if short.is_none() {
+            tracing::warn!(%why, "the disk tier runs short: what comes takes the place of the oldest");
+        }
+        *short = Some(why);
+    }
+
+    /// The disk has room again.
+    pub(super) fn has_room(&self) {
+        if self.short.lock().take().is_some() {
+            tracing::info!("the disk tier has room again");
+        }
+    }
+
+    /// Why there is less room than the tier may take, if so.
+    pub(super) fn short(&self) -> Option<String> {
+        self.short.lock().clone()
+    }
+
+    pub(super) fn is_short(&self) -> bool {
+        self.short.lock().is_some()
     }
 
     pub(super) fn evictions(&self) -> u64 {

@@ -79,7 +79,7 @@ pub(super) struct Log {
     pub(super) segments: VecDeque<Arc<Segment>>,
     active: Option<Active>,
     last_id: u64,
-    /// Whether room had to be made since the start.
+    /// Whether all that the tier may take is taken.
     is_full: bool,
     pub(super) references: References,
     /// Keys that a restart may find again though they were removed: removals to be written.
@@ -138,7 +138,7 @@ impl Log {
 
     /// Whether a new record takes the place of an older one.
     pub(super) fn is_full(&self) -> bool {
-        self.is_full
+        self.is_full || self.shared.health.is_short()
     }
 
     /// Makes room for a record. What stands in the oldest segment may be given up for it.
@@ -247,20 +247,29 @@ impl Log {
     }
 
     /// Makes a segment. Where the disk is full before the configured size is reached, the oldest
-    /// makes way, but no second one.
+    /// makes way; no second one, for then something else takes what is given up.
     fn create_or_make_way(&mut self) -> Result<Segment, WriteError> {
         let mut made_way = false;
         loop {
             let error = match self.create() {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => error,
-                made => return Ok(made?),
+                Ok(segment) => {
+                    if !made_way {
+                        self.shared.health.has_room();
+                    }
+                    return Ok(segment);
+                }
+                Err(error) => return Err(error.into()),
             };
-            self.is_full = true;
-            if made_way || self.shared.segments.unlinked() > 0 {
+            let path = self.directory.path().display();
+            let short = format!("cache.disk.path: {path} has no room for another segment: {error}");
+            self.shared.health.run_short(short);
+            if self.shared.segments.unlinked() > 0 {
                 // Space comes back once no response reads what stood there, maybe by now.
                 return Err(WriteError::Refused);
             }
-            let Some(oldest) = self.segments.pop_front() else { return Err(error.into()) };
+            let oldest = if made_way { None } else { self.segments.pop_front() };
+            let Some(oldest) = oldest else { return Err(error.into()) };
             self.reclaim(&oldest);
             self.drop_segment(&oldest);
             made_way = true;
@@ -326,6 +335,19 @@ impl Log {
         }
     }
 
+    /// Whether the store still is where it was.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.directory.still_holds(&self.superblock)
+    }
+
+    /// Looks whether a disk that had no room has some now: for a segment, and one to spare.
+    pub(super) fn look_for_room(&self) {
+        let wanted = 2 * self.superblock.segment;
+        if self.shared.health.is_short() && self.directory.free().is_ok_and(|free| free >= wanted) {
+            self.shared.health.has_room();
+        }
+    }
+
     /// Goes on after a failure: with another segment, or another store where the directory is no
     /// longer the one it was. True in the latter case: then nothing is stored.
     pub(super) fn reopen(&mut self) -> Result<bool, OpenError> {
@@ -364,6 +386,7 @@ impl Log {
         self.shared.index.take_displaced();
         self.references = References::default();
         self.is_full = false;
+        self.shared.health.has_room();
         if let Some(other) = other {
             self.directory = other;
         }

@@ -333,12 +333,17 @@ impl Disk {
         TierFigures {
             objects: shared.index.objects(),
             bytes: shared.index.bytes(),
-            capacity_bytes: shared.segments_max as u64 * shared.segment,
+            capacity_bytes: shared.capacity(),
             evictions: shared.health.evictions(),
             refused: shared.health.refusals(),
             waiting_bytes: shared.waiting.load(Ordering::Relaxed),
             index_bytes: shared.index.memory(),
         }
+    }
+
+    /// Why less than the configured size can be used, if so.
+    pub(super) fn short(&self) -> Option<String> {
+        self.shared.health.short()
     }
 
     /// Why nothing is written, if so.
@@ -374,6 +379,15 @@ impl Shared {
     /// Whether the tier ends, and has no time left for what waits.
     fn is_late(&self) -> bool {
         self.deadline.get().is_some_and(|deadline| Instant::now() >= *deadline)
+    }
+
+    /// Bytes that segments may take; where the disk has no room for more, what they do take.
+    fn capacity(&self) -> u64 {
+        let segments = match self.health.is_short() {
+            true => self.segments.on_disk().min(self.segments_max),
+            false => self.segments_max,
+        };
+        segments as u64 * self.segment
     }
 
     /// What waited for the writer waits no more.

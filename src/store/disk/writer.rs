@@ -133,6 +133,7 @@ impl Writer {
             self.sync();
         }
         if self.due.checkpoint <= now {
+            self.look_around();
             self.save_recency();
             self.due.checkpoint = now + self.checkpoint;
         }
@@ -259,11 +260,26 @@ impl Writer {
             WriteError::Io(error) => {
                 self.shared.health.refused();
                 let path = self.log.directory().path().display();
-                let why = format!("cache.disk.path: cannot write to {path}: {error}");
-                self.shared.health.step_aside(why);
-                self.due.retry.get_or_insert_with(|| (Instant::now() + RETRY.0, RETRY.0));
+                self.step_aside(format!("cache.disk.path: cannot write to {path}: {error}"));
             }
         }
+    }
+
+    fn step_aside(&mut self, why: String) {
+        self.shared.health.step_aside(why);
+        self.due.retry.get_or_insert_with(|| (Instant::now() + RETRY.0, RETRY.0));
+    }
+
+    /// Sees what no write would show before the next segment is due.
+    fn look_around(&mut self) {
+        if self.due.retry.is_some() {
+            return;
+        }
+        if self.log.is_in_place() {
+            return self.log.look_for_room();
+        }
+        let path = self.log.directory().path().display();
+        self.step_aside(format!("cache.disk.path: {path} holds the store no more"));
     }
 
     pub(super) fn sync(&mut self) {

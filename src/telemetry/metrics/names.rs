@@ -98,6 +98,12 @@ pub(super) const STORE_INDEX: Declared = Declared {
     labels: &["tier"],
 };
 
+pub(super) const STORE_SHORT: Declared = Declared {
+    name: "headland_store_short",
+    help: "1 while the disk has no room for the configured size",
+    labels: &["tier"],
+};
+
 pub(super) const STORE_ASIDE: Declared = Declared {
     name: "headland_store_aside",
     help: "1 while nothing is written, since the disk fails",
