@@ -55,7 +55,8 @@ section! {
         checkpoint: Duration = Duration::from_secs(10),
             Within(Duration::from_secs(1)..=Duration::from_hours(1));
         /// How fast what is stored is read in the background, round and round, to find what the
-        /// disk has damaged; 0B/s: not at all.
+        /// disk has damaged; a round begins an hour after the last at the earliest. 0B/s: not at
+        /// all.
         scrub: Rate = Rate(ByteSize::mib(4)),
             Within(Rate::bytes_per_second(0)..=Rate(ByteSize::gib(16)));
     }

@@ -64,7 +64,13 @@ fn values() {
         ),
         (
             "[cache]\nmemory = \"1XB\"",
-            "11:10: cache.memory: expected a size such as \"64KiB\", found \"1XB\"",
+            "11:10: cache.memory: expected a size in KiB, MiB, GiB or TiB such as \"1GiB\", \
+             found \"1XB\"",
+        ),
+        (
+            "[cache]\ndisk = { path = \"x\", size = \"100G\" }",
+            "11:29: cache.disk.size: expected a size in KiB, MiB, GiB or TiB such as \"100GiB\", \
+             found \"100G\"",
         ),
         (
             "[limits]\nstreams = \"many\"",

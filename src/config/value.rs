@@ -164,11 +164,13 @@ impl Value for ByteSize {
         text.parse().ok()
     }
 
-    /// A plain number counts bytes.
-    fn read(node: &Node<'_>, _base: Option<&Self>) -> Option<Self> {
+    /// A plain number counts bytes. The default is an example within the bounds.
+    fn read(node: &Node<'_>, base: Option<&Self>) -> Option<Self> {
+        let example = base.copied().unwrap_or(Self::kib(64));
+        let expected = format!("a size in KiB, MiB, GiB or TiB such as \"{example}\"");
         match node.number() {
             Some(bytes) => Some(Self(bytes)),
-            None => node.parse(&Self::expected(), Self::parse),
+            None => node.parse(&expected, Self::parse),
         }
     }
 

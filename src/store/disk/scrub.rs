@@ -39,8 +39,8 @@ const ROUND_MIN: Duration = Duration::from_hours(1);
 /// finds takes little memory beside the index.
 const SEGMENTS_AT_ONCE: usize = 16;
 
-/// How often is looked whether recovery has ended.
-const RECOVERY: Duration = Duration::from_millis(100);
+/// How often is looked whether there is anything to read.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The thread, which ends when this is dropped.
 #[derive(Debug)]
@@ -82,8 +82,8 @@ fn rounds(
         Err(RecvTimeoutError::Timeout) => Continue(()),
         Err(RecvTimeoutError::Disconnected) => Break(()),
     };
-    while shared.index.is_recovering() {
-        wait(RECOVERY)?;
+    while !has_any(shared) {
+        wait(LOOK)?;
     }
     loop {
         let begun = Instant::now();
@@ -95,6 +95,11 @@ fn rounds(
         })?;
         wait(ROUND_MIN.saturating_sub(begun.elapsed()))?;
     }
+}
+
+/// Whether there is anything to read, and all of it is known.
+pub(super) fn has_any(shared: &Shared) -> bool {
+    !shared.index.is_recovering() && shared.index.objects() > 0
 }
 
 /// How long to wait after `bytes` that took `spent`, lest `rate` bytes per second be exceeded.
