@@ -234,10 +234,10 @@ fn describe_hits(hits: &[Value]) -> String {
     let mut out = String::new();
     for hit in hits {
         let about = if hit["estimate"] == true { "about " } else { "" };
-        let (objects, bytes) = (&hit["objects"], &hit["bytes"]);
+        let counted = counted(hit);
         let value = hit["value"].as_str().unwrap_or("-");
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{about}{objects} objects, {bytes} bytes  {value}");
+        let _ = writeln!(out, "{about}{counted}  {value}");
         for node in hit["nodes"].as_array().into_iter().flatten() {
             let _ = writeln!(out, "{}", describe_node_hit(node));
         }
@@ -252,7 +252,12 @@ fn describe_node_hit(node: &Value) -> String {
         return format!("  {name}  {}", node["state"].as_str().unwrap_or("-"));
     }
     let about = if node["estimate"] == true { "about " } else { "" };
-    format!("  {name}  {about}{} objects, {} bytes", node["objects"], node["bytes"])
+    format!("  {name}  {about}{}", counted(node))
+}
+
+fn counted(hit: &Value) -> String {
+    let objects = if hit["objects"] == 1 { "object" } else { "objects" };
+    format!("{} {objects}, {} bytes", hit["objects"], hit["bytes"])
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -302,6 +307,7 @@ pending   7  https://a.example/x
         }
         let expected = "3 objects, 900 bytes  p42\nabout 70 objects, 900 bytes  p42\n";
         assert_eq!(describe_hits(&[hit(3, false), hit(70, true)]), expected);
+        assert_eq!(describe_hits(&[hit(1, false)]), "1 object, 900 bytes  p42\n");
         let mut fleet = hit(3, true);
         fleet["nodes"] = json!([
             { "name": "fra-1", "state": "counted", "objects": 3, "bytes": 9, "estimate": false },

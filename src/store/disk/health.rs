@@ -8,7 +8,7 @@ use prometheus::IntCounter;
 
 use super::segment::Segment;
 
-/// Damaged places that are remembered, so that each is told of once.
+/// Damaged places that are remembered, so that each is counted once.
 const DAMAGE_MAX: usize = 4096;
 
 /// Counters and state, for status and metrics.
@@ -42,16 +42,24 @@ impl Health {
     }
 
     /// What stands at byte `offset` of `segment` cannot be read, or is not what was written. It is
-    /// counted and told of once, whoever comes upon it again.
+    /// counted once, whoever comes upon it again; of each segment the first is told of, for what
+    /// cut it short has damaged all that it held.
     pub(super) fn damaged(&self, segment: &Segment, offset: u64, what: &'static str) {
         let mut damage = self.damage.lock();
         if damage.len() >= DAMAGE_MAX {
             damage.clear();
         }
+        let is_first = !damage.iter().any(|(id, _)| *id == segment.id);
         if damage.insert((segment.id, offset)) {
             self.error();
             let path = segment.path().display();
-            tracing::warn!(%path, offset, what, "what is stored is damaged");
+            match (is_first, segment.is_cut()) {
+                (true, true) => tracing::warn!(%path, "a segment was cut short"),
+                (true, false) => {
+                    tracing::warn!(%path, offset, what, "what is stored is damaged");
+                }
+                (false, _) => tracing::debug!(%path, offset, what, "more of it is damaged"),
+            }
         }
     }
 

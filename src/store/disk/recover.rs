@@ -116,7 +116,7 @@ fn take(
         shared.health.error();
         error.to_string()
     })?;
-    let segment = Arc::new(segment.ok_or("it is no segment of this store")?);
+    let segment = Arc::new(segment.ok_or("it was cut short, or is no segment of this store")?);
     let Some(contents) = contents(&segment) else {
         shared.health.error();
         return Err("it cannot be read".to_owned());

@@ -152,8 +152,13 @@ impl Segment {
     /// Whether the file has the length of its map, and no page of it was lost. Where it was cut
     /// short, a write would make a hole, which reads as zeros without any fault.
     pub(super) fn is_whole(&self) -> bool {
+        self.map.is_intact() && !self.is_cut()
+    }
+
+    /// Whether the file has become shorter than its map.
+    pub(super) fn is_cut(&self) -> bool {
         let length = self.map.len() as u64;
-        self.map.is_intact() && self.file.metadata().is_ok_and(|file| file.len() >= length)
+        self.file.metadata().is_ok_and(|file| file.len() < length)
     }
 
     /// Waits until what was written is on the disk.
@@ -257,7 +262,8 @@ pub(super) fn name_of(id: u64) -> String {
 /// The id that a file's name tells, if it is a segment's.
 pub(super) fn id_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(SUFFIX).filter(|digits| digits.len() == 16)?;
-    u64::from_str_radix(digits, 16).ok()
+    // One id, one name: `A` is not ours for `a`.
+    u64::from_str_radix(digits, 16).ok().filter(|id| name_of(*id) == name)
 }
 
 fn allocate(file: &File, length: u64) -> io::Result<()> {
