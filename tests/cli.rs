@@ -131,6 +131,31 @@ fn check_names_every_fault() {
 }
 
 #[test]
+fn a_folder_that_a_node_refuses_is_no_cache_for_check_either() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    std::fs::create_dir(&cache).unwrap();
+    let names = ["sites", "purges.journal", "identity", "config", "config.new", "store"];
+    for name in names {
+        std::fs::write(cache.join(name), "a list of mine").unwrap();
+        let config =
+            format!("{CONFIG}\n[cache]\ndisk = {{ path = {cache:?}, size = \"64MiB\" }}\n");
+        assert_eq!(code(&check(&config, &[])), 0);
+        let bad = check(&config, &["--files"]);
+        let told = format!("holds a file {name:?} that is none of a cache");
+        assert_eq!((code(&bad), stderr(&bad).contains(&told)), (2, true), "{}", stderr(&bad));
+        let path = cache.with_extension("toml");
+        std::fs::write(&path, &config).unwrap();
+        let refused = headland(&["run", "--config", path.to_str().unwrap()]);
+        let told = format!("{}: cache.disk.path: ", path.display());
+        assert_eq!(code(&refused), 1);
+        assert!(stderr(&refused).contains(&told), "{}", stderr(&refused));
+        assert_eq!(std::fs::read(cache.join(name)).unwrap(), b"a list of mine");
+        std::fs::remove_file(cache.join(name)).unwrap();
+    }
+}
+
+#[test]
 fn check_opens_files_when_asked() {
     let config = format!("{CONFIG}\n[logging]\naccess = \"nowhere/access.log\"\n");
     assert_eq!(code(&check(&config, &[])), 0);
@@ -195,7 +220,7 @@ fn a_cache_is_verified_while_no_node_uses_it() {
     let file = cache.with_extension("toml");
     let arguments = ["cache", "verify", "--config", file.to_str().unwrap()];
     let used = headland(&arguments);
-    assert_eq!(code(&used), 1);
+    assert_eq!(code(&used), 2);
     assert!(stderr(&used).contains("is in use by a node (process "), "{}", stderr(&used));
 
     node.shutdown();
@@ -213,10 +238,24 @@ fn a_cache_is_verified_while_no_node_uses_it() {
     assert_eq!(code(&damaged), 1);
     assert!(stdout(&damaged).contains("damage: purges.journal: "), "{}", stdout(&damaged));
 
-    std::fs::write(&file, CONFIG).unwrap();
-    let without = headland(&arguments);
-    assert_eq!(code(&without), 2);
-    assert!(stderr(&without).contains("has no disk tier"), "{}", stderr(&without));
+    std::fs::remove_dir_all(&cache).unwrap();
+    std::fs::write(&cache, "").unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let faulty = text.replace("http = ", "htp = ");
+    let cases = [
+        (text.as_str(), "holds no cache: it is a file"),
+        (CONFIG, "has no disk tier"),
+        (&faulty, "listen.htp"),
+    ];
+    for (config, why) in cases {
+        std::fs::write(&file, config).unwrap();
+        let failed = headland(&[&arguments[..], &["--json"]].concat());
+        assert_eq!(code(&failed), 2);
+        assert!(stderr(&failed).contains(why), "{}", stderr(&failed));
+        let json: Value = serde_json::from_slice(&failed.stdout).unwrap();
+        assert!(json["data"]["sound"].is_null());
+        assert!(json["data"]["error"].as_str().unwrap().contains(why), "{json}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `headland cache`: the cache directory of a node that does not run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 use super::table::{bytes, table};
 use super::{USAGE, say};
 use crate::config::Config;
-use crate::config::cache::Disk;
 use crate::node::verify_cache;
 use crate::store::{OpenError, SegmentReport, StoreReport, Sums};
 
@@ -34,7 +33,8 @@ Examples:
 Nothing is changed: what is damaged is a miss for the node, and fetched anew.
 A reference is dangling when its body was given up for room: that is a miss as well, and no damage.
 
-Exit codes: 0 sound, 1 damaged, in use or unreadable, 2 bad usage or config, or no disk tier.")]
+Exit codes: 0 sound, 1 damaged, 2 it could not be looked at: bad usage or config, no disk tier, no
+cache there, in use by a node, or unreadable.")]
 struct VerifyArgs {
     /// The config of the node
     #[arg(long, value_name = "FILE")]
@@ -46,42 +46,39 @@ struct VerifyArgs {
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let Command::Verify(args) = &args.command;
-    let disk = match Config::read(&args.config) {
-        Ok(config) => config.cache.disk,
-        Err(report) => {
-            eprintln!("{report}");
+    let report = match verify(&args.config) {
+        Ok(report) => report,
+        Err(why) => {
+            eprintln!("headland cache verify: {why}");
+            if args.json {
+                let data = json!({ "sound": null, "error": why });
+                say(&format!("{}\n", json!({ "data": data, "meta": {} })));
+            }
             return ExitCode::from(USAGE);
         }
     };
-    let Some(disk) = disk else {
-        eprintln!(
-            "headland cache verify: {} has no disk tier; set cache.disk, or name another file",
-            args.config.display(),
-        );
-        return ExitCode::from(USAGE);
-    };
-    verify(&disk, args.json)
-}
-
-fn verify(disk: &Disk, as_json: bool) -> ExitCode {
-    let report = match verify_cache(disk) {
-        Ok(report) => report,
-        Err(OpenError::InUse { path, holder }) => {
-            let path = path.display();
-            eprintln!("headland cache verify: {path} is in use by a node{holder}; stop it first");
-            return ExitCode::FAILURE;
-        }
-        Err(error) => {
-            eprintln!("headland cache verify: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    if as_json {
+    if args.json {
         say(&format!("{}\n", json!({ "data": show(&report), "meta": {} })));
     } else {
         say(&describe(&report));
     }
     if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the directory holds that the config names, or why that cannot be told.
+fn verify(path: &Path) -> Result<StoreReport, String> {
+    let config = Config::read(path).map_err(|report| report.to_string())?;
+    let path = path.display();
+    let disk = config
+        .cache
+        .disk
+        .ok_or_else(|| format!("{path} has no disk tier; set cache.disk, or name another file"))?;
+    verify_cache(&disk).map_err(|error| match error {
+        OpenError::InUse { path, holder } => {
+            format!("{} is in use by a node{holder}; stop it first", path.display())
+        }
+        error => error.to_string(),
+    })
 }
 
 fn describe(report: &StoreReport) -> String {
@@ -123,8 +120,9 @@ fn describe(report: &StoreReport) -> String {
     for file in &report.unfinished {
         line(format!("unfinished file: {file}: the next start removes it"));
     }
-    for file in &report.unknown {
-        line(format!("unknown file: {file}"));
+    for name in &report.unknown {
+        let kind = if name.ends_with('/') { "folder" } else { "file" };
+        line(format!("unknown {kind}: {name}"));
     }
     line(if report.is_sound() { "sound" } else { "damaged" }.to_owned());
     out
@@ -192,7 +190,7 @@ mod tests {
             ],
             damage: vec![("purges.journal".to_owned(), "it is of another log".to_owned())],
             unfinished: vec!["recency.new".to_owned()],
-            unknown: vec!["notes.txt".to_owned()],
+            unknown: vec!["notes.txt".to_owned(), "old/".to_owned()],
             ..StoreReport::default()
         };
         let expected = "\
@@ -204,6 +202,7 @@ damage: segment 000000000000000b at 64: the body is not what was written
 damage: purges.journal: it is of another log
 unfinished file: recency.new: the next start removes it
 unknown file: notes.txt
+unknown folder: old/
 damaged
 ";
         assert_eq!(describe(&report), expected);

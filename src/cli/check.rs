@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{USAGE, say};
 use crate::config::Config;
 use crate::config::fault::{Fault, Report};
+use crate::node::unfit_cache;
 
 /// Read a config, report every fault with its place
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let report = match Config::read(&args.config) {
-        Ok(config) if args.files => config.check_files(),
+        Ok(config) if args.files => config.check_files(unfit_cache),
         Ok(_) => Report::default(),
         Err(report) => report,
     };

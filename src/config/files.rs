@@ -13,8 +13,9 @@ use super::logging::AccessLog;
 use super::peer::SecretFault;
 
 impl Config {
-    /// Opens every file that this config names and reports those that cannot be used.
-    pub fn check_files(&self) -> Report {
+    /// Opens every file that this config names and reports those that cannot be used. `unfit` tells
+    /// what a folder cannot be a cache for.
+    pub fn check_files(&self, unfit: impl FnOnce(&Path) -> Option<String>) -> Report {
         let mut faults = Vec::new();
         let mut check = |key: &str, expected: &str, path: &Path, result: Result<(), String>| {
             if let Err(error) = result {
@@ -45,7 +46,8 @@ impl Config {
         }
         if let Some(disk) = &self.cache.disk {
             let expected = "a folder that can be written, or none yet";
-            check("cache.disk.path", expected, &disk.path, try_folder(&disk.path));
+            let found = try_folder(&disk.path).and_then(|()| unfit(&disk.path).map_or(Ok(()), Err));
+            check("cache.disk.path", expected, &disk.path, found);
         }
         Report::sorted(faults)
     }

@@ -5,6 +5,7 @@
 //! is in the file whose settings were not the last that were.
 
 use std::io;
+use std::path::Path;
 
 use crate::config::cache::Disk;
 use crate::config::site::Site;
@@ -14,7 +15,7 @@ use crate::site::Generations;
 /// Name of the file in the cache folder.
 pub(super) const NAME: &str = "sites";
 
-const TITLE: &str = "headland sites 1";
+pub(super) const TITLE: &str = "headland sites 1";
 
 /// Why the generations cannot be kept.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +37,19 @@ pub(super) struct KeptGenerations {
 }
 
 impl KeptGenerations {
-    /// Those of `sites` at the start of a node, which holds its cache folder. Where they cannot be
-    /// noted, none are: the next start finds all of them new.
+    /// Those of `sites` at the start of a node, which holds its cache folder; `has_store` tells
+    /// whether that one is expected to have them. Where they cannot be noted, none are: the next
+    /// start finds all of them new.
     ///
     /// # Errors
     /// What the file has can neither be replaced nor taken away: old keys would come back.
-    pub(super) fn open(disk: Option<&Disk>, sites: &[Site]) -> Result<Self, GenerationsError> {
+    pub(super) fn open(
+        disk: Option<&Disk>,
+        sites: &[Site],
+        has_store: bool,
+    ) -> Result<Self, GenerationsError> {
         let file = disk.map(|disk| Kept::new(disk.path.join(NAME), TITLE));
-        let noted = file.as_ref().and_then(read);
+        let noted = file.as_ref().and_then(|file| read_or_tell(file, has_store));
         let used = noted.clone().unwrap_or_default().next(sites);
         let mut generations = Self { used, file, noted };
         let used = generations.used.clone();
@@ -92,19 +98,35 @@ impl KeptGenerations {
     }
 }
 
-fn read(file: &Kept) -> Option<Generations> {
+/// What is wrong with the file in a cache folder that has something stored; `None` if nothing is.
+pub(super) fn inspect(folder: &Path) -> Option<String> {
+    match read(&Kept::new(folder.join(NAME), TITLE)) {
+        Ok(Some(_)) => None,
+        Ok(None) => Some("it is not there, and without it nothing that is stored is found".into()),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+fn read_or_tell(file: &Kept, has_store: bool) -> Option<Generations> {
     let lost = |why: &str| {
         tracing::warn!(
             path = %file.path().display(),
-            "the key generations of the sites are lost, and with them what is stored: {why}",
+            "the key generations of the sites are lost, so nothing that is stored on disk is found \
+             again, and its room goes to what comes: {why}",
         );
     };
-    let lines = file.read().inspect_err(|error| lost(&error.to_string())).ok()??;
-    let read = Generations::from_lines(&lines);
-    if read.is_none() {
-        lost("they are not as this version writes them");
+    match read(file) {
+        Ok(None) if has_store => lost("there is no such file"),
+        Ok(read) => return read,
+        Err(error) => lost(&error.to_string()),
     }
-    read
+    None
+}
+
+fn read(file: &Kept) -> io::Result<Option<Generations>> {
+    let Some(lines) = file.read()? else { return Ok(None) };
+    let other = || io::Error::other("it is not as this version writes it");
+    Generations::from_lines(&lines).map(Some).ok_or_else(other)
 }
 
 fn failed(file: &Kept, act: &'static str, error: io::Error) -> GenerationsError {
@@ -114,7 +136,6 @@ fn failed(file: &Kept, act: &'static str, error: io::Error) -> GenerationsError 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
     use crate::config::Config;
@@ -131,7 +152,7 @@ mod tests {
 
     fn open(folder: &Path, host: &str) -> KeptGenerations {
         let disk = Disk { path: folder.to_owned(), ..Disk::default() };
-        KeptGenerations::open(Some(&disk), &sites(host)).unwrap()
+        KeptGenerations::open(Some(&disk), &sites(host), true).unwrap()
     }
 
     #[test]
@@ -150,9 +171,12 @@ mod tests {
         let at = |host| open(folder.path(), host).used().clone();
         let first = at("a.example");
         fs::write(folder.path().join(NAME), "headland sites 1 x\n").unwrap();
+        assert_eq!(inspect(folder.path()).as_deref(), Some("it is not as it was written"));
         let second = at("a.example");
         fs::remove_file(folder.path().join(NAME)).unwrap();
+        assert!(inspect(folder.path()).is_some_and(|why| why.starts_with("it is not there")));
         let third = at("a.example");
+        assert_eq!(inspect(folder.path()), None);
         assert!(first != second && second != third && third != first);
     }
 

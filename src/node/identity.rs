@@ -31,7 +31,7 @@ use crate::purge::Incarnation;
 /// Name of the file in the cache folder.
 pub(super) const NAME: &str = "identity";
 
-const TITLE: &str = "headland identity 1";
+pub(super) const TITLE: &str = "headland identity 1";
 
 /// Processes that a file names. Beyond that those in the middle go: they could be missed only if
 /// so many more had begun since without one answer.

@@ -42,7 +42,7 @@ pub use identity::IdentityError;
 pub use reload::{ReloadError, Reloaded};
 pub use routing::RoutingFault;
 pub use run::run;
-pub use storage::verify as verify_cache;
+pub use storage::{unfit as unfit_cache, verify as verify_cache};
 
 use self::assemble::Assembled;
 use crate::admin::State;

@@ -26,7 +26,7 @@ use crate::durable::{Kept, beside};
 /// Name of the file in the cache folder.
 pub(super) const NAME: &str = "config";
 
-const TITLE: &str = "headland config 1";
+pub(super) const TITLE: &str = "headland config 1";
 
 /// A version as it was published.
 #[derive(Clone, Debug)]

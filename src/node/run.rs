@@ -11,7 +11,9 @@ use crate::telemetry::{TraceFormat, start_tracing};
 /// Runs a node until SIGTERM or SIGINT, then drains. SIGHUP reads config and certificates again.
 pub fn run(path: &Path) -> ExitCode {
     let trace = |config: &Config| start_tracing(&config.logging.level, TraceFormat::Text);
-    in_foreground(Config::read(path), trace, |config| serve(config, path))
+    in_foreground(Config::read(path), trace, |config| {
+        serve(config, path).map_err(|error| format!("{}: {error}", path.display()))
+    })
 }
 
 fn serve(config: Config, path: &Path) -> Result<(), StartError> {

@@ -5,6 +5,7 @@
 //! store empties itself. A disk that fails at the start is waited for: meanwhile all is in memory,
 //! and purges are refused that could not survive beside what the disk may have.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -15,13 +16,21 @@ use crate::config::Config;
 use crate::config::cache::Disk;
 use crate::purge::{Followed, Journal, SharedJournal};
 use crate::store::{
-    self, CacheDirectory, DiskConfig, KnownLog, OpenError, RuleBounds, Rules, Store, StoreLimits,
-    StoreReport,
+    self, CacheDirectory, DiskConfig, KnownLog, OpenError, Others, RuleBounds, Rules, Store,
+    StoreLimits, StoreReport,
 };
 use crate::telemetry::metrics::Metrics;
 
 /// Name of the journal in the cache folder.
 const JOURNAL: &str = "purges.journal";
+
+/// Our files in the cache folder that are no part of the store, and what they begin with.
+const OTHERS: Others = &[
+    (JOURNAL, Journal::MAGIC),
+    (generations::NAME, generations::TITLE.as_bytes()),
+    (identity::NAME, identity::TITLE.as_bytes()),
+    (published::NAME, published::TITLE.as_bytes()),
+];
 
 /// What outlives the process, and the store that it is for.
 pub(super) struct Opened {
@@ -37,7 +46,15 @@ pub(super) struct Opened {
 /// Holds the cache folder, if the config has one, against every other process.
 pub(super) fn hold(config: &Config) -> Result<Option<CacheDirectory>, StartError> {
     let disk = config.cache.disk.as_ref();
-    Ok(disk.map(|disk| CacheDirectory::open_or_wait(&disk.path)).transpose()?)
+    Ok(disk.map(|disk| CacheDirectory::open_or_wait(&disk.path, OTHERS)).transpose()?)
+}
+
+/// What a node would refuse the cache folder at `path` for, if anything. Changes nothing.
+pub fn unfit(path: &Path) -> Option<String> {
+    match CacheDirectory::check(path, OTHERS) {
+        Err(OpenError::Foreign { what, .. }) => Some(what),
+        _ => None,
+    }
 }
 
 /// The store that the config asks for in the folder that is held for it, and what is kept beside.
@@ -50,12 +67,13 @@ pub(super) fn open(
     let rules = RuleBounds { rules: purge.rules, wildcards: purge.wildcards };
     let limits = StoreLimits { memory: cache.memory.0, variants: cache.variants, rules };
     let Some((disk, directory)) = cache.disk.as_ref().zip(directory) else {
-        let generations = Arc::new(Mutex::new(KeptGenerations::open(None, sites)?));
+        let generations = Arc::new(Mutex::new(KeptGenerations::open(None, sites, false)?));
         let store = Store::new(limits);
         return Ok(Opened { store, journal: None, followed: None, generations });
     };
     let path = disk.path.join(JOURNAL);
-    if directory.has_store() && !path.exists() {
+    let has_store = directory.has_store();
+    if has_store && !path.exists() {
         let path = path.display();
         tracing::warn!(%path, "there is no purge journal, so what is stored on disk is void");
     }
@@ -65,7 +83,7 @@ pub(super) fn open(
     };
     let journal = Arc::new(Mutex::new(journal));
     // Before the store takes what room there is.
-    let generations = Arc::new(Mutex::new(KeptGenerations::open(Some(disk), sites)?));
+    let generations = Arc::new(Mutex::new(KeptGenerations::open(Some(disk), sites, has_store)?));
     let kept = (journal.clone(), generations.clone());
     let keep = Box::new(move || {
         kept.0.lock().keep().map_err(|error| error.to_string())?;
@@ -84,13 +102,17 @@ pub(super) fn open(
 /// It is in use, or holds no store, or cannot be read.
 pub fn verify(disk: &Disk) -> Result<StoreReport, OpenError> {
     let directory = CacheDirectory::hold(&disk.path)?;
-    let known = [JOURNAL, generations::NAME, identity::NAME, published::NAME];
+    let known: Vec<_> = OTHERS.iter().map(|(name, _)| *name).collect();
     let mut report = store::verify(&directory, &known)?;
     match Journal::inspect(&disk.path.join(JOURNAL)) {
         Ok(Ok(restored)) if restored.identity == report.log => {}
         Ok(Ok(_)) => report.damaged(JOURNAL, "it is of another log than the store"),
         Ok(Err(damage)) => report.damaged(JOURNAL, &damage),
         Err(error) => report.damaged(JOURNAL, &error.to_string()),
+    }
+    let has_any = report.sums().records > 0;
+    if let Some(damage) = generations::inspect(&disk.path).filter(|_| has_any) {
+        report.damaged(generations::NAME, &damage);
     }
     Ok(report)
 }

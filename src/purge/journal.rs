@@ -84,6 +84,9 @@ pub struct JournalError {
 }
 
 impl Journal {
+    /// What the file begins with.
+    pub const MAGIC: &[u8] = &layout::MAGIC;
+
     /// Opens the journal at `path` in a folder that nobody else uses, or begins one. `rules_max` is
     /// the bound of the table of rules.
     ///

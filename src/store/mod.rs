@@ -24,7 +24,7 @@ mod scan;
 use std::sync::Arc;
 
 pub use disk::{
-    Damage, Directory as CacheDirectory, DiskConfig, KnownLog, OpenError, SegmentReport,
+    Damage, Directory as CacheDirectory, DiskConfig, KnownLog, OpenError, Others, SegmentReport,
     StoreReport, Sums, is_at, may_pass, verify,
 };
 use disk::{Disk, Found, Item, Used};

@@ -156,6 +156,40 @@ async fn a_damaged_journal_voids_the_store() {
     assert_eq!(gets(&scene).await, SIZES.len());
 }
 
+/// They are part of every key: without them nothing that is stored is found.
+#[tokio::test]
+async fn key_generations_that_are_lost_are_told_of() {
+    let mut scene = stored().await;
+    let lose: [fn(&Path); 2] = [|path| std::fs::remove_file(path).unwrap(), |path| flip(path, 0)];
+    for (lose, why) in lose.into_iter().zip(["it is not there", "it is not as it was written"]) {
+        scene.end("TERM").await;
+        assert_eq!(verify(&scene), (Some(0), String::new()));
+        lose(&scene.cache().join("sites"));
+        let (code, damage) = verify(&scene);
+        assert_eq!(code, Some(1));
+        assert!(damage.starts_with(&format!("damage: sites: {why}")), "{damage}");
+        scene.start().await;
+        let log = scene.node().logged("the key generations of the sites are lost").await;
+        assert!(
+            log.lines().any(|line| line.contains("WARN") && line.contains("are lost")),
+            "{log}"
+        );
+        assert_eq!(gets(&scene).await, 0);
+        let stored = async || gets(&scene).await == SIZES.len();
+        eventually("all objects on disk", stored).await;
+    }
+}
+
+/// How `headland cache verify` ends, and the damage that it tells.
+fn verify(scene: &DiskScene) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_headland"));
+    command.args(["cache", "verify", "--config"]).arg(scene.home.path().join("node.toml"));
+    let output = command.output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let damage = told.lines().filter(|line| line.starts_with("damage: "));
+    (output.status.code(), damage.collect())
+}
+
 #[tokio::test]
 async fn segments_that_were_cut_between_runs_are_left_out() {
     let mut scene = stored().await;
@@ -187,6 +221,9 @@ async fn what_is_written_behind_a_cut_does_not_hide_it() {
     let stored = async || gets(&scene).await == SIZES.len();
     eventually("all objects on disk", stored).await;
     assert!(scene.disk_errors().await > 0);
+    let log = scene.node().logged("a segment was cut short").await;
+    let told = log.lines().filter(|line| line.contains("WARN") && line.contains(".segment"));
+    assert_eq!(told.count(), 1, "{log}");
 }
 
 #[tokio::test]

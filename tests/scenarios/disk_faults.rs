@@ -250,6 +250,7 @@ async fn a_directory_that_is_moved_away_is_missed_before_it_is_needed() {
     let scene = DiskScene::new(Protocol::H1).await;
     scene.says("/", 1000);
     scene.get("/").await;
+    scene.stored(1).await;
     let away = scene.home.path().join("away");
     std::fs::rename(scene.cache(), &away).unwrap();
     scene.steps_aside().await;

@@ -37,7 +37,7 @@ use crate::object::{
 /// Bytes of a slot. It divides every size of page and sector, so none lies across two.
 pub(super) const SLOT: usize = 64;
 
-const MAGIC: [u8; 8] = *b"HLPURGES";
+pub(super) const MAGIC: [u8; 8] = *b"HLPURGES";
 const VERSION: u32 = 2;
 
 /// What a record says.

@@ -25,6 +25,9 @@ const RECENCY: &str = "recency";
 /// Ends the name of a file that is not yet whole: it is renamed once it is.
 const UNFINISHED: &str = ".new";
 
+/// Files that others keep in a cache directory: their names, and what they begin with.
+pub type Others = &'static [(&'static str, &'static [u8])];
+
 /// Why a cache directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -87,6 +90,7 @@ impl OpenError {
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
+    others: Others,
     /// The directory itself, locked until this is dropped. None where it could not be had yet.
     held: Option<File>,
     /// Why nothing can be written there, as far as is known from the start.
@@ -94,15 +98,17 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Takes hold of the directory, which is made if need be.
+    /// Takes hold of the directory of a store alone, which is made if need be.
     ///
     /// # Errors
     /// Another process has it, or it cannot be used.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        if path.metadata().is_ok_and(|found| !found.is_dir()) {
-            let what = "is a file".to_owned();
-            return Err(OpenError::Foreign { path: path.to_owned(), what });
-        }
+        Self::open_among(path, &[])
+    }
+
+    /// The same, where others keep files as well.
+    pub(super) fn open_among(path: &Path, others: Others) -> Result<Self, OpenError> {
+        refuse_unfit(path)?;
         std::fs::create_dir_all(path).map_err(failed("make", path))?;
         let held = File::open(path).map_err(failed("open", path))?;
         match held.try_lock() {
@@ -110,7 +116,7 @@ impl Directory {
             Err(TryLockError::WouldBlock) => return Err(in_use(path)),
             Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
         }
-        let mut directory = Self { path: path.to_owned(), held: Some(held), fault: None };
+        let mut directory = Self { path: path.to_owned(), others, held: Some(held), fault: None };
         directory.refuse_foreign()?;
         let holder = path.join(LOCK);
         let told = std::fs::write(&holder, format!("{HOLDER}{})", std::process::id()));
@@ -126,13 +132,33 @@ impl Directory {
     ///
     /// # Errors
     /// Another process has it, or it cannot be used, whatever becomes of the disk.
-    pub fn open_or_wait(path: &Path) -> Result<Self, OpenError> {
-        match Self::open(path) {
+    pub fn open_or_wait(path: &Path, others: Others) -> Result<Self, OpenError> {
+        match Self::open_among(path, others) {
             Err(error) if error.may_pass() => {
-                Ok(Self { path: path.to_owned(), held: None, fault: Some(error.to_string()) })
+                let fault = Some(error.to_string());
+                Ok(Self { path: path.to_owned(), others, held: None, fault })
             }
             opened => opened,
         }
+    }
+
+    /// Fails if a node would refuse `path` for what it is or holds. Changes nothing.
+    ///
+    /// # Errors
+    /// That, or it cannot be read.
+    pub fn check(path: &Path, others: Others) -> Result<(), OpenError> {
+        refuse_unfit(path)?;
+        match path.exists() {
+            true => {
+                Self { path: path.to_owned(), others, held: None, fault: None }.refuse_foreign()
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// The same directory, or the one that has taken its place.
+    pub(super) fn again(&self) -> Result<Self, OpenError> {
+        Self::open_among(&self.path, self.others)
     }
 
     /// Whether the directory is there, and is this process's.
@@ -161,6 +187,9 @@ impl Directory {
             (new(STORE), Superblock::MAGIC),
             (new(RECENCY), &recency::MAGIC[..]),
         ];
+        for (name, magic) in self.others {
+            files.extend([((*name).to_owned(), *magic), (new(name), *magic)]);
+        }
         let segments = self.segments()?.into_iter().map(name_of);
         files.extend(segments.map(|name| (name, SEGMENT_MAGIC)));
         let mut foreign = None;
@@ -207,6 +236,9 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(no_store("there is no such folder"));
             }
+            Ok(file) if file.metadata().is_ok_and(|found| !found.is_dir()) => {
+                return Err(no_store("it is a file"));
+            }
             held => held.map_err(failed("open", path))?,
         };
         match held.try_lock_shared() {
@@ -215,7 +247,7 @@ impl Directory {
             Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
         }
         match [LOCK, STORE].iter().any(|name| path.join(name).exists()) {
-            true => Ok(Self { path: path.to_owned(), held: Some(held), fault: None }),
+            true => Ok(Self { path: path.to_owned(), others: &[], held: Some(held), fault: None }),
             false => Err(no_store("no node has used it")),
         }
     }
@@ -287,19 +319,21 @@ impl Directory {
         Ok(ids)
     }
 
-    /// The names of files that are no part of a store, and not among `others`.
+    /// The names of what is no part of a store, and not among `others`; a folder's ends with `/`.
     pub(super) fn unknown(&self, others: &[&str]) -> Result<Vec<String>, OpenError> {
         let failed = failed("list", &self.path);
         let unfinished = self.unfinished();
         let mut unknown = Vec::new();
         for entry in std::fs::read_dir(&self.path).map_err(&failed)? {
-            let name = entry.map_err(&failed)?.file_name();
+            let entry = entry.map_err(&failed)?;
+            let name = entry.file_name();
             let name = name.to_string_lossy();
             let is_known = [STORE, LOCK, RECENCY].contains(&&*name)
                 || unfinished.iter().any(|path| path.ends_with(&*name))
                 || others.contains(&&*name);
             if !is_known && id_of(&name).is_none() {
-                unknown.push(name.into_owned());
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                unknown.push(name.into_owned() + if is_folder { "/" } else { "" });
             }
         }
         unknown.sort_unstable();
@@ -326,6 +360,18 @@ impl Directory {
     pub(super) fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
+}
+
+/// Fails where no cache is to be made, whatever is there.
+fn refuse_unfit(path: &Path) -> Result<(), OpenError> {
+    let what = match path.metadata() {
+        Ok(found) if !found.is_dir() => "is a file",
+        Ok(_) if path.canonicalize().is_ok_and(|real| real.parent().is_none()) => {
+            "is the root of all files"
+        }
+        _ => return Ok(()),
+    };
+    Err(OpenError::Foreign { path: path.to_owned(), what: what.to_owned() })
 }
 
 /// What a file begins with.

@@ -212,7 +212,9 @@ impl Log {
     /// What was cut short would be made long again by the next write, with a hole in it.
     fn discard_if_cut(&mut self) {
         if self.active.as_ref().is_some_and(|active| !active.segment.is_whole()) {
-            self.shared.health.error();
+            if let Some(active) = &self.active {
+                self.shared.health.damaged(&active.segment, active.tail, "cut");
+            }
             self.discard_active();
         }
     }
@@ -370,7 +372,7 @@ impl Log {
         }
         let other = match self.directory.is_in_place() {
             true => None,
-            false => Some(Directory::open(&path)?),
+            false => Some(self.directory.again()?),
         };
         let directory = other.as_ref().unwrap_or(&self.directory);
         // Without its purges the next start could not trust it.

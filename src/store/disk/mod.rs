@@ -59,7 +59,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use self::body::Readers;
-pub use self::directory::{Directory, OpenError, is_at, may_pass};
+pub use self::directory::{Directory, OpenError, Others, is_at, may_pass};
 use self::format::{Superblock, tag_of};
 use self::health::Health;
 use self::index::Index;
@@ -416,13 +416,19 @@ fn survey(
     match directory.free() {
         Ok(free) if free.saturating_add(taken) < size => {
             let path = directory.path().display();
-            let [size, has] = [size, free + taken].map(|bytes| ByteSize(bytes >> 20 << 20));
+            let (size, has) = (ByteSize(size), rounded(free + taken));
             tracing::warn!(%path, "cache.disk.size is {size}, for which its disk has {has}");
         }
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "how much its disk has free cannot be told"),
     }
     Ok((superblock, ids))
+}
+
+/// Down to two digits at least of a unit that people count disks in.
+fn rounded(bytes: u64) -> ByteSize {
+    let unit = [40, 30].into_iter().find(|unit| bytes >> unit >= 10).unwrap_or(20);
+    ByteSize(bytes >> unit << unit)
 }
 
 /// The superblock that is there, or a fresh one over an emptied directory.

@@ -255,6 +255,14 @@ fn what_is_not_in_the_page_cache_is_left_to_threads_that_may_wait() {
 }
 
 #[test]
+fn room_is_told_as_people_count_it() {
+    let cases = [(63_476 << 20, "61GiB"), ((9 << 40) + (5 << 30), "9221GiB"), (33 << 40, "33TiB")];
+    for (bytes, shown) in cases.into_iter().chain([((20 << 20) + 5, "20MiB"), (7, "0B")]) {
+        assert_eq!(rounded(bytes).to_string(), shown);
+    }
+}
+
+#[test]
 fn a_directory_in_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _disk = open(folder.path(), 64 * MIB);

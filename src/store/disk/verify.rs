@@ -40,7 +40,7 @@ pub struct StoreReport {
     pub damage: Vec<(String, String)>,
     /// Names of files that were being written when a process ended: the next start removes them.
     pub unfinished: Vec<String>,
-    /// Names of files that are no part of the store.
+    /// Names of what is no part of the store; a folder's ends with `/`.
     pub unknown: Vec<String>,
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::*;
 use crate::store::disk::format::{self, Entry, Kind, TRAILER};
 use crate::store::disk::location::Location;
-use crate::store::disk::scrub::round;
+use crate::store::disk::scrub::{has_any, round};
 use crate::store::disk::segment::path_of;
 
 /// Flips a bit of the file's byte at `offset`.
@@ -107,6 +107,17 @@ fn the_scrub_runs_by_itself() {
     assert_eq!(disk.figures().objects, 1);
 }
 
+/// Once it has begun, a round takes an hour at the least.
+#[test]
+fn the_scrub_waits_for_something_to_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = open(folder.path(), 64 * MIB);
+    assert!(!has_any(&disk.shared));
+    disk.offer(key(0), &response(b"body", 0));
+    disk.flush();
+    assert!(has_any(&disk.shared));
+}
+
 #[test]
 fn a_scrub_that_waits_ends_with_the_tier() {
     let folder = tempfile::tempdir().unwrap();
@@ -171,10 +182,13 @@ fn a_sound_store_is_told_as_it_is() {
     assert_eq!(counts, (7, 5, 1, 0, 1));
     assert!(sums.bytes > 12_000_100);
     assert!(files(folder.path()) == before, "nothing is changed");
-    std::fs::write(folder.path().join("notes"), b"").unwrap();
+    // The first is no name that we give.
+    let names = ["000000000000000A.segment", "notes"];
+    names.iter().for_each(|name| std::fs::write(folder.path().join(name), b"").unwrap());
+    std::fs::create_dir(folder.path().join("other")).unwrap();
     let report = verified(folder.path());
     assert!(report.is_sound());
-    assert_eq!(report.unknown, ["notes"]);
+    assert_eq!(report.unknown, [names[0], names[1], "other/"]);
 }
 
 #[test]
@@ -197,6 +211,10 @@ fn a_directory_that_is_no_store_or_in_use_is_refused() {
     let refused = || Directory::hold(folder.path()).unwrap_err();
     assert!(matches!(refused(), OpenError::NoStore { .. }));
     assert!(!folder.path().join("lock").exists(), "nothing is made");
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"").unwrap();
+    assert!(Directory::hold(&file).unwrap_err().to_string().ends_with("no cache: it is a file"));
+    std::fs::remove_file(&file).unwrap();
     let disk = open(folder.path(), 64 * MIB);
     assert!(matches!(refused(), OpenError::InUse { .. }));
     drop(disk);

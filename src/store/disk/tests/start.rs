@@ -28,25 +28,31 @@ fn change(folder: &Path, change: impl FnOnce(&mut [u8])) {
 
 #[test]
 fn files_of_our_names_that_are_not_ours_are_left_alone() {
-    let names = ["store", "lock", "recency", "store.new", "0000000000000001.segment"];
-    for name in names {
+    const OTHERS: Others = &[("sites", b"title")];
+    let ours = ["store", "lock", "recency", "store.new", "0000000000000001.segment"];
+    for name in ours.into_iter().chain(["sites", "sites.new"]) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, "a thesis").unwrap();
-        let told = Directory::open(folder.path()).unwrap_err().to_string();
+        let open = || Directory::open_among(folder.path(), OTHERS);
+        let told = open().unwrap_err().to_string();
         assert!(told.contains(&format!("holds a file {name:?} that is none of a cache")), "{told}");
+        assert_eq!(Directory::check(folder.path(), OTHERS).unwrap_err().to_string(), told);
         assert_eq!(std::fs::read(&path).unwrap(), b"a thesis");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is made");
         // In a folder that is ours otherwise, it is a file of ours that was damaged.
         std::fs::remove_file(&path).unwrap();
-        drop(Directory::open(folder.path()).unwrap());
+        drop(open().unwrap());
         let is_lock = name == "lock";
         if is_lock {
             format_at(folder.path());
         }
         std::fs::write(&path, "a thesis").unwrap();
-        assert!(Directory::open(folder.path()).is_ok(), "{name}");
+        assert!(Directory::check(folder.path(), OTHERS).is_ok() && open().is_ok(), "{name}");
     }
+    let told = Directory::open(Path::new("/proc/self/root")).unwrap_err().to_string();
+    assert!(told.contains("is the root of all files: expected a folder"), "{told}");
+    assert!(Directory::check(Path::new("/none/yet"), OTHERS).is_ok());
     let folder = tempfile::tempdir().unwrap();
     let told = Directory::open(&{
         let path = folder.path().join("file");
