@@ -13,6 +13,9 @@ pub trait BodySource: fmt::Debug + Send + Sync {
     /// All of it. Reading these bytes may block: not for an event loop.
     fn bytes(&self) -> &Bytes;
 
+    /// Whether it is in memory, as it was stored: then it can be copied at once.
+    fn is_here(&self) -> bool;
+
     /// BLAKE3 of it as it was stored: [`bytes`](Self::bytes) may be something else by now.
     fn digest(&self) -> &[u8; 32];
 

@@ -114,7 +114,7 @@ impl Stored {
     pub fn under(&self, head: &ObjectHead) -> Self {
         match self.head.large() {
             // What stays in memory must not wait for a disk when it is sent.
-            Some(Large::Elsewhere(body)) if body.bytes().len() <= COPIED_MAX => {
+            Some(Large::Elsewhere(body)) if body.bytes().len() <= COPIED_MAX && body.is_here() => {
                 let mark = Mark::now();
                 let copy = Self::new(head, &[body.bytes().clone()]);
                 // Of lost bytes nothing is made that lasts: who sends the body finds it out.

@@ -201,6 +201,17 @@ async fn segments_that_were_cut_between_runs_are_left_out() {
     }
 }
 
+#[tokio::test]
+async fn a_segment_that_is_cut_is_told_of_once() {
+    let scene = stored().await;
+    cut(&scene.segments()[0], 1 << 19);
+    assert!(gets(&scene).await < SIZES.len());
+    assert!(scene.disk_errors().await > 1);
+    let log = scene.node().logged("a segment was cut short").await;
+    let told = log.lines().filter(|line| line.contains("WARN") && line.contains(".segment"));
+    assert_eq!(told.count(), 1, "{log}");
+}
+
 /// A hole that our own writing makes of a file that was cut reads as zeros without any fault.
 #[tokio::test]
 async fn what_is_written_behind_a_cut_does_not_hide_it() {

@@ -121,6 +121,10 @@ impl BodySource for Mapped {
         &self.bytes
     }
 
+    fn is_here(&self) -> bool {
+        self.is_resident(&self.bytes)
+    }
+
     fn digest(&self) -> &[u8; 32] {
         &self.content
     }

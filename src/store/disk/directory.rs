@@ -279,8 +279,11 @@ impl Directory {
 
     /// Whether the directory still is where it was, and still holds `store`: it may have been
     /// removed, or another disk mounted over it.
-    pub(super) fn still_holds(&self, superblock: &Superblock) -> bool {
-        matches!(self.superblock(), Ok(Some(found)) if found == *superblock)
+    ///
+    /// # Errors
+    /// That cannot be told: it cannot be read, or what it holds is damaged.
+    pub(super) fn still_holds(&self, superblock: &Superblock) -> Result<bool, OpenError> {
+        self.superblock().map(|found| found.as_ref() == Some(superblock))
     }
 
     /// Whether the path still leads to the file system that it did.

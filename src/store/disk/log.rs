@@ -337,9 +337,9 @@ impl Log {
         }
     }
 
-    /// Whether the store still is where it was.
-    pub(super) fn is_in_place(&self) -> bool {
-        self.directory.still_holds(&self.superblock)
+    /// Whether the store is gone from where it was. What cannot be read may yet be there.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.directory.still_holds(&self.superblock), Ok(false))
     }
 
     /// Looks whether a disk that had no room has some now: for a segment, and one to spare.
@@ -358,7 +358,12 @@ impl Log {
             let path = path.clone();
             move |error| OpenError::Io { what, path, error }
         };
-        if self.directory.still_holds(&self.superblock) {
+        // What cannot be read is not made anew; what is damaged the next start would not find.
+        let is_there = match self.directory.still_holds(&self.superblock) {
+            Err(OpenError::NoStore { .. }) => false,
+            found => found?,
+        };
+        if is_there {
             // One that can be written on is kept.
             return match self.active.is_none().then(|| self.begin()) {
                 Some(Err(WriteError::Io(error))) => Err(failed("make a segment in")(error)),

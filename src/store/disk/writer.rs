@@ -275,11 +275,11 @@ impl Writer {
         if self.due.retry.is_some() {
             return;
         }
-        if self.log.is_in_place() {
-            return self.log.look_for_room();
+        if self.log.is_gone() {
+            let path = self.log.directory().path().display();
+            return self.step_aside(format!("cache.disk.path: {path} holds the store no more"));
         }
-        let path = self.log.directory().path().display();
-        self.step_aside(format!("cache.disk.path: {path} holds the store no more"));
+        self.log.look_for_room();
     }
 
     pub(super) fn sync(&mut self) {

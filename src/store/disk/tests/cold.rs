@@ -144,6 +144,18 @@ fn a_copy_of_what_comes_from_the_disk_is_checked() {
 }
 
 #[test]
+fn what_would_come_from_the_disk_is_not_copied() {
+    let folder = folder();
+    let disk = open(folder.path(), 64 * MIB);
+    disk.offer(key(0), &response(&body(0, 30_000), 0));
+    disk.flush();
+    let Found::Here(Item::Response(found), _) = disk.find(key(0)) else { panic!("it is warm") };
+    assert!(!found.under(&found.head).is_mapped());
+    let is_dropped = drop_pages(&disk);
+    assert_eq!(found.under(&found.head).is_mapped(), is_dropped);
+}
+
+#[test]
 fn a_body_that_was_damaged_meanwhile_is_not_stored_under_a_fresh_head() {
     let folder = folder();
     let disk = open(folder.path(), 64 * MIB);

@@ -55,6 +55,30 @@ fn a_directory_that_is_gone_is_not_made_anew_and_one_that_is_back_is_used() {
 }
 
 #[test]
+fn a_store_that_cannot_be_read_for_a_while_is_not_made_anew() {
+    let folder = format();
+    let mut tier = Tier::open(folder.path(), SIZE);
+    for n in 0..3 {
+        offer(&mut tier, n, n, 20_000);
+    }
+    tier.flush();
+    let [store, away] = ["store", "away"].map(|name| folder.path().join(name));
+    std::fs::rename(&store, &away).unwrap();
+    std::fs::create_dir(&store).unwrap();
+    tier.later();
+    assert_eq!(tier.disk.aside(), None, "it may be there");
+    std::fs::create_dir(path_of(folder.path(), 2)).unwrap();
+    offer(&mut tier, 3, 3, 20_000);
+    tier.flush();
+    tier.later();
+    assert!(tier.disk.aside().is_some_and(|why| why.contains("cannot read")));
+    std::fs::remove_dir(&store).unwrap();
+    std::fs::rename(&away, &store).unwrap();
+    tier.later();
+    assert_eq!((tier.disk.aside(), tier.disk.figures().objects), (None, 3));
+}
+
+#[test]
 fn what_was_removed_while_nothing_could_be_written_stays_removed() {
     let folder = format();
     let mut tier = Tier::open(folder.path(), SIZE);
