@@ -194,8 +194,8 @@ fn variables_are_replaced_and_never_printed() {
     assert_eq!(
         faults(&format!("{SOUND}[cache]\nmemory = \"${{SECRET}}\"")),
         [
-            "edge.toml:11:10: cache.memory: expected a size in KiB, MiB, GiB or TiB such as \"1GiB\", \
-             found \"${SECRET}\"",
+            "edge.toml:11:10: cache.memory: expected a size in KiB, MiB, GiB or TiB such as \
+             \"1GiB\", found \"${SECRET}\"",
             "1 fault"
         ]
     );

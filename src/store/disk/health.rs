@@ -105,7 +105,7 @@ impl Health {
     pub(super) fn run_short(&self, why: String) {
         let mut short = self.short.lock();
         if short.is_none() {
-            tracing::warn!(%why, "the disk tier runs short: what comes takes the place of the oldest");
+            tracing::warn!(%why, "the disk tier runs short: what comes replaces the oldest");
         }
         *short = Some(why);
     }
