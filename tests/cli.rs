@@ -84,7 +84,7 @@ fn help_is_given_for_every_command() {
 
 #[test]
 fn bad_usage_exits_with_2() {
-    let cases: [&[&str]; 20] = [
+    let cases: [&[&str]; 21] = [
         &[],
         &["fly"],
         &["check"],
@@ -94,6 +94,7 @@ fn bad_usage_exits_with_2() {
         &["purge", "tag", "p42", "--exact"],
         &["purge", "tag", "p42", "--dry-run", "--wait"],
         &["purge", "url", "http://a/", "--timeout", "5s"],
+        &["purge", "tag", "a", "--control", "http://[::1]:1", "--node", "http://[::1]:2"],
         &["status", "--node", "127.0.0.1"],
         &["status", "--token-file", "/nonexistent/token"],
         &["cache", "verify"],
@@ -111,6 +112,43 @@ fn bad_usage_exits_with_2() {
         assert_eq!(code(&output), 2, "{arguments:?}");
         assert!(!stderr(&output).is_empty(), "{arguments:?}");
     }
+}
+
+#[test]
+fn what_is_wrong_is_told_with_what_was_expected() {
+    let cases: [(&[&str], &str); 3] = [
+        (&["purges", "x"], "'x' for '[NUMBER]': expected the number of a purge, such as 42"),
+        (&["config", "publish", "x", "--share", "0.5"], "expected whole percent, from 1 to 100"),
+        (&["config", "promote", "--share", "101"], "expected whole percent, from 1 to 100"),
+    ];
+    for (arguments, expected) in cases {
+        let output = headland(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}");
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_variable_that_is_empty_is_not_set() {
+    let run = |control: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headland"));
+        command.args(["nodes"]).env("HEADLAND_CONTROL", control).env("HEADLAND_TOKEN_FILE", "");
+        command.output().unwrap()
+    };
+    // Nobody listens at port 1 of loopback; somebody may where one listens by default.
+    let named = run("http://127.0.0.1:1");
+    assert!(stderr(&named).contains("http://127.0.0.1:1 does not answer"), "{named:?}");
+    let empty = run("");
+    assert!(!stderr(&empty).contains("expected"), "{empty:?}");
+    let wrong = run("control");
+    let expected = "headland nodes: HEADLAND_CONTROL: expected a URL without a path, ";
+    assert_eq!(code(&wrong), 2);
+    assert!(stderr(&wrong).starts_with(expected), "{wrong:?}");
+    // What is said goes before what the surroundings say.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headland"));
+    let node = ["purge", "tag", "a", "--node", "http://127.0.0.1:1"];
+    let output = command.args(node).env("HEADLAND_CONTROL", "control").output().unwrap();
+    assert!(stderr(&output).contains("http://127.0.0.1:1 does not answer"), "{output:?}");
 }
 
 #[test]

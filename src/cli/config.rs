@@ -52,7 +52,7 @@ struct PublishArgs {
     /// each node
     file: PathBuf,
     /// Percent of the nodes that are to have it first, until it is promoted
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
     share: Option<u8>,
     /// Publish it only if this is the latest version; 0 where there is none
     #[arg(long, value_name = "VERSION")]
@@ -70,7 +70,7 @@ struct PromoteArgs {
     /// Only if this is that version
     version: Option<u64>,
     /// Percent of the nodes that are to have it [default: all]
-    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(1..=100))]
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
     share: Option<u8>,
     #[command(flatten)]
     change: ChangeArgs,
@@ -265,6 +265,11 @@ fn in_file(error: ConfigError, file: &Path) -> ConfigError {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "expected a duration such as 20s".to_owned())
+}
+
+fn percent(text: &str) -> Result<u8, String> {
+    let share = text.parse().ok().filter(|share| (1..=100).contains(share));
+    share.ok_or_else(|| "expected whole percent, from 1 to 100".to_owned())
 }
 
 #[cfg(test)]

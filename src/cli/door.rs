@@ -1,5 +1,6 @@
 //! The other end of a command: the admin door of a node, or a control plane.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,12 +34,12 @@ const ANSWER_MAX: usize = 64 << 20;
 /// Whom to ask
 #[derive(Debug, clap::Args)]
 pub(super) struct DoorArgs {
-    /// The control plane to ask
-    #[arg(long, value_name = "URL", env = "HEADLAND_CONTROL", value_parser = endpoint)]
+    /// The control plane to ask [env: HEADLAND_CONTROL]
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
     control: Option<Endpoint>,
     /// The one node to ask instead, by its admin door [default without a control plane:
     /// http://127.0.0.1:9180]
-    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    #[arg(long, value_name = "URL", value_parser = endpoint, conflicts_with = "control")]
     node: Option<Endpoint>,
     #[command(flatten)]
     proof: ProofArgs,
@@ -47,15 +48,9 @@ pub(super) struct DoorArgs {
 /// Which control plane to ask
 #[derive(Debug, clap::Args)]
 pub(super) struct ControlArgs {
-    /// The control plane to ask
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "HEADLAND_CONTROL",
-        value_parser = endpoint,
-        default_value = CONTROL
-    )]
-    control: Endpoint,
+    /// The control plane to ask [env: HEADLAND_CONTROL] [default: http://127.0.0.1:9190]
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    control: Option<Endpoint>,
     #[command(flatten)]
     proof: ProofArgs,
 }
@@ -63,8 +58,8 @@ pub(super) struct ControlArgs {
 /// What both sides show to each other
 #[derive(Debug, clap::Args)]
 struct ProofArgs {
-    /// File with the token to show
-    #[arg(long, value_name = "FILE", env = "HEADLAND_TOKEN_FILE")]
+    /// File with the token to show [env: HEADLAND_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Certificates to trust beside the system's, in PEM
     #[arg(long, value_name = "FILE")]
@@ -107,6 +102,9 @@ pub(super) enum DoorError {
         role.key()
     )]
     Foreign { url: Endpoint, role: Role, status: StatusCode },
+    /// A variable of the environment.
+    #[error("{name}: {expected}, found {found:?}")]
+    Environment { name: &'static str, expected: String, found: String },
     /// The name is not one that a certificate can have.
     #[error("{0}: expected a host name or an address")]
     Name(Endpoint),
@@ -138,7 +136,9 @@ impl DoorError {
     /// Usage, or a failure.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Name(_) | Self::Roots(_) | Self::Token { .. } => ExitCode::from(USAGE),
+            Self::Environment { .. } | Self::Name(_) | Self::Roots(_) | Self::Token { .. } => {
+                ExitCode::from(USAGE)
+            }
             // What was asked for makes no sense there.
             Self::Refused {
                 status: StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY,
@@ -180,17 +180,21 @@ impl Role {
 impl Door {
     /// The door that `args` name; an answer may take up to `patience`.
     pub(super) fn new(args: &DoorArgs, patience: Duration) -> Result<Self, DoorError> {
-        let (url, role) = match (&args.node, &args.control) {
-            (Some(node), _) => (node.clone(), Role::Node),
-            (None, Some(control)) => (control.clone(), Role::Control),
-            (None, None) => (Endpoint::parse(NODE).unwrap_or_default(), Role::Node),
+        let (url, role) = match &args.node {
+            Some(node) => (node.clone(), Role::Node),
+            None => match named(&args.control)? {
+                Some(control) => (control, Role::Control),
+                None => (Endpoint::parse(NODE).unwrap_or_default(), Role::Node),
+            },
         };
         Self::open(url, role, &args.proof, patience)
     }
 
     /// The door of the control plane that `args` name.
     pub(super) fn control(args: &ControlArgs, patience: Duration) -> Result<Self, DoorError> {
-        Self::open(args.control.clone(), Role::Control, &args.proof, patience)
+        let default = || Endpoint::parse(CONTROL).unwrap_or_default();
+        let url = named(&args.control)?.unwrap_or_else(default);
+        Self::open(url, Role::Control, &args.proof, patience)
     }
 
     fn open(
@@ -208,7 +212,9 @@ impl Door {
             }
         };
         let config = PoolConfig { response_timeout: patience, ..PoolConfig::default() };
-        let authorization = proof.token_file.clone().map(read_token).transpose()?;
+        let file = proof.token_file.clone();
+        let file = file.or_else(|| variable("HEADLAND_TOKEN_FILE").map(PathBuf::from));
+        let authorization = file.map(read_token).transpose()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { url, role, pool: Pool::new(server, config), authorization, runtime })
     }
@@ -305,6 +311,26 @@ impl Door {
 /// A URL without a path.
 fn endpoint(text: &str) -> Result<Endpoint, String> {
     Endpoint::parse(text).ok_or_else(|| format!("expected a URL without a path, such as {NODE}"))
+}
+
+/// The control plane of the command line, or else that of the environment.
+fn named(control: &Option<Endpoint>) -> Result<Option<Endpoint>, DoorError> {
+    const NAME: &str = "HEADLAND_CONTROL";
+    match (control, variable(NAME)) {
+        (Some(control), _) => Ok(Some(control.clone())),
+        (None, None) => Ok(None),
+        (None, Some(found)) => {
+            let found = found.to_string_lossy().into_owned();
+            let read = endpoint(&found);
+            read.map(Some).map_err(|expected| DoorError::Environment { name: NAME, expected, found })
+        }
+    }
+}
+
+/// A variable of the environment. One that is empty is not set: that is how a script unsets it for
+/// one command.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 fn read_token(file: PathBuf) -> Result<HeaderValue, DoorError> {

@@ -21,6 +21,7 @@ Examples:
   headland purges --limit 1000 --json | jq '.data[] | select(.state == \"pending\")'")]
 pub(super) struct Args {
     /// Number of the one purge to show, as its receipt has it
+    #[arg(value_parser = number)]
     number: Option<u64>,
     /// Purges to show, up to 1000
     #[arg(
@@ -32,7 +33,7 @@ pub(super) struct Args {
     )]
     limit: u16,
     /// Only purges below this number, such as the last that was shown
-    #[arg(long, value_name = "NUMBER", conflicts_with = "number")]
+    #[arg(long, value_name = "NUMBER", value_parser = number, conflicts_with = "number")]
     before: Option<u64>,
     /// Print JSON
     #[arg(long)]
@@ -100,6 +101,10 @@ fn row(purge: &Value) -> Vec<String> {
         text(&purge["by"]),
         text(&purge["at"]),
     ]
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "expected the number of a purge, such as 42".to_owned())
 }
 
 #[cfg(test)]

@@ -51,9 +51,13 @@ pub async fn read(mut body: Body, bytes_max: usize) -> Result<BytesMut, Problem>
 /// What is not as expected, and its place in the list.
 pub fn purges(body: &[u8]) -> Result<(Vec<PurgeCommand>, bool), (Option<usize>, CommandFault)> {
     let alone = |fault| (None, fault);
-    match serde_json::from_slice(body) {
-        Ok(Value::Array(list)) => Ok((PurgeCommand::list_from_json(&list)?, true)),
-        Ok(one) => Ok((vec![PurgeCommand::from_json(&one).map_err(alone)?], false)),
-        Err(error) => Err(alone(CommandFault::Json(error.to_string()))),
+    let (commands, is_list) = match serde_json::from_slice(body) {
+        Ok(Value::Array(list)) => (PurgeCommand::list_from_json(&list)?, true),
+        Ok(one) => (vec![PurgeCommand::from_json(&one).map_err(alone)?], false),
+        Err(error) => return Err(alone(CommandFault::Json(error.to_string()))),
+    };
+    for (index, command) in commands.iter().enumerate() {
+        command.check_asked().map_err(|fault| (is_list.then_some(index), fault))?;
     }
+    Ok((commands, is_list))
 }

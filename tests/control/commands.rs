@@ -222,3 +222,22 @@ fn a_dry_run_tells_what_every_node_would_free() {
     assert_eq!((code, stdout.as_str()), (0, expected));
     assert_eq!(stage.control.purge("p42").unwrap().1["data"]["sequence"]["number"], 1);
 }
+
+#[test]
+fn one_value_that_is_none_keeps_all_from_being_purged() {
+    let stage = Stage::start();
+    let good: Vec<_> = (0..1000).map(|n| format!("https://shop.example/{n}")).collect();
+    let arguments = ["purge", "url"].into_iter().chain(good.iter().map(String::as_str));
+    let (code, stdout, stderr) = stage.run(&arguments.chain(["notaurl"]).collect::<Vec<_>>());
+    assert_eq!((code, &*stdout), (2, ""));
+    assert!(stderr.starts_with("headland purge: \"notaurl\": value: expected "), "{stderr}");
+    let (code, _, stderr) = stage.run(&["purge", "prefix", "https://shop.example/img/*"]);
+    assert!(code == 2 && stderr.contains("without a star"), "{stderr}");
+    let starred = json!({ "kind": "prefix", "value": "https://shop.example/*" });
+    for body in [starred.clone(), json!([starred])] {
+        let (status, problem) = stage.control.ask("POST", "/v1/purges", &body).unwrap();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(status == 400 && detail.contains("without a star"), "{problem}");
+    }
+    assert_eq!(stage.json(&["purges"]).1["data"], json!([]));
+}

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use self::progress::Progress;
 use super::door::{Door, DoorArgs, DoorError, Role};
-use super::say;
+use super::{USAGE, say};
 use crate::config::units::{parse_duration, show_duration};
-use crate::object::BATCH_MAX;
+use crate::object::{BATCH_MAX, CommandFault, PurgeCommand};
 
 /// What the way there and back may take beyond what the door is asked to wait.
 const WAY: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ enum Kind {
     /// Purge URLs: each with every query, unless it has one or --exact is given; a * stands for any
     /// row of characters
     Url(UrlArgs),
-    /// Purge every URL that begins like one of these
+    /// Purge every URL that begins like one of these; no stars
     Prefix(TargetArgs),
     /// Purge every response to which the origin gave one of these surrogate keys
     Tag(TargetArgs),
@@ -101,18 +101,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Kind::Tag(args) => ("tag", false, args),
         Kind::Site(args) => ("site", false, args),
     };
-    let command = |value: &String| {
-        let mut command = json!({ "kind": kind, "value": value, "soft": args.soft });
-        if exact {
-            command["exact"] = true.into();
+    let commands = match args.values.iter().map(|it| command(kind, it, exact, args)).collect() {
+        Ok(commands) => commands,
+        Err((value, fault)) => {
+            eprintln!("headland purge: {value:?}: {fault}; nothing is purged");
+            return ExitCode::from(USAGE);
         }
-        if let Some(site) = &args.site {
-            command["site"] = site.as_str().into();
-        }
-        command
     };
     let mut receipts = Vec::new();
-    let failed = purge(args, command, &mut receipts).err();
+    let failed = purge(args, commands, &mut receipts).err();
     if args.json {
         say(&format!("{}\n", json!({ "data": receipts, "meta": {} })));
     } else if args.dry_run {
@@ -135,10 +132,28 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
+/// The purge of one value, if it is one: all are known to be before any is asked for.
+fn command<'a>(
+    kind: &str,
+    value: &'a str,
+    exact: bool,
+    args: &TargetArgs,
+) -> Result<Value, (&'a str, CommandFault)> {
+    let mut command = json!({ "kind": kind, "value": value, "soft": args.soft });
+    if exact {
+        command["exact"] = true.into();
+    }
+    if let Some(site) = &args.site {
+        command["site"] = site.as_str().into();
+    }
+    let read = PurgeCommand::from_json(&command).and_then(|read| read.check_asked());
+    read.map(|()| command).map_err(|fault| (value, fault))
+}
+
 /// Asks for the purges, a batch at a time; `receipts` gets those of the batches that were taken.
 fn purge(
     args: &TargetArgs,
-    command: impl Fn(&String) -> Value,
+    commands: Vec<Value>,
     receipts: &mut Vec<Value>,
 ) -> Result<(), DoorError> {
     let door = Door::new(&args.door, args.timeout + WAY)?;
@@ -150,8 +165,8 @@ fn purge(
         false => "/v1/purges".to_owned(),
     };
     let until = Instant::now() + args.timeout;
-    for batch in args.values.chunks(BATCH_MAX) {
-        let told = door.post(&target, &batch.iter().map(&command).collect())?;
+    for batch in commands.chunks(BATCH_MAX) {
+        let told = door.post(&target, &batch.into())?;
         match told.data {
             Value::Array(list) => receipts.extend(list),
             one => receipts.push(one),

@@ -108,6 +108,20 @@ impl PurgeCommand {
         matches!(&self.target, PurgeTarget::Url(url) if url.exact)
     }
 
+    /// Refuses what a log may hold, but nobody who asks for it can mean.
+    ///
+    /// # Errors
+    /// What was expected instead.
+    pub fn check_asked(&self) -> Result<(), CommandFault> {
+        // It would stand for itself, and cover next to nothing.
+        if matches!(self.target, PurgeTarget::Prefix(_)) && self.value.contains('*') {
+            let expected = "the beginning of a URL without a star; stars are for kind url";
+            let found = Some(Value::from(self.value.as_str()));
+            return Err(CommandFault::invalid("value", expected, found.as_ref()));
+        }
+        Ok(())
+    }
+
     /// Reads a list of purges.
     ///
     /// # Errors

@@ -63,10 +63,11 @@ pub enum PurgeUrlError {
 
 /// Authority and target; the fragment, which no server ever sees, is left out.
 fn split(value: &str) -> Result<(&str, String), PurgeUrlError> {
-    let rest = value
-        .strip_prefix("https://")
-        .or_else(|| value.strip_prefix("http://"))
-        .ok_or(PurgeUrlError::Scheme)?;
+    let (scheme, rest) = value.split_once("://").ok_or(PurgeUrlError::Scheme)?;
+    // RFC 3986 section 3.1: of any case.
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return Err(PurgeUrlError::Scheme);
+    }
     let rest = rest.split('#').next().unwrap_or_default();
     let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let root = if target.starts_with('/') { "" } else { "/" };
@@ -106,11 +107,12 @@ mod tests {
     fn urls_to_purge() {
         let parse = |value| PurgeUrl::parse(value, false);
         assert_eq!(parse("https://A.example:8443/x"), url("a.example", "/x", false));
-        assert_eq!(parse("http://a.example"), url("a.example", "/", false));
+        assert_eq!(parse("HTTP://a.example"), url("a.example", "/", false));
         assert_eq!(parse("http://a.example?q#f"), url("a.example", "/?q", true));
         assert_eq!(PurgeUrl::parse("http://a/x", true), url("a", "/x", true));
         assert_eq!(parse("http://a/ä b?ö"), url("a", "/%C3%A4%20b?%C3%B6", true));
         assert_eq!(parse("/x"), Err(PurgeUrlError::Scheme));
+        assert_eq!(parse("ftp://a/x"), Err(PurgeUrlError::Scheme));
         assert_eq!(parse("https:///x"), Err(PurgeUrlError::Host));
         assert_eq!(parse("https://*.example/x"), Err(PurgeUrlError::Host));
     }

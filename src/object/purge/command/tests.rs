@@ -86,6 +86,16 @@ fn faults_name_the_field_and_what_was_expected() {
 }
 
 #[test]
+fn nobody_asks_for_a_prefix_with_a_star() {
+    let check = |value: &str| read(json!({"kind": "prefix", "value": value})).check_asked();
+    let expected = "value: expected the beginning of a URL without a star; stars are for kind url, \
+                    found \"https://a/img/*\"";
+    assert_eq!(check("https://a/img/*").unwrap_err().to_string(), expected);
+    assert_eq!(check("https://a/img/%2A"), Ok(()));
+    assert_eq!(read(json!({"kind": "url", "value": "https://a/img/*"})).check_asked(), Ok(()));
+}
+
+#[test]
 fn a_list_is_taken_whole_or_not_at_all() {
     let good = json!({"kind": "url", "value": "http://a/"});
     let fault = |list: &[Value]| PurgeCommand::list_from_json(list).unwrap_err();
