@@ -194,6 +194,24 @@ fn a_folder_that_a_node_refuses_is_no_cache_for_check_either() {
 }
 
 #[test]
+fn check_knows_the_config_of_a_control_plane() {
+    let good = check("[purge_log]\npath = \"log\"\n", &["--files"]);
+    assert_eq!(code(&good), 0, "{}", stderr(&good));
+    assert!(stdout(&good).ends_with("no fault, as the config of a control plane\n"), "{good:?}");
+    let bad = check("[purge_log]\npath = \"log\"\n[fleet]\nleese = \"10s\"\n", &[]);
+    assert_eq!(code(&bad), 2);
+    let told = stderr(&bad);
+    assert!(told.contains("edge.toml:4:1: fleet.leese: unknown key"), "{told}");
+    assert!(told.ends_with("1 fault\n"), "{told}");
+    let broken = check("[purge_log\n[fleet]\nlease = 1\n", &[]);
+    assert!(stderr(&broken).contains("fleet.lease: expected"), "{broken:?}");
+    let files = "[purge_log]\nbackend = \"nats\"\nservers = [\"nats://a\"]\nca_file = \"none\"\n";
+    assert_eq!(code(&check(files, &[])), 0);
+    let missing = check(files, &["--files"]);
+    assert!(stderr(&missing).contains("edge.toml:4:11: purge_log.ca_file: "), "{missing:?}");
+}
+
+#[test]
 fn check_opens_files_when_asked() {
     let config = format!("{CONFIG}\n[logging]\naccess = \"nowhere/access.log\"\n");
     assert_eq!(code(&check(&config, &[])), 0);

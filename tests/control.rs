@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 #[path = "support/nats.rs"]
@@ -28,6 +28,8 @@ mod deploy;
 mod described;
 #[path = "control/publishing.rs"]
 mod publishing;
+#[path = "control/reload.rs"]
+mod reload;
 #[path = "control/sign_in.rs"]
 mod sign_in;
 
@@ -43,6 +45,8 @@ struct Control {
     address: SocketAddr,
     /// A field that every request has.
     authorization: String,
+    /// What it writes of itself once it serves.
+    told: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Control {
@@ -71,9 +75,15 @@ impl Control {
             address.parse().ok()
         });
         // Whoever writes more must find a reader.
-        std::thread::spawn(move || stderr.for_each(drop));
+        let (tell, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stderr.map_while(Result::ok) {
+                // Whoever is not interested is gone.
+                let _gone = tell.send(line).is_err();
+            }
+        });
         let authorization = format!("authorization: Bearer {ADMIN}");
-        Self { child, address: serving.unwrap(), authorization }
+        Self { child, address: serving.unwrap(), authorization, told: Mutex::new(told) }
     }
 
     fn send(&self, method: &str, path: &str, body: &str) -> Option<TcpStream> {

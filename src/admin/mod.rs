@@ -28,8 +28,11 @@ use parking_lot::Mutex;
 pub use crate::door::{Life, State};
 
 use self::route::{Endpoint, View};
+use crate::config::moment::Moment;
 use crate::config::token::Token;
-use crate::door::{Access, Caller, Problem, answer, body, query, reply, target_of, trace_of};
+use crate::door::{
+    Access, Caller, Problem, Refusal, answer, body, query, reply, target_of, trace_of,
+};
 use crate::message::{Answer, Ended, Fault, Peer, Reply, Request, Response};
 use crate::net::Handler;
 use crate::proxy::Proxy;
@@ -62,6 +65,8 @@ pub struct AdminParts {
     pub purger: Arc<Purger>,
     /// The node's metrics.
     pub metrics: Arc<Metrics>,
+    /// The time of day, by which tokens expire.
+    pub now: fn() -> Moment,
 }
 
 /// The handler behind the admin listener. Clones share it.
@@ -146,7 +151,13 @@ impl Door {
             settings.access.check_host(&request.host)?;
         }
         let authorization = request.fields.get("authorization");
-        let caller = settings.access.admit(endpoint.need(), authorization)?;
+        let admitted = settings.access.admit(endpoint.need(), authorization, (self.parts.now)());
+        let caller = admitted.map_err(|Refusal { problem, holder }| {
+            if !holder.is_empty() {
+                tracing::warn!(holder, path, detail = problem.detail, "a token was refused");
+            }
+            problem
+        })?;
         if endpoint == Endpoint::Purge {
             body::check_type(request.fields.get("content-type"))?;
         }

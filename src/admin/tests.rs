@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::Config;
+use crate::config::moment::Moment;
 use crate::config::secret::{Secret, TokenHash};
 use crate::config::token::TokenRole;
 use crate::message::{Body, Fields, Protocol, Scheme};
@@ -119,6 +120,7 @@ fn door_over(store: Store, tokens: Vec<Token>, journal: Option<Journal>) -> Admi
         proxy,
         purger,
         metrics,
+        now: || Moment(1000),
     };
     AdminDoor::new(parts, tokens, "abc".to_owned())
 }
@@ -430,11 +432,13 @@ async fn tokens_are_asked_for_and_scoped() {
         name: name.to_owned(),
         role,
         sites: sites.iter().map(|&site| site.to_owned()).collect(),
+        expires: (name == "gone").then_some(Moment(1000)),
         hash: TokenHash::of(&Secret::new(format!("hl_{name}"))),
     };
     let door = door(vec![
         token("viewer", TokenRole::View, &[]),
         token("deploy", TokenRole::Purge, &["shop"]),
+        token("gone", TokenRole::Admin, &[]),
     ]);
     let ask = |method, target, authorization, body: Value| {
         let door = door.clone();
@@ -451,6 +455,9 @@ async fn tokens_are_asked_for_and_scoped() {
     assert!(refused.fields.contains("www-authenticate: Bearer\r\n"));
     let (viewer, deploy) = ("Bearer hl_viewer", "Bearer hl_deploy");
     assert_eq!(ask("GET", "/metrics", viewer, json!({})).await.status, 200);
+    let expired = ask("GET", "/metrics", "Bearer hl_gone", json!({})).await;
+    assert_eq!(expired.status, 401);
+    assert_eq!(expired.detail(), "authorization: the token has expired");
     assert_eq!(ask("POST", "/v1/purges", viewer, url("shop.example")).await.status, 403);
     let purged = ask("POST", "/v1/purges", deploy, url("shop.example")).await;
     assert_eq!((purged.status, &purged.json()["data"]["by"]), (200, &"deploy".into()));

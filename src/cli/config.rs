@@ -128,6 +128,9 @@ enum ConfigError {
     /// The door's.
     #[error(transparent)]
     Door(#[from] DoorError),
+    /// A share of the fleet without a node, or a fleet without one.
+    #[error("version {version} is for none of {nodes} nodes: nobody was waited for")]
+    Nobody { version: u64, nodes: usize },
     /// Some nodes do not serve by it.
     #[error("{failed} nodes cannot serve by it, {pending} have yet to; see headland nodes")]
     NotThere { failed: u64, pending: u64 },
@@ -150,7 +153,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     match error {
         ConfigError::File { .. } => ExitCode::from(USAGE),
         ConfigError::Door(error) => error.exit_code(),
-        ConfigError::NotThere { .. } => ExitCode::FAILURE,
+        ConfigError::Nobody { .. } | ConfigError::NotThere { .. } => ExitCode::FAILURE,
     }
 }
 
@@ -166,7 +169,12 @@ fn publish(args: &PublishArgs) -> Result<(), ConfigError> {
 fn change(target: &str, body: &Value, args: &ChangeArgs) -> Result<(), ConfigError> {
     let door = Door::control(&args.door, PATIENCE)?;
     let mut told = door.post(target, body)?;
-    let failed = if args.wait { wait(&door, args.timeout)? } else { None };
+    let reached = reach(&door, &told.data, args)?;
+    let failed = match reached {
+        Some(nobody) => Some(nobody),
+        None if args.wait => wait(&door, args.timeout)?,
+        None => None,
+    };
     if args.wait {
         told = door.get("/v1/config")?;
     }
@@ -175,6 +183,25 @@ fn change(target: &str, body: &Value, args: &ChangeArgs) -> Result<(), ConfigErr
         false => say(&describe(&told.data)),
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Tells how many nodes a share comes to: which they are is decided by their names, and of a small
+/// fleet it may be all or none. The error is that there is none to wait for.
+fn reach(door: &Door, data: &Value, args: &ChangeArgs) -> Result<Option<ConfigError>, DoorError> {
+    let (Some(version), Some(tally)) = (data["version"].as_u64(), data["nodes"].as_object()) else {
+        return Ok(None);
+    };
+    let is_share = data["share"].as_u64().is_some_and(|share| share < 100);
+    if !is_share && !args.wait {
+        return Ok(None);
+    }
+    let reached: u64 = tally.values().filter_map(Value::as_u64).sum();
+    let nodes = door.list("/v1/nodes")?.len();
+    if is_share {
+        let share = &data["share"];
+        eprintln!("version {version}: {share} percent are {reached} of {nodes} nodes, by name");
+    }
+    Ok((args.wait && reached == 0).then_some(ConfigError::Nobody { version, nodes }))
 }
 
 /// Waits until no node that is heard has yet to serve by what it is to have; some may not.

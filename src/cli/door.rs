@@ -322,7 +322,11 @@ fn named(control: &Option<Endpoint>) -> Result<Option<Endpoint>, DoorError> {
         (None, Some(found)) => {
             let found = found.to_string_lossy().into_owned();
             let read = endpoint(&found);
-            read.map(Some).map_err(|expected| DoorError::Environment { name: NAME, expected, found })
+            read.map(Some).map_err(|expected| DoorError::Environment {
+                name: NAME,
+                expected,
+                found,
+            })
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `headland token new`: a random token, shown once, and the stanza that makes it known.
 
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Subcommand, ValueEnum};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -8,6 +9,8 @@ use serde_json::json;
 
 use super::say;
 use crate::config::secret::{Secret, TokenHash, base64url};
+use crate::config::units::parse_duration;
+use crate::telemetry::access_log::rfc3339;
 
 /// Make tokens for the admin door
 #[derive(Debug, clap::Args)]
@@ -25,7 +28,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  headland token new --name deploy --role purge --site shop
+  headland token new --name deploy --role purge --site shop --expires 30d
   headland token new --name grafana --role view --json")]
 struct NewArgs {
     /// Name of the holder, for logs
@@ -37,6 +40,9 @@ struct NewArgs {
     /// Site to which the token is limited; may be given several times
     #[arg(long, value_name = "NAME", value_parser = name)]
     site: Vec<String>,
+    /// How long it is to be known; without it until it is taken out of the config
+    #[arg(long, value_name = "DURATION", value_parser = lifetime)]
+    expires: Option<Duration>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -65,11 +71,12 @@ pub(super) fn run(args: &Args) -> ExitCode {
     };
     let hash = TokenHash::of(&Secret::new(token.as_str())).to_string();
     let role = args.role.to_possible_value().map_or(String::new(), |it| it.get_name().to_owned());
-    let stanza = stanza(&args.name, &role, &args.site, &hash);
+    let expires = args.expires.map(|lifetime| ends(SystemTime::now(), lifetime));
+    let stanza = stanza(&args.name, &role, &args.site, expires.as_deref(), &hash);
     if args.json {
         let data = json!({
-            "token": token, "name": args.name, "role": role, "sites": args.site, "hash": hash,
-            "stanza": stanza,
+            "token": token, "name": args.name, "role": role, "sites": args.site,
+            "expires": expires, "hash": hash, "stanza": stanza,
         });
         say(&format!("{}\n", json!({ "data": data, "meta": {} })));
     } else {
@@ -93,13 +100,26 @@ pub(super) fn random() -> Result<String, NoRandom> {
     Ok(format!("hl_{}", base64url(&random)))
 }
 
-fn stanza(name: &str, role: &str, sites: &[String], hash: &str) -> String {
+fn stanza(name: &str, role: &str, sites: &[String], expires: Option<&str>, hash: &str) -> String {
     let sites = match sites {
         [] => String::new(),
         // Names need no escape.
         sites => format!("sites = {sites:?}\n"),
     };
-    format!("[[token]]\nname = \"{name}\"\nrole = \"{role}\"\n{sites}hash = \"{hash}\"\n")
+    let expires = expires.map_or(String::new(), |expires| format!("expires = {expires}\n"));
+    format!("[[token]]\nname = \"{name}\"\nrole = \"{role}\"\n{sites}{expires}hash = \"{hash}\"\n")
+}
+
+/// When what begins now ends, as a config takes it.
+fn ends(now: SystemTime, lifetime: Duration) -> String {
+    rfc3339(now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(lifetime).as_secs())
+}
+
+/// Up to a century: a token that is to be known longer needs no end.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_hours(24 * 36_525);
+    let lifetime = parse_duration(text).filter(|it| !it.is_zero() && *it <= LONGEST);
+    lifetime.ok_or_else(|| "expected a duration such as 30d or 12h".to_owned())
 }
 
 /// A name as the config takes it.
@@ -114,6 +134,7 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::moment::Moment;
 
     #[test]
     fn a_stanza_is_a_part_of_a_config() {
@@ -123,6 +144,12 @@ mod tests {
             "[[token]]\nname = \"deploy\"\nrole = \"purge\"\nsites = [\"shop\", \"blog\"]\n\
              hash = \"{hash}\"\n"
         );
-        assert_eq!(stanza("deploy", "purge", &sites, &hash), expected);
+        assert_eq!(stanza("deploy", "purge", &sites, None, &hash), expected);
+        let now = UNIX_EPOCH + Duration::from_secs(1_795_323_633);
+        let ends = ends(now, Duration::from_hours(24 * 30));
+        assert_eq!(ends, "2026-12-22T05:00:33Z");
+        let expected = expected.replace("hash", &format!("expires = {ends}\nhash"));
+        assert_eq!(stanza("deploy", "purge", &sites, Some(&ends), &hash), expected);
+        assert_eq!(Moment::parse(&ends), Some(Moment(1_795_323_633 + 30 * 86_400)));
     }
 }

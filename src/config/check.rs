@@ -22,6 +22,7 @@ pub(super) fn rules(config: &Config, document: &Document<'_>) {
     check.admin_door();
     check.tiers();
     check.cache();
+    check.purge();
     let served = Served { origins: &config.origins, sites: &config.sites, document };
     // A node that follows a control plane may have all of it from there.
     let may_be_without = config.control.is_some() || document.is_faulty("control");
@@ -198,6 +199,15 @@ impl Check<'_> {
             let expected = format!("at most cache.memory, {}", cache.memory);
             let wrong = format!("found {}", cache.max_object);
             self.document.tell("cache.max_object", &expected, &wrong);
+        }
+    }
+
+    fn purge(&self) {
+        let settle = self.config.purge.settle;
+        if self.config.control.is_some() && !settle.is_zero() {
+            let expected = "it without [control] alone; with one, in the control plane's config";
+            let wrong = format!("found {}", show_duration(settle));
+            self.document.tell("purge.settle", expected, &wrong);
         }
     }
 

@@ -7,33 +7,22 @@ use rustix::fs::{Access, access};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::Config;
+use super::control_plane::{Backend, ControlPlane, PurgeLog};
 use super::fault::{Fault, Report};
 use super::logging::AccessLog;
 use super::peer::SecretFault;
+use super::tls::Tls;
+use super::{Config, Source};
 
 impl Config {
     /// Opens every file that this config names and reports those that cannot be used. `unfit` tells
     /// what a folder cannot be a cache for.
     pub fn check_files(&self, unfit: impl FnOnce(&Path) -> Option<String>) -> Report {
-        let mut faults = Vec::new();
+        let mut files = Files { source: &self.source, faults: Vec::new() };
+        files.tls(&self.tls);
         let mut check = |key: &str, expected: &str, path: &Path, result: Result<(), String>| {
-            if let Err(error) = result {
-                faults.push(Fault {
-                    file: self.source.file.clone(),
-                    place: self.source.place(key).unwrap_or_default(),
-                    key: key.to_owned(),
-                    expected: expected.to_owned(),
-                    wrong: format!("found {}: {error}", path.display()),
-                });
-            }
+            files.check(key, expected, path, result);
         };
-        for (index, certificate) in self.tls.certificates.iter().enumerate() {
-            let key = format!("tls.certificates[{index}]");
-            let (cert, private) = (&certificate.cert, &certificate.key);
-            check(&format!("{key}.cert"), "a PEM certificate", cert, read_certificates(cert));
-            check(&format!("{key}.key"), "a PEM private key", private, read_key(private));
-        }
         if let Some(peer) = &self.peer {
             let secret = peer.secret().map(drop).map_err(|fault| fault.cause);
             check("peer.secret_file", SecretFault::EXPECTED, &peer.secret_file, secret);
@@ -49,7 +38,59 @@ impl Config {
             let found = try_folder(&disk.path).and_then(|()| unfit(&disk.path).map_or(Ok(()), Err));
             check("cache.disk.path", expected, &disk.path, found);
         }
-        Report::sorted(faults)
+        Report::sorted(files.faults)
+    }
+}
+
+impl ControlPlane {
+    /// Opens every file that this config names and reports those that cannot be used.
+    pub fn check_files(&self) -> Report {
+        let mut files = Files { source: &self.source, faults: Vec::new() };
+        files.tls(&self.tls);
+        let PurgeLog { backend, path, credentials_file, ca_file, .. } = &self.purge_log;
+        if *backend == Backend::Embedded {
+            let expected = "a folder that can be written, or none yet";
+            files.check("purge_log.path", expected, path, try_folder(path));
+        }
+        if let Some(file) = credentials_file {
+            let read = self.purge_log.credentials().map(drop).map_err(|error| error.to_string());
+            files.check("purge_log.credentials_file", "a file of credentials", file, read);
+        }
+        if let Some(ca) = ca_file {
+            let read = read_certificates(ca);
+            files.check("purge_log.ca_file", "a PEM certificate", ca, read);
+        }
+        Report::sorted(files.faults)
+    }
+}
+
+/// The files of a config, and what is wrong with them.
+struct Files<'a> {
+    source: &'a Source,
+    faults: Vec<Fault>,
+}
+
+impl Files<'_> {
+    fn check(&mut self, key: &str, expected: &str, path: &Path, result: Result<(), String>) {
+        if let Err(error) = result {
+            self.faults.push(Fault {
+                file: self.source.file.clone(),
+                place: self.source.place(key).unwrap_or_default(),
+                key: key.to_owned(),
+                expected: expected.to_owned(),
+                wrong: format!("found {}: {error}", path.display()),
+            });
+        }
+    }
+
+    fn tls(&mut self, tls: &Tls) {
+        for (index, certificate) in tls.certificates.iter().enumerate() {
+            let key = format!("tls.certificates[{index}]");
+            let (cert, private) = (&certificate.cert, &certificate.key);
+            let read = read_certificates(cert);
+            self.check(&format!("{key}.cert"), "a PEM certificate", cert, read);
+            self.check(&format!("{key}.key"), "a PEM private key", private, read_key(private));
+        }
     }
 }
 

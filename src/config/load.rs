@@ -30,6 +30,12 @@ pub(super) fn read_file<C>(
     parse(&text, &name, folder, &|variable| std::env::var(variable).ok())
 }
 
+/// Whether a text has one of these tables, sound or not.
+pub(super) fn has_table(text: &str, names: &[&str]) -> bool {
+    let (entries, _) = DeTable::parse_recoverable(text);
+    entries.get_ref().keys().any(|key| names.contains(&key.get_ref().as_ref()))
+}
+
 /// Reads a text by `read`, and tells by `check` what is wrong between keys.
 pub(super) fn load<C>(
     text: &str,

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod listen;
 mod load;
 pub mod logging;
+pub mod moment;
 pub mod node;
 pub mod origin;
 pub mod pattern;

@@ -14,7 +14,9 @@ section! {
         linger: Duration = Duration::from_secs(30),
             Within(Duration::ZERO..=Duration::from_hours(24));
         /// Repeats each purge after this long, for origins that are not consistent at once; 0s:
-        /// does not. What waits for it when the node stops is not repeated.
+        /// does not. What waits for it when the node stops is not repeated. Without `[control]`
+        /// alone: a control plane repeats what it is asked for, by the key of this name in its own
+        /// config.
         settle: Duration = Duration::ZERO, Within(Duration::ZERO..=Duration::from_hours(1));
         /// Stored objects that a dry run looks at, at most: where there are more, it estimates.
         scan: usize = 100_000, Within(1000..=100_000_000);

@@ -18,6 +18,7 @@ use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
 
 use super::fault::{Fault, Place, Report};
 use super::later::{FOR_LATER, is_for_later};
@@ -313,6 +314,11 @@ impl<'a> Node<'a> {
             DeValue::Integer(digits) => u64::from_str_radix(digits.as_str(), digits.radix()).ok(),
             _ => None,
         }
+    }
+
+    /// The value as a date, a time or both.
+    pub(super) fn datetime(&self) -> Option<Datetime> {
+        self.value.get_ref().as_datetime().copied()
     }
 
     /// The value as a boolean.

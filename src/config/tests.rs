@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::Config;
+use super::moment::Moment;
 
 /// A config without a fault; cases add theirs from line 10 on.
 const SOUND: &str = r#"[listen]
@@ -371,4 +372,40 @@ fn what_this_version_does_not_serve_is_refused() {
             "2 faults"
         ]
     );
+}
+
+#[test]
+fn what_a_control_plane_does_is_not_for_its_nodes() {
+    const CONTROL: &str = "[control]\nurl = \"http://127.0.0.1:9190\"\ntoken_file = \"t\"\n";
+    let settles = |settle: &str| format!("{CONTROL}[purge]\nsettle = \"{settle}\"\n");
+    check_each(&[(
+        &settles("1m"),
+        "14:1: purge.settle: expected it without [control] alone; with one, in the control \
+         plane's config, found 60s",
+    )]);
+    assert!(faults(&format!("{SOUND}{}", settles("0s"))).is_empty());
+    assert!(faults(&format!("{SOUND}[purge]\nsettle = \"1m\"")).is_empty());
+}
+
+#[test]
+fn tokens_end_at_a_moment() {
+    let token = |expires: &str| {
+        let hash = "0".repeat(64);
+        format!(
+            "[[token]]\nname = \"a\"\nrole = \"view\"\nhash = \"blake3:{hash}\"\n\
+             expires = {expires}\n"
+        )
+    };
+    for sound in ["2027-01-01", "2027-01-01T00:00:00Z", "\"2027-01-01 01:00:00+01:00\""] {
+        let text = format!("{SOUND}{}", token(sound));
+        let config = Config::parse(&text, "edge.toml", Path::new(""), &|_| None).unwrap();
+        assert_eq!(config.tokens[0].expires, Some(Moment(1_798_761_600)), "{sound}");
+    }
+    for wrong in ["2027-01-01T00:00:00", "00:00:00", "7", "\"30d\""] {
+        let expected = format!(
+            "14:11: token[0].expires: expected a date such as 2027-01-01, or a date and time with \
+             its offset such as 2027-01-01T00:00:00Z, found {wrong}"
+        );
+        check_each(&[(&token(wrong), &expected)]);
+    }
 }

@@ -1,6 +1,7 @@
 //! `[[token]]`: who may use the admin door.
 
-use super::reference::Sample::Required;
+use super::moment::Moment;
+use super::reference::Sample::{Commented, Required};
 use super::rule::named;
 use super::secret::TokenHash;
 use super::section::{choice, section};
@@ -14,6 +15,8 @@ section! {
         role: TokenRole = TokenRole::default(), Required("\"purge\"");
         /// Sites to which the token is limited; empty: all.
         sites: Vec<String> = vec![];
+        /// When it ends: from then on it is refused, and streams that were opened with it end.
+        expires: Option<Moment> = None, Commented("2027-01-01T00:00:00Z");
         /// Hash of the token, as `headland token new` prints it.
         hash: TokenHash = TokenHash::default(),
             Required("\"blake3:0000000000000000000000000000000000000000000000000000000000000000\"");

@@ -34,7 +34,16 @@ fn reload(control: &Control, path: &Path) {
     match ControlPlane::read(path) {
         Err(report) => tracing::error!("nothing was reloaded:\n{report}"),
         Ok(config) => match control.reload(config) {
-            Ok(()) => tracing::info!("reloaded tokens and certificates"),
+            Ok(after_restart) if after_restart.is_empty() => {
+                tracing::info!("reloaded tokens and certificates");
+            }
+            Ok(after_restart) => {
+                let sections = after_restart.join(", ");
+                tracing::warn!(
+                    sections,
+                    "reloaded tokens and certificates; these sections take effect after a restart"
+                );
+            }
             Err(error) => tracing::error!("nothing was reloaded: certificates: {error}"),
         },
     }

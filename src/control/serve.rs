@@ -45,6 +45,8 @@ const CONNECTION_BUFFER: usize = 64 << 10;
 /// A control plane that serves.
 pub struct Control {
     address: SocketAddr,
+    /// What it was started with, and runs by but for tokens and certificates.
+    config: ControlPlane,
     door: ControlDoor,
     tls: Option<Arc<ServerTls>>,
     stop: watch::Sender<bool>,
@@ -80,11 +82,13 @@ impl Control {
     /// # Errors
     /// What cannot be had. Nothing is left running then.
     pub fn start(config: ControlPlane) -> Result<Self, StartError> {
+        let started = config.clone();
         let ControlPlane {
             listen,
             tls,
             fleet,
             purge_log,
+            purge,
             publish,
             audit,
             limits,
@@ -129,6 +133,7 @@ impl Control {
             drain: feeds_watch,
             requests_per_second: limits.requests_per_second,
             hooks,
+            settle: purge.settle,
             clock,
             calendar: clock::unix_ms,
         };
@@ -147,7 +152,7 @@ impl Control {
         let thread = std::thread::Builder::new().name("control".to_owned());
         let thread = thread.spawn(move || serving.serve(&runtime, listener, watch, stopped))?;
         life.set(State::Serving);
-        Ok(Self { address, door, tls, stop, thread })
+        Ok(Self { address, config: started, door, tls, stop, thread })
     }
 
     /// Where it can be reached; port 0 of the config is the real port here.
@@ -155,16 +160,18 @@ impl Control {
         self.address
     }
 
-    /// Takes tokens and certificates of a new config; all else takes effect after a restart.
+    /// Takes tokens and certificates of a new config; all else takes effect after a restart. Tells
+    /// the sections for which that matters.
     ///
     /// # Errors
     /// A certificate cannot be used; nothing has changed then.
-    pub fn reload(&self, config: ControlPlane) -> Result<(), TlsFault> {
+    pub fn reload(&self, config: ControlPlane) -> Result<Vec<&'static str>, TlsFault> {
+        let after_restart = fixed_sections(&self.config, &config);
         if let Some(tls) = &self.tls {
             tls.certificates().reload(Some(certificate_files(&config.tls)))?;
         }
         self.door.reload(config.tokens);
-        Ok(())
+        Ok(after_restart)
     }
 
     /// Stops gracefully: no longer ready, nothing new is accepted, what was begun is finished
@@ -231,6 +238,25 @@ impl Serving {
             }
         });
     }
+}
+
+/// The sections that are read at start alone, and differ.
+fn fixed_sections(before: &ControlPlane, after: &ControlPlane) -> Vec<&'static str> {
+    // A door that was opened without TLS has none to give certificates to, and the other way.
+    let has_tls = |config: &ControlPlane| !config.tls.certificates.is_empty();
+    let sections = [
+        ("listen", before.listen == after.listen),
+        ("tls", has_tls(before) == has_tls(after)),
+        ("fleet", before.fleet == after.fleet),
+        ("purge_log", before.purge_log == after.purge_log),
+        ("purge", before.purge == after.purge),
+        ("publish", before.publish == after.publish),
+        ("audit", before.audit == after.audit),
+        ("limits", before.limits == after.limits),
+        ("logging", before.logging == after.logging),
+        ("hook", before.hooks == after.hooks),
+    ];
+    sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
 }
 
 fn certificate_files(tls: &Tls) -> Vec<CertificateFiles> {

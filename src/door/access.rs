@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use http::StatusCode;
 
 use super::answer::Problem;
+use crate::config::moment::Moment;
 use crate::config::secret::{Secret, TokenHash};
 use crate::config::token::{Token, TokenRole};
 use crate::semantics::uri::normalize_host;
@@ -35,12 +36,29 @@ pub struct Access {
 }
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// Name of the token's holder; `local` where no token is asked for.
     pub name: String,
     /// Sites to which the token is limited; empty: all.
     pub sites: Vec<String>,
+    /// When what was allowed ends.
+    pub expires: Option<Moment>,
+}
+
+/// Why somebody is not let in.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What the caller is told.
+    pub problem: Problem,
+    /// Whose token it was, where it is known: for the audit and the log, not for the caller.
+    pub holder: String,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { problem, holder: String::new() }
+    }
 }
 
 impl Access {
@@ -52,10 +70,15 @@ impl Access {
     /// The caller, if the `Authorization` field allows what is needed.
     ///
     /// # Errors
-    /// 401 where nobody is known by it, 403 where it is somebody who may not.
-    pub fn admit(&self, need: Need, authorization: Option<&[u8]>) -> Result<Caller, Problem> {
+    /// 401 where nobody is known by it any more, 403 where it is somebody who may not.
+    pub fn admit(
+        &self,
+        need: Need,
+        authorization: Option<&[u8]>,
+        now: Moment,
+    ) -> Result<Caller, Refusal> {
         if need == Need::Nothing || (self.tokens.is_empty() && self.is_loopback) {
-            return Ok(Caller { name: "local".to_owned(), sites: Vec::new() });
+            return Ok(Caller { name: "local".to_owned(), ..Caller::default() });
         }
         let unknown = |detail| {
             // RFC 6750 section 3.
@@ -71,13 +94,18 @@ impl Access {
             false => known,
         });
         let token = known.ok_or_else(|| unknown("authorization: the token is not known here"))?;
+        let refusal = |problem| Refusal { problem, holder: token.name.clone() };
+        if token.expires.is_some_and(|expires| expires <= now) {
+            return Err(refusal(unknown("authorization: the token has expired")));
+        }
         if !allows(token.role, need) {
             let role = token.role.as_str();
             let needed = need.roles();
             let detail = format!("authorization: expected a token of role {needed}, found {role}");
-            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+            return Err(refusal(Problem::new(StatusCode::FORBIDDEN, detail)));
         }
-        Ok(Caller { name: token.name.clone(), sites: token.sites.clone() })
+        let Token { name, sites, expires, .. } = token.clone();
+        Ok(Caller { name, sites, expires })
     }
 
     /// Refuses a write that a browser was led to by a name which another made to point here
@@ -190,6 +218,7 @@ mod tests {
             name: name.to_owned(),
             role,
             sites: sites.iter().map(|&site| site.to_owned()).collect(),
+            expires: (name == "owner").then_some(Moment(100)),
             hash: TokenHash::of(&Secret::new(format!("hl_{name}"))),
         };
         let tokens = if with_tokens { TOKENS.map(token).into() } else { Vec::new() };
@@ -199,7 +228,7 @@ mod tests {
     #[test]
     fn on_loopback_without_tokens_the_door_is_open() {
         for (address, open) in [("127.0.0.1:1", true), ("[::1]:1", true), ("10.0.0.1:1", false)] {
-            let admitted = access(address, false).admit(Need::Purge, None);
+            let admitted = access(address, false).admit(Need::Purge, None, Moment(0));
             assert_eq!(admitted.is_ok(), open, "{address}");
         }
     }
@@ -208,8 +237,8 @@ mod tests {
     fn roles() {
         let access = access("127.0.0.1:1", true);
         let status = |authorization: &str, need| {
-            let admitted = access.admit(need, Some(authorization.as_bytes()));
-            admitted.map_or_else(|problem| problem.status.as_u16(), |_| 200)
+            let admitted = access.admit(need, Some(authorization.as_bytes()), Moment(99));
+            admitted.map_or_else(|refusal| refusal.problem.status.as_u16(), |_| 200)
         };
         let needs = [
             Need::Nothing,
@@ -234,7 +263,7 @@ mod tests {
             let found = needs.map(|need| status(authorization, need));
             assert_eq!(found, expected, "{authorization}");
         }
-        let deploy = access.admit(Need::Purge, Some(b"Bearer hl_deploy")).unwrap();
+        let deploy = access.admit(Need::Purge, Some(b"Bearer hl_deploy"), Moment(0)).unwrap();
         assert_eq!(deploy.name, "deploy");
         assert!(deploy.sees(Some("shop")) && !deploy.sees(Some("blog")) && !deploy.sees(None));
     }
@@ -259,16 +288,22 @@ mod tests {
     #[test]
     fn a_refusal_says_what_was_expected() {
         let access = access("127.0.0.1:1", true);
-        let detail = |authorization: Option<&str>| {
-            let admitted = access.admit(Need::Purge, authorization.map(str::as_bytes));
-            admitted.unwrap_err().detail
+        let refusal = |authorization: Option<&str>| {
+            let authorization = authorization.map(str::as_bytes);
+            access.admit(Need::Purge, authorization, Moment(100)).unwrap_err()
         };
+        let detail = |authorization| refusal(authorization).problem.detail;
         assert_eq!(detail(None), "authorization: expected \"Bearer\" and a token");
         assert_eq!(detail(Some("Bearer hl_x")), "authorization: the token is not known here");
         assert_eq!(
             detail(Some("Bearer hl_viewer")),
             "authorization: expected a token of role purge or admin, found view"
         );
+        // Who held it is not for the caller.
+        let expired = refusal(Some("Bearer hl_owner"));
+        assert_eq!(expired.problem.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(expired.problem.detail, "authorization: the token has expired");
+        assert_eq!((&*expired.holder, &*refusal(Some("Bearer hl_x")).holder), ("owner", ""));
     }
 
     #[test]

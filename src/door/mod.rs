@@ -16,7 +16,7 @@ mod signals;
 
 use http::Method;
 
-pub use access::{Access, Caller, Need};
+pub use access::{Access, Caller, Need, Refusal};
 pub use answer::{Problem, Unrouted};
 pub use foreground::in_foreground;
 pub use life::{Life, State};

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 
@@ -10,6 +10,7 @@ use super::assemble::Assembled;
 use super::subscription::Subscription;
 use crate::admin::{AdminDoor, AdminParts, resolve_by};
 use crate::config::Config;
+use crate::config::moment::Moment;
 use crate::config::published::Release;
 use crate::net::{DrainWatch, Front, Gate};
 use crate::purge::{EventLoops, NodeFacts, Purger, PurgerParts};
@@ -70,6 +71,7 @@ pub(super) fn open(
         proxy: shared.proxy.clone(),
         purger,
         metrics: shared.metrics.clone(),
+        now: || Moment(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs())),
     };
     let version = version(&config, release);
     let door = AdminDoor::new(parts, config.tokens.clone(), version);

@@ -110,3 +110,22 @@ fn nodes_are_waited_for_and_those_that_cannot_are_named() {
         "{nodes}"
     );
 }
+
+#[test]
+fn a_share_says_how_many_nodes_it_comes_to() {
+    let stage = Stage::start();
+    stage.config(SITES, &["publish", "FILE"]);
+    // By their names fra-1 is not in the first percent, and is in the first 99.
+    let publish = |host: &str, share: &str, more: &[&str]| {
+        let text = SITES.replace("shop.example", host);
+        stage.config(&text, &[&["publish", "FILE", "--share", share], more].concat())
+    };
+    let (code, _, stderr) = publish("a.example", "1", &[]);
+    assert_eq!((code, &*stderr), (0, "version 2: 1 percent are 0 of 1 nodes, by name\n"));
+    assert_eq!(stage.config("", &["rollback"]).0, 0);
+    let (code, _, stderr) = publish("b.example", "1", &["--wait"]);
+    let told = "headland config: version 3 is for none of 1 nodes: nobody was waited for\n";
+    assert!(code == 1 && stderr.ends_with(told), "{stderr}");
+    let (_, _, stderr) = stage.config("", &["promote", "--share", "99"]);
+    assert_eq!(stderr, "version 3: 99 percent are 1 of 1 nodes, by name\n");
+}

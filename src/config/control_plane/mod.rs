@@ -6,6 +6,7 @@
 //! [tls]        certificates of the door, beyond loopback
 //! [fleet]      leases, and how many nodes there may be
 //! [purge_log]  where the ordered log of purges lives
+//! [purge]      what a purge does beyond the promise
 //! [publish]    sites and origins that are published to the nodes
 //! [audit]      what is remembered of who did what
 //! [limits]     what may be asked of it
@@ -21,11 +22,13 @@ mod sections;
 use std::path::Path;
 
 pub use self::hook::Hook;
-pub use self::sections::{Audit, Backend, Fleet, Limits, Listen, Logging, Publish, PurgeLog};
+pub use self::sections::{
+    Audit, Backend, Fleet, Limits, Listen, Logging, Publish, Purge, PurgeLog,
+};
 
 use super::Source;
 use super::fault::Report;
-use super::load::{load, read_file};
+use super::load::{has_table, load, read_file};
 use super::reader::{Surroundings, Table};
 use super::reference::{Key, Keys};
 use super::rule::Anything;
@@ -44,6 +47,8 @@ pub struct ControlPlane {
     pub fleet: Fleet,
     /// `[purge_log]`
     pub purge_log: PurgeLog,
+    /// `[purge]`
+    pub purge: Purge,
     /// `[publish]`
     pub publish: Publish,
     /// `[audit]`
@@ -85,6 +90,13 @@ impl ControlPlane {
         Ok(Self { source, ..config })
     }
 
+    /// Whether a file is meant to be one: it has a table that no node has. A file that cannot be
+    /// read is of nobody.
+    pub fn is_meant(path: &Path) -> bool {
+        const ITS_OWN: [&str; 5] = ["fleet", "purge_log", "publish", "audit", "hook"];
+        std::fs::read_to_string(path).is_ok_and(|text| has_table(&text, &ITS_OWN))
+    }
+
     /// Every key that such a config may have.
     pub fn keys() -> Vec<Key> {
         let none = Self::default();
@@ -93,6 +105,7 @@ impl ControlPlane {
         list.key("tls", Tls::ABOUT, &none.tls, &Anything);
         list.key("fleet", Fleet::ABOUT, &none.fleet, &Anything);
         list.key("purge_log", PurgeLog::ABOUT, &none.purge_log, &Anything);
+        list.key("purge", Purge::ABOUT, &none.purge, &Anything);
         list.key("publish", Publish::ABOUT, &none.publish, &Anything);
         list.key("audit", Audit::ABOUT, &none.audit, &Anything);
         list.key("limits", Limits::ABOUT, &none.limits, &Anything);
@@ -109,6 +122,7 @@ impl ControlPlane {
             tls: table.key("tls", &none.tls, &Anything),
             fleet: table.key("fleet", &none.fleet, &Anything),
             purge_log: table.key("purge_log", &none.purge_log, &Anything),
+            purge: table.key("purge", &none.purge, &Anything),
             publish: table.key("publish", &none.publish, &Anything),
             audit: table.key("audit", &none.audit, &Anything),
             limits: table.key("limits", &none.limits, &Anything),

@@ -77,6 +77,16 @@ section! {
     }
 }
 
+section! {
+    /// What a purge does beyond the promise.
+    pub struct Purge {
+        /// Repeats each purge after this long, for origins that are not consistent at once; 0s:
+        /// does not. What waits for it when the control plane stops, or another takes the lead, is
+        /// not repeated.
+        settle: Duration = Duration::ZERO, Within(Duration::ZERO..=Duration::from_hours(1));
+    }
+}
+
 /// The name of a stream is that of a bucket as well, and part of a subject.
 const STREAM: Form = Form {
     expected: "1 to 64 letters, digits, \"_\" or \"-\"",

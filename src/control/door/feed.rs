@@ -10,8 +10,8 @@
 //! ```
 //!
 //! It ends when the log becomes another one, when the node is so slow that what it reads is not
-//! kept any more, and when the control plane stops: the node asks again, and is told how it goes
-//! on.
+//! kept any more, when its token expires, and when the control plane stops: the node asks again,
+//! and is told how it goes on.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, watch};
 use tokio::time::sleep;
 
+use crate::config::moment::Moment;
 use crate::control::log::{LogError, PurgeLog, Resume, resume};
 use crate::message::{BodyError, BodyStream, Piece};
 use crate::net::DrainWatch;
@@ -48,6 +49,16 @@ pub(super) struct Feed {
 /// The next lines and where it is then; `None` at the end.
 type Step = Pin<Box<dyn Future<Output = Option<(VecDeque<Bytes>, Reader)>> + Send>>;
 
+/// What it ends by, beside the log.
+pub(super) struct End {
+    /// The control plane stops.
+    pub(super) drain: DrainWatch,
+    /// The token of the node has expired.
+    pub(super) expires: Option<Moment>,
+    /// Milliseconds since 1970.
+    pub(super) calendar: fn() -> u64,
+}
+
 /// Where it is.
 struct Reader {
     log: Arc<dyn PurgeLog>,
@@ -59,7 +70,7 @@ struct Reader {
     /// The last purge that was told.
     after: u64,
     head: watch::Receiver<Position>,
-    drain: DrainWatch,
+    end: End,
     /// What is asked beside the log, of whoever wants that.
     surveys: Option<broadcast::Receiver<Bytes>>,
     _open: Open,
@@ -82,7 +93,7 @@ impl Feed {
     pub(super) async fn open(
         log: Arc<dyn PurgeLog>,
         position: Option<Position>,
-        drain: DrainWatch,
+        end: End,
         surveys: Option<broadcast::Receiver<Bytes>>,
         metrics: Arc<ControlMetrics>,
     ) -> Result<Self, LogError> {
@@ -103,7 +114,7 @@ impl Feed {
         let (identity, rules) = (at.log, rules.into_iter());
         metrics.feeds().inc();
         let _open = Open(metrics);
-        let reader = Reader { log, identity, rules, behind, after, head, drain, surveys, _open };
+        let reader = Reader { log, identity, rules, behind, after, head, end, surveys, _open };
         Ok(Self { ready: [line(&first.to_string())].into(), next: Some(Box::pin(reader.next())) })
     }
 }
@@ -126,6 +137,14 @@ impl BodyStream for Feed {
     }
 }
 
+impl End {
+    /// A token that expires while all is quiet is noticed with the next line.
+    fn is_there(&self) -> bool {
+        let has_passed = |expires| expires <= Moment((self.calendar)() / 1000);
+        self.drain.is_draining() || self.expires.is_some_and(has_passed)
+    }
+}
+
 impl Reader {
     /// The next lines; `None` at the end.
     async fn next(mut self) -> Option<(VecDeque<Bytes>, Self)> {
@@ -137,7 +156,7 @@ impl Reader {
             return Some(([line(&show(behind).to_string())].into(), self));
         }
         loop {
-            if self.head.borrow_and_update().log != self.identity || self.drain.is_draining() {
+            if self.head.borrow_and_update().log != self.identity || self.end.is_there() {
                 return None;
             }
             let entries = self.log.read(self.after, ENTRIES).await.ok()??;
@@ -147,7 +166,7 @@ impl Reader {
             }
             tokio::select! {
                 biased;
-                () = self.drain.draining() => return None,
+                () = self.end.drain.draining() => return None,
                 moved = self.head.changed() => moved.ok()?,
                 line = asked(&mut self.surveys) => return Some(([line].into(), self)),
                 () = sleep(QUIET) => return Some(([Bytes::from_static(b"\n")].into(), self)),

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 
 use super::purges::{limit, numbers, told};
 use super::{Asking, Door};
+use crate::config::moment::Moment;
 use crate::control::fleet::Receipt;
 use crate::control::hook::{self, HookFault, Notice};
 use crate::door::access::basic_as_bearer;
-use crate::door::{Access, Caller, Need, Problem, answer, body};
+use crate::door::{Access, Caller, Need, Problem, Refusal, answer, body};
 use crate::message::{Body, Response};
 use crate::object::BATCH_MAX;
 
@@ -16,13 +17,21 @@ use crate::object::BATCH_MAX;
 const EVENTS_MAX: usize = 1 << 20;
 
 /// The sender of events. SNS knows only Basic credentials, and shows them when it is asked to.
-pub(super) fn admit(access: &Access, authorization: Option<&[u8]>) -> Result<Caller, Problem> {
+pub(super) fn admit(
+    access: &Access,
+    authorization: Option<&[u8]>,
+    now: Moment,
+) -> Result<Caller, Refusal> {
     let bearer = authorization.and_then(basic_as_bearer);
     let shown = bearer.as_deref().map(str::as_bytes).or(authorization);
-    access.admit(Need::Purge, shown).map_err(|problem| match problem.status {
-        // RFC 7617 section 2.
-        StatusCode::UNAUTHORIZED => problem.with("www-authenticate", "Basic realm=\"headland\""),
-        _ => problem,
+    access.admit(Need::Purge, shown, now).map_err(|refusal| match refusal.problem.status {
+        StatusCode::UNAUTHORIZED => {
+            // RFC 7617 section 2.
+            let basic = "Basic realm=\"headland\"";
+            let problem = refusal.problem.with("www-authenticate", basic);
+            Refusal { problem, ..refusal }
+        }
+        _ => refusal,
     })
 }
 

@@ -15,6 +15,7 @@ mod hooks;
 mod nodes;
 mod purges;
 mod rate;
+mod repeat;
 mod route;
 mod status;
 mod surveys;
@@ -29,16 +30,18 @@ use arc_swap::ArcSwap;
 use http::StatusCode;
 
 use self::config::Change;
-use self::feed::Feed;
+use self::feed::{End, Feed};
 use self::rate::RateLimit;
+use self::repeat::Repeats;
 use self::route::{Endpoint, View};
 use super::Plane;
 use super::audit::{Audit, Event};
 use super::survey::Surveys;
 use crate::config::control_plane::Hook;
+use crate::config::moment::Moment;
 use crate::config::token::Token;
-use crate::door::{Access, Caller, Life, Need, Problem, answer, body, query, reply};
-use crate::door::{target_of, trace_of};
+use crate::door::{Access, Caller, Life, Need, Problem, Refusal};
+use crate::door::{answer, body, query, reply, target_of, trace_of};
 use crate::message::{
     Answer, Body, Ended, Extra, Fault, FieldBlock, Peer, Reply, Request, Response, push_field,
 };
@@ -69,6 +72,8 @@ pub struct DoorParts {
     pub requests_per_second: usize,
     /// Buckets whose changes purge.
     pub hooks: Vec<Hook>,
+    /// After how long a purge is repeated; zero: it is not.
+    pub settle: Duration,
     /// A clock that never goes back.
     pub clock: fn() -> Duration,
     /// Milliseconds since 1970.
@@ -84,6 +89,7 @@ struct Door {
     access: ArcSwap<Access>,
     rate: RateLimit,
     surveys: Surveys,
+    repeats: Repeats,
 }
 
 /// Who asks, from where and as part of what, for the audit.
@@ -100,7 +106,13 @@ impl ControlDoor {
     pub fn new(parts: DoorParts, tokens: Vec<Token>) -> Self {
         let access = ArcSwap::from_pointee(Access::new(tokens, parts.address));
         let rate = RateLimit::new(parts.requests_per_second);
-        Self(Arc::new(Door { parts, access, rate, surveys: Surveys::new() }))
+        Self(Arc::new(Door {
+            parts,
+            access,
+            rate,
+            surveys: Surveys::new(),
+            repeats: Repeats::new(),
+        }))
     }
 
     /// Takes the tokens of a new config.
@@ -148,7 +160,7 @@ impl Handler for ControlDoor {
                 Act::Remove(name) => door.remove(&name, &asking).await,
                 Act::Hook(name) => door.hook(&name, body, &asking).await,
                 Act::Survey(name, id) => door.surveyed(&name, id, body).await,
-                Act::Follow(wants_surveys) => door.follow(&query, wants_surveys).await,
+                Act::Follow(wants_surveys) => door.follow(&query, wants_surveys, &asking).await,
                 Act::Config(change) => door.change(change, &query, body, &asking).await,
             };
             let result = result.and_then(|response| door.lead().map(|()| response));
@@ -179,19 +191,24 @@ impl Door {
                 access.check_host(&request.host)?;
             }
             let authorization = request.fields.get("authorization");
+            let now = Moment((self.parts.calendar)() / 1000);
             match endpoint {
-                Endpoint::Hook(_) => hooks::admit(&access, authorization),
-                _ => access.admit(endpoint.need(), authorization),
+                Endpoint::Hook(_) => hooks::admit(&access, authorization, now),
+                _ => access.admit(endpoint.need(), authorization, now),
             }
         };
-        let caller = admit().inspect_err(|problem| {
+        let caller = admit().map_err(|Refusal { problem, holder }: Refusal| {
             // Whoever is refused without end does not push out what others did.
             if self.rate.take("", (self.parts.clock)()) {
-                let caller = Caller { name: String::new(), sites: Vec::new() };
+                if !holder.is_empty() {
+                    tracing::warn!(holder, path, detail = problem.detail, "a token was refused");
+                }
+                let caller = Caller { name: holder, ..Caller::default() };
                 let what = format!("{} {path}", request.method);
                 let asking = Asking { caller, what, peer: request.peer, trace };
                 self.note(&asking, problem.status, problem.detail.clone());
             }
+            problem
         })?;
         // All nodes ask for what is published at once.
         let is_limited =
@@ -248,12 +265,19 @@ impl Door {
     }
 
     /// The log, from where the node is.
-    async fn follow(&self, query: &str, wants_surveys: bool) -> Result<Response, Problem> {
+    async fn follow(
+        &self,
+        query: &str,
+        wants_surveys: bool,
+        asking: &Asking,
+    ) -> Result<Response, Problem> {
         let position = position(query)?;
-        let DoorParts { plane, drain, metrics, .. } = &self.parts;
-        let (log, drain) = (plane.log().clone(), drain.clone());
+        let DoorParts { plane, drain, metrics, calendar, .. } = &self.parts;
+        let log = plane.log().clone();
         let surveys = wants_surveys.then(|| self.surveys.lines());
-        let feed = Feed::open(log, position, drain, surveys, metrics.clone()).await;
+        let (drain, expires, calendar) = (drain.clone(), asking.caller.expires, *calendar);
+        let end = End { drain, expires, calendar };
+        let feed = Feed::open(log, position, end, surveys, metrics.clone()).await;
         let feed = feed.map_err(|error| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("log: {error}"))
         })?;

@@ -57,13 +57,14 @@ impl Door {
         let (told, count) = (told(&commands), commands.len() as u64);
         let asked = Asked { by: by.to_owned(), at: (self.parts.calendar)(), commands };
         let since = (self.parts.clock)();
-        let entry = self.parts.plane.purge(asked).await.map_err(|error| {
+        let entry = self.parts.plane.purge(asked.clone()).await.map_err(|error| {
             self.parts.metrics.refused(count);
             let refused = refused(&error);
             self.note(asking, refused.status, format!("{told}: {}", refused.detail));
             refused
         })?;
         self.parts.metrics.appended(count, (self.parts.clock)().saturating_sub(since));
+        self.repeat_later(asked);
         Ok(entry)
     }
 

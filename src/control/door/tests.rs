@@ -77,7 +77,20 @@ impl Stage {
         Self::over(folder, &[]).await
     }
 
+    /// One that repeats every purge after so long.
+    async fn settling(settle: Duration) -> Self {
+        Self::with(Arc::new(tempfile::tempdir().unwrap()), &[], settle).await
+    }
+
     async fn over(folder: Arc<TempDir>, tokens: &[(&str, TokenRole, &[&str])]) -> Self {
+        Self::with(folder, tokens, Duration::ZERO).await
+    }
+
+    async fn with(
+        folder: Arc<TempDir>,
+        tokens: &[(&str, TokenRole, &[&str])],
+        settle: Duration,
+    ) -> Self {
         let kept = LogBounds { entries: 8, rules: 64, waiting: 2000 };
         // The task that appended last may still be about to let go of the folder.
         let log = loop {
@@ -111,13 +124,15 @@ impl Stage {
                 urls: vec!["https://static.example.com/".to_owned()],
                 ..Hook::default()
             }],
+            settle,
             clock: now,
-            calendar: || 0,
+            calendar: || now().as_millis() as u64,
         };
         let token = |(name, role, sites): &(&str, TokenRole, &[&str])| Token {
             name: (*name).to_owned(),
             role: *role,
             sites: sites.iter().map(|&site| site.to_owned()).collect(),
+            expires: name.starts_with("until_2000").then_some(Moment(2000)),
             hash: TokenHash::of(&Secret::new(format!("hl_{name}"))),
         };
         let door = ControlDoor::new(parts, tokens.iter().map(token).collect());

@@ -67,6 +67,7 @@ pub(super) async fn process(network: Network, place: Place, folder: PathBuf, kep
         drain: watch,
         requests_per_second: usize::MAX,
         hooks: Vec::new(),
+        settle: Duration::ZERO,
         clock: now,
         calendar: || calendar().millis(),
     };

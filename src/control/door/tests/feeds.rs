@@ -24,7 +24,7 @@ impl Lines {
     }
 
     /// The next line; `None` at the end.
-    async fn next(&mut self) -> Option<String> {
+    pub(super) async fn next(&mut self) -> Option<String> {
         loop {
             if let Some((line, rest)) = self.text.split_once('\n') {
                 let line = line.to_owned();

@@ -231,9 +231,9 @@ async fn an_admin_publishes_and_everything_is_audited() {
         "ops POST /v1/config/rollback 409 version: expected a version to go back to",
         "ops POST /v1/config 200 version 1 for all nodes",
         " POST /v1/config 401 authorization: the token is not known here",
-        " POST /v1/config 403 authorization: expected a token of role admin, found node",
-        " POST /v1/config 403 authorization: expected a token of role admin, found view",
-        " POST /v1/config 403 authorization: expected a token of role admin, found purge",
+        "edge POST /v1/config 403 authorization: expected a token of role admin, found node",
+        "viewer POST /v1/config 403 authorization: expected a token of role admin, found view",
+        "deploy POST /v1/config 403 authorization: expected a token of role admin, found purge",
         "shop POST /v1/config 403 authorization: expected a token for all sites",
     ];
     for line in expected {

@@ -1,5 +1,6 @@
 //! Purges, their receipts, and who may ask for them.
 
+use super::feeds::Lines;
 use super::*;
 
 fn rows(receipt: &Value) -> String {
@@ -149,7 +150,7 @@ async fn who_may_not_is_refused_and_audited() {
     let detail = "tag \"a\" of \"shop\" and 1 more: purges 1 to 2";
     assert_eq!(event(0), json!(["deploy", "POST /v1/purges", 200, local, detail]));
     let detail = "authorization: expected a token of role admin, found node";
-    assert_eq!(event(1), json!(["", "DELETE /v1/nodes/a", 403, local, detail]));
+    assert_eq!(event(1), json!(["edges", "DELETE /v1/nodes/a", 403, local, detail]));
     assert_eq!(audit["meta"]["next"], "5");
     // Who is refused without end does not push out what others did.
     for _ in 0..200 {
@@ -158,6 +159,33 @@ async fn who_may_not_is_refused_and_audited() {
     let audit = stage.ask("GET", "/v1/audit?limit=100", "owner", Value::Null).await.data();
     let by_deploy = |event: &Value| event["by"] == "deploy";
     assert!(audit.as_array().unwrap().iter().any(by_deploy));
+}
+
+#[tokio::test]
+async fn a_token_that_has_expired_is_refused_and_named_in_the_audit_alone() {
+    let stage = Stage::new(&[
+        ("until_2000", TokenRole::Purge, &[]),
+        ("until_2000_too", TokenRole::Node, &[]),
+        ("owner", TokenRole::Admin, &[]),
+    ])
+    .await;
+    let purge = async || stage.ask("POST", "/v1/purges", "until_2000", tag("a")).await;
+    pass(999_999);
+    assert_eq!(purge().await.status, 200);
+    let bearer = [("authorization", "Bearer hl_until_2000_too")];
+    let mut feed = Lines::open_with(&stage, "", &bearer).await;
+    assert!(feed.next().await.is_some());
+    pass(1);
+    let refused = purge().await;
+    assert_eq!(refused.status, 401);
+    assert!(refused.head.contains("www-authenticate: Bearer\n"), "{}", refused.head);
+    assert_eq!(refused.detail(), "authorization: the token has expired");
+    let audit = stage.ask("GET", "/v1/audit?limit=1", "owner", Value::Null).await.data();
+    let event = &audit[0];
+    assert_eq!((&event["by"], &event["status"]), (&json!("until_2000"), &json!(401)));
+    // What was opened with it ends with the next line.
+    stage.ask("POST", "/v1/purges", "owner", tag("b")).await;
+    assert_eq!(feed.next().await, None);
 }
 
 #[tokio::test]
@@ -198,4 +226,19 @@ async fn a_write_is_json_and_on_loopback_to_loopback() {
     request.content_length = Some(length);
     let Answer::Now(refused) = stage.door.serve(request) else { panic!("refused at once") };
     assert_eq!(refused.response.status, 403);
+}
+
+#[tokio::test]
+async fn a_purge_is_repeated_once_for_origins_that_lag() {
+    let stage = Stage::settling(Duration::from_millis(1)).await;
+    let mut head = stage.plane.log().head();
+    stage.purge("", json!([tag("a"), tag("b")])).await;
+    head.wait_for(|head| head.number == 4).await.unwrap();
+    // A repeat has none: the next two are of the next purge and of its own.
+    stage.purge("", tag("c")).await;
+    head.wait_for(|head| head.number == 6).await.unwrap();
+    let told = stage.get("/v1/purges").await.data();
+    let values: Vec<_> = told.as_array().unwrap().iter().map(|it| &it["value"]).collect();
+    assert_eq!(json!(values), json!(["c", "c", "b", "a", "b", "a"]));
+    assert!(told.as_array().unwrap().iter().all(|it| it["by"] == "local"));
 }
