@@ -208,7 +208,7 @@ fn check_knows_the_config_of_a_control_plane() {
     let files = "[purge_log]\nbackend = \"nats\"\nservers = [\"nats://a\"]\nca_file = \"none\"\n";
     assert_eq!(code(&check(files, &[])), 0);
     let missing = check(files, &["--files"]);
-    assert!(stderr(&missing).contains("edge.toml:4:11: purge_log.ca_file: "), "{missing:?}");
+    assert!(stderr(&missing).contains("edge.toml:4:1: purge_log.ca_file: "), "{missing:?}");
 }
 
 #[test]

@@ -44,6 +44,8 @@ use crate::telemetry::metrics::Metrics;
 /// The endpoints of `route`, for programs.
 const OPENAPI: &str = include_str!("openapi.json");
 
+pub use self::status::figures;
+
 /// What the door tells of, and asks.
 #[derive(Debug)]
 pub struct AdminParts {

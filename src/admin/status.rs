@@ -22,10 +22,14 @@ use prometheus::IntCounter;
 use serde_json::{Value, json};
 
 use super::Door;
-use crate::door::{Problem, answer};
+use crate::door::{Life, Problem, State, answer};
 use crate::message::Response;
+use crate::proxy::Proxy;
 use crate::store::TierFigures;
-use crate::telemetry::metrics::Tier;
+use crate::telemetry::metrics::{Metrics, Tier};
+
+/// Characters of why nothing is written to disk that a control plane is told.
+const ASIDE_MAX: usize = 256;
 
 impl Door {
     pub(super) fn health(&self) -> Response {
@@ -136,6 +140,26 @@ impl Door {
     fn state(&self) -> &'static str {
         self.parts.life.state().as_str()
     }
+}
+
+/// What a node tells its control plane of itself: its state, what it found stored of what was
+/// looked up since its start, and why nothing is written to its disk where that is so.
+pub fn figures(life: &Life, proxy: &Proxy, metrics: &Metrics) -> Value {
+    let (sums, store) = (metrics.snapshot(), proxy.store());
+    let (memory, disk) = (sums.hits(Tier::Memory), sums.hits(Tier::Disk));
+    // What is not in memory is looked for on disk.
+    let last = if store.disk_figures().is_some() { Tier::Disk } else { Tier::Memory };
+    let (hits, misses) = (memory + disk, sums.misses(last));
+    let has_sites = !proxy.routing().sites.sites().is_empty();
+    let aside = store.disk_aside().map(|why| why.chars().take(ASIDE_MAX).collect::<String>());
+    json!({
+        "state": life.state().as_str(),
+        "ready": life.state() == State::Serving && has_sites,
+        "aside": aside,
+        "hits": hits,
+        "misses": misses,
+        "hit_ratio": hit_ratio(hits, misses),
+    })
 }
 
 /// Brings a counter up to a sum that is kept elsewhere.

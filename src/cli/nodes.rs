@@ -108,13 +108,23 @@ pub(super) fn section(nodes: &Value) -> Section {
     let keys = ["name", "region", "role", "state", "position", "lag"];
     let row = |node: &Value| {
         let mut row: Vec<_> = keys.iter().map(|key| text(&node[*key])).collect();
-        row.extend([heard(&node["heard_ms_ago"]), text(&node["version"])]);
+        row.extend([heard(&node["heard_ms_ago"]), ratio(&node["status"])]);
+        row.push(text(&node["version"]));
         row.push(config(&node["config"]));
         row
     };
-    let head =
-        vec!["name", "region", "role", "state", "position", "lag", "heard", "version", "config"];
+    let further = ["heard", "hit ratio", "version", "config"];
+    let head = keys.into_iter().chain(further).collect();
     Section { head, rows: rows(nodes, row) }
+}
+
+/// What a node found stored of what it looked up; of one that looked up nothing there is no ratio.
+fn ratio(status: &Value) -> String {
+    let lookups = [&status["hits"], &status["misses"]].map(|it| it.as_u64().unwrap_or(0));
+    match (status["hit_ratio"].as_f64(), lookups) {
+        (None, _) | (_, [0, 0]) => "-".to_owned(),
+        (Some(ratio), _) => format!("{:.1} %", ratio * 100.0),
+    }
 }
 
 /// The config that a node serves by, and the one that it is to have where that is another.
@@ -162,8 +172,12 @@ mod tests {
                 "name": "fra-1", "region": "eu", "role": "edge", "state": "live", "position": 7,
                 "lag": 0, "heard_ms_ago": 1300, "version": "0.1.0",
                 "config": { "version": 3, "wanted": 3, "state": "applied", "fault": null },
+                "status": { "hits": 2, "misses": 1, "hit_ratio": 0.6667 },
             },
-            { "name": "nyc-1", "state": "held", "position": 0, "lag": 7 },
+            {
+                "name": "nyc-1", "state": "held", "position": 0, "lag": 7,
+                "status": { "hits": 0, "misses": 0, "hit_ratio": 0.0 },
+            },
             {
                 "name": "nyc-2", "config": {
                     "version": 0, "wanted": 3, "state": "failed", "fault": "${APP} is not set",
@@ -171,10 +185,10 @@ mod tests {
             },
         ]);
         let expected = "\
-name   region  role  state  position  lag  heard      version  config
-fra-1  eu      edge  live   7         0    1.3 s ago  0.1.0    3
-nyc-1  -       -     held   0         7    -          -        -
-nyc-2  -       -     -      -         -    -          -        own, 3 failed
+name   region  role  state  position  lag  heard      hit ratio  version  config
+fra-1  eu      edge  live   7         0    1.3 s ago  66.7 %     0.1.0    3
+nyc-1  -       -     held   0         7    -          -          -        -
+nyc-2  -       -     -      -         -    -          -          -        own, 3 failed
 ";
         assert_eq!(section(&nodes).text(), expected);
         let expected = "\nnyc-2 cannot serve by what is published:\n${APP} is not set\n";

@@ -8,12 +8,12 @@ use tokio::runtime::Handle;
 
 use super::assemble::Assembled;
 use super::subscription::Subscription;
-use crate::admin::{AdminDoor, AdminParts, resolve_by};
+use crate::admin::{AdminDoor, AdminParts, figures, resolve_by};
 use crate::config::Config;
 use crate::config::moment::Moment;
 use crate::config::published::Release;
 use crate::net::{DrainWatch, Front, Gate};
-use crate::purge::{EventLoops, NodeFacts, Purger, PurgerParts};
+use crate::purge::{EventLoops, Figures, NodeFacts, Purger, PurgerParts};
 
 /// Connections to the door at once.
 const CONNECTIONS: usize = 256;
@@ -55,7 +55,7 @@ pub(super) fn open(
             role: config.node.role.as_str(),
             version: env!("CARGO_PKG_VERSION"),
         };
-        let (subscription, beside) = Subscription::new(release);
+        let (subscription, beside) = Subscription::new(release, figures_of(shared));
         let follower = control.follower(facts, identity, shared.followed, &purger, beside);
         let follower = shared.follower.get_or_init(|| follower);
         tokio::spawn(follower.clone().run());
@@ -99,4 +99,11 @@ pub(super) fn version(config: &Config, release: Release) -> String {
         Release::Own => hash[..12].to_owned(),
         Release::Published { version, .. } => format!("{version}-{}", &hash[..12]),
     }
+}
+
+/// What the control plane is told for people to see.
+fn figures_of(shared: &Assembled) -> Figures {
+    let (life, proxy) = (shared.life.clone(), shared.proxy.clone());
+    let metrics = shared.metrics.clone();
+    Box::new(move || figures(&life, &proxy, &metrics))
 }

@@ -21,7 +21,7 @@ use super::assemble::Assembled;
 use super::published::Taken;
 use crate::config::published::{Release, digest};
 use crate::net::worker::off_loop;
-use crate::purge::{Beside, Follower};
+use crate::purge::{Beside, Figures, Follower};
 
 /// Between two attempts, at first and at most.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ enum NotTaken {
 
 impl Subscription {
     /// Of a node that serves by this one; and what goes along with its heartbeats.
-    pub(super) fn new(serves_by: Release) -> (Self, Beside) {
+    pub(super) fn new(serves_by: Release, figures: Figures) -> (Self, Beside) {
         let (want, wanted) = watch::channel(None);
         let (says, said) = watch::channel(serves_by.to_json());
         let hears = move |config: &Value| {
@@ -61,7 +61,7 @@ impl Subscription {
                 want.send_if_modified(|wanted| wanted.replace(release) != Some(release));
             }
         };
-        let beside = Beside { says: said, hears: Box::new(hears) };
+        let beside = Beside { says: said, hears: Box::new(hears), figures };
         (Self { wanted, says, serves_by, fetched: None }, beside)
     }
 

@@ -45,7 +45,8 @@ use tokio::time::timeout;
 pub use barrier::{Barrier, EventLoops};
 pub use fault::{PurgeFault, Refused};
 pub use follow::{
-    AskError, Beside, FollowParts, Follower, Incarnation, LeaveError, NodeFacts, Registered,
+    AskError, Beside, Figures, FollowParts, Follower, Incarnation, LeaveError, NodeFacts,
+    Registered,
 };
 pub use journal::{Followed, Journal, JournalError, Restored};
 pub use ledger::Receipt;
@@ -210,6 +211,11 @@ impl Purger {
     /// What was followed is no log any more.
     fn forget_position(&self) {
         self.following.send_modify(|standing| standing.position = None);
+    }
+
+    /// Whether a purge names something by the sites in use.
+    fn names_something(&self, command: &PurgeCommand) -> bool {
+        (self.parts.resolve)(command).is_ok()
     }
 
     fn rules(&self) -> &Rules {

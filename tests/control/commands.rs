@@ -75,6 +75,19 @@ impl Stage {
         }
         assert_eq!(self.control.beat(position).0, 200);
     }
+
+    /// The node acknowledges the first entry, of which it serves nothing that these purges name.
+    pub(crate) fn acknowledge_without(&self, unmatched: &Value) {
+        let mut lines = self.control.follow(self.start);
+        lines.next().unwrap();
+        let Position { log, number, .. } = self.start.then(&entry(&lines.next().unwrap())).unwrap();
+        let beat = json!({
+            "incarnation": "0000000000000001", "role": "edge", "on_control_loss": "serve",
+            "fenced": false, "position": { "log": log.to_string(), "number": number },
+            "unmatched": unmatched,
+        });
+        assert_eq!(self.control.ask("POST", "/v1/nodes/fra-1", &beat).unwrap().0, 200);
+    }
 }
 
 fn told(output: Output) -> (i32, String, String) {
@@ -240,4 +253,23 @@ fn one_value_that_is_none_keeps_all_from_being_purged() {
         assert!(status == 400 && detail.contains("without a star"), "{problem}");
     }
     assert_eq!(stage.json(&["purges"]).1["data"], json!([]));
+}
+
+#[test]
+fn a_purge_of_what_no_node_serves_is_told_of() {
+    let stage = Stage::start();
+    let purge = ["purge", "site", "shop", "shpo", "--timeout", "60s", "--wait"];
+    let told = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| stage.run(&purge));
+        stage.acknowledge_without(&json!([[2, 2]]));
+        asked.join().unwrap()
+    });
+    let (code, stdout, stderr) = told;
+    assert!(stdout.contains("complete  1  shop\n") && stdout.contains("complete  2  shpo\n"));
+    let expected =
+        "headland purge: \"shpo\": no node serves that; is the site or the host right?\n";
+    assert!(code == 1 && stderr.ends_with(expected), "{stderr}");
+    let matched =
+        |number: u64| stage.json(&["purges", &number.to_string()]).1["data"]["matched"].clone();
+    assert_eq!((matched(1), matched(2)), (json!(1), json!(0)));
 }

@@ -93,6 +93,18 @@ fn a_deploy_fails_while_a_node_has_yet_to_apply_it() {
 }
 
 #[test]
+fn a_deploy_of_what_no_node_serves_fails() {
+    let stage = Stage::start();
+    let action = Action::read().with("VALUES", "p42").with("SITE", "shpo");
+    let mut command = action.step(&stage, DEPLOY);
+    let step = command.stdout(Stdio::piped()).spawn().unwrap();
+    stage.acknowledge_without(&json!([[1, 1]]));
+    let output = step.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success() && told.contains("no node serves some of that"), "{told}");
+}
+
+#[test]
 fn a_deploy_that_is_refused_fails_and_says_why() {
     let stage = Stage::start();
     let action = || Action::read().with("VALUES", "p42").with("TIMEOUT", "50ms");

@@ -31,7 +31,9 @@ fn a_token_is_revoked_and_what_takes_a_restart_is_told() {
         let (kept, _revoked) = text.split_once("[[token]]\nname = \"other\"").unwrap();
         let kept = kept.replace("lease = \"300ms\"", "lease = \"400ms\"");
         let hook = "name = \"a\"\nbucket = \"b\"\nurls = [\"https://a.example/\"]\n";
-        format!("{kept}[limits]\nrequests_per_second = 7\n[purge]\nsettle = \"1s\"\n[[hook]]\n{hook}")
+        format!(
+            "{kept}[limits]\nrequests_per_second = 7\n[purge]\nsettle = \"1s\"\n[[hook]]\n{hook}"
+        )
     };
     let told = stage.reload(revoke);
     assert!(told.contains("take effect after a restart"), "{told}");

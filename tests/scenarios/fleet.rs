@@ -59,6 +59,39 @@ async fn a_purge_reaches_every_node_before_its_receipt() {
 }
 
 #[tokio::test]
+async fn nodes_tell_what_they_do_not_serve_and_how_they_are() {
+    let origin = Origin::start().await;
+    let control = ControlProcess::start().await;
+    let nodes = ["fra-1", "nyc-1"].map(|name| control.node(name, "serve", &origin).start());
+    for node in &nodes {
+        is_trusted(node).await;
+    }
+    says(&origin, 1);
+    let client = Client::of(&nodes[0], Protocol::H1).await;
+    assert!(!page(&client).await.1);
+    assert!(page(&client).await.1);
+    let door = control.door().await;
+    let elsewhere = json!({ "kind": "url", "value": "https://elsewhere.example/" });
+    let misspelled = json!({ "kind": "tag", "value": "p42", "site": "misspelled" });
+    for (purge, matched) in [(elsewhere, 0), (misspelled, 0), (tag("p42"), 2)] {
+        let receipt = door.purge(purge).await;
+        assert_eq!(count(&receipt, "applied"), 2, "{receipt}");
+        assert_eq!(receipt["data"]["matched"], matched, "{receipt}");
+    }
+    let says_all = async || {
+        let told: Value = serde_json::from_slice(&door.get("/v1/nodes").await.body).unwrap();
+        let fra = &told["data"][0];
+        let status = &fra["status"];
+        fra["applied_ms"].is_number()
+            && (&status["state"], &status["ready"]) == (&json!("serving"), &json!(true))
+            && (&status["hits"], &status["misses"]) == (&json!(1), &json!(1))
+            && status["hit_ratio"] == 0.5
+            && told["data"][1]["status"]["hits"] == 0
+    };
+    eventually("figures of a real node", says_all).await;
+}
+
+#[tokio::test]
 async fn a_dry_run_tells_what_a_purge_frees_on_every_node() {
     let origin = Origin::start().await;
     let control = ControlProcess::start().await;

@@ -39,7 +39,8 @@ Examples:
   headland purge tag p42 --dry-run
   headland purge site shop --node http://127.0.0.1:9180
 
-Exit codes: 0 every purge is complete, or was only tried, 1 failed or still pending, 2 bad usage.")]
+Exit codes: 0 every purge is complete, or was only tried, 1 failed, still pending, or of a site or
+host that no node serves, 2 bad usage.")]
 enum Kind {
     /// Purge URLs: each with every query, unless it has one or --exact is given; a * stands for any
     /// row of characters
@@ -122,14 +123,29 @@ pub(super) fn run(args: &Args) -> ExitCode {
             eprintln!("headland purge: {error}");
             error.exit_code()
         }
-        None if args.dry_run || receipts.iter().all(|receipt| receipt["state"] == "complete") => {
-            ExitCode::SUCCESS
-        }
+        None if args.dry_run => ExitCode::SUCCESS,
         None => {
-            eprintln!("headland purge: {}", pending(&receipts));
-            ExitCode::FAILURE
+            let is_pending = receipts.iter().any(|receipt| receipt["state"] != "complete");
+            let late = is_pending.then(|| pending(&receipts));
+            let wrong: Vec<_> = nowhere(&receipts).into_iter().chain(late).collect();
+            wrong.iter().for_each(|wrong| eprintln!("headland purge: {wrong}"));
+            if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// What no node serves anything of. A node that stands alone refuses such a purge.
+fn nowhere(receipts: &[Value]) -> Option<String> {
+    let is_nowhere = |it: &&Value| it["state"] == "complete" && it["matched"] == 0;
+    let values: Vec<_> = receipts.iter().filter(is_nowhere).map(|it| &it["value"]).collect();
+    let named: Vec<_> = values.iter().take(NAMED).map(|value| value.to_string()).collect();
+    let more = match values.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = named.join(", ");
+    (!values.is_empty())
+        .then(|| format!("{named}{more}: no node serves that; is the site or the host right?"))
 }
 
 /// The purge of one value, if it is one: all are known to be before any is asked for.
@@ -195,9 +211,16 @@ fn watch(
         return Ok(());
     };
     let receipt = progress.watch(door, number, until)?;
-    for earlier in batch {
+    for earlier in batch.iter_mut() {
         earlier["state"] = receipt["state"].clone();
         earlier["nodes"] = receipt["nodes"].clone();
+    }
+    // What each names is its own. They are numbered in a row.
+    let (count, before) = (batch.len(), number + 1);
+    let told = door.get(&format!("/v1/purges?limit={count}&cursor={before}"))?;
+    let told = told.data.as_array().cloned().unwrap_or_default();
+    for (purge, told) in batch.iter_mut().rev().zip(told) {
+        purge["matched"] = told["matched"].clone();
     }
     Ok(())
 }

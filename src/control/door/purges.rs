@@ -204,6 +204,7 @@ fn show(receipt: &Receipt, number: u64, rows_max: usize) -> Value {
         "sequence": { "log": receipt.log.to_string(), "number": number },
         "state": if receipt.is_complete() { "complete" } else { "pending" },
         "nodes": nodes,
+        "matched": receipt.matched(number),
         "kind": command.target.kind(),
         "value": command.value,
         "site": command.site,

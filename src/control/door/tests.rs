@@ -55,6 +55,7 @@ fn pass(ms: u64) {
 struct Stage {
     door: ControlDoor,
     plane: Arc<Plane>,
+    log: Arc<EmbeddedLog>,
     audit: Arc<Audit>,
     drain: Drain,
     folder: Arc<TempDir>,
@@ -71,9 +72,9 @@ impl Stage {
 
     /// The same folder, taken up by another process.
     async fn restarted(self) -> Self {
-        let Self { door, plane, drain, folder, .. } = self;
+        let Self { door, plane, log, drain, folder, .. } = self;
         drain.begin();
-        drop((door, plane, drain));
+        drop((door, plane, log, drain));
         Self::over(folder, &[]).await
     }
 
@@ -103,7 +104,8 @@ impl Stage {
         let lead = Lead::always();
         let shelf = Arc::new(FolderShelf::new(folder.path().to_owned()));
         let publisher = Publisher::new(shelf, PUBLISH);
-        let parts = PlaneParts { log, registry, lead, publisher, bounds: BOUNDS, clock: now };
+        let parts =
+            PlaneParts { log: log.clone(), registry, lead, publisher, bounds: BOUNDS, clock: now };
         let plane = Plane::open(parts).await.unwrap();
         let (drain, watch) = Drain::new();
         let audit = Arc::new(Audit::new(100));
@@ -136,7 +138,7 @@ impl Stage {
             hash: TokenHash::of(&Secret::new(format!("hl_{name}"))),
         };
         let door = ControlDoor::new(parts, tokens.iter().map(token).collect());
-        Self { door, plane, audit, drain, folder }
+        Self { door, plane, log, audit, drain, folder }
     }
 
     async fn ask(&self, method: &str, target: &str, by: &str, body: Value) -> Told {

@@ -5,13 +5,15 @@
 //!   "on_control_loss": "serve", "fenced": false,
 //!   "position": { "log": "32 hex", "number": 7, "hash": "64 hex" },
 //!   "applied_ms": 12, "status": {}, "succeeds": ["16 hex"], "leaves": false,
+//!   "unmatched": [[5, 5], [7, 7]],
 //!   "config": { "version": 7, "hash": "64 hex",
 //!               "failed": { "version": 8, "hash": "64 hex", "fault": "…" } } }
 //! ```
 //!
 //! `succeeds` names the processes whose identity file this one holds: it is locked, so those have
 //! ended. Which of them was registered last a node may not know, as the answer may be lost.
-//! `leaves` is said by a node that serves nothing any more. What else stands there is of a later
+//! `unmatched` are the purges up to the position, from the first to the last of a row, that name
+//! nothing which the node serves, until a grant answers that. `leaves` is said by a node that serves nothing any more. What else stands there is of a later
 //! version, and left alone.
 
 use serde_json::{Map, Value};
@@ -25,6 +27,9 @@ const STATUS_MAX: usize = 8 << 10;
 const WORD_MAX: usize = 64;
 /// Processes that one may succeed.
 const SUCCEEDS_MAX: usize = 64;
+
+/// Rows of purges that name nothing.
+const ROWS_MAX: usize = 256;
 
 /// Bytes of why a node cannot serve by a config.
 const FAULT_MAX: usize = 2 << 10;
@@ -56,6 +61,8 @@ pub struct Heartbeat {
     pub status: Option<Box<str>>,
     /// Whether it serves nothing any more.
     pub leaves: bool,
+    /// Purges that it has applied, and that name nothing it serves: rows of numbers in order.
+    pub unmatched: Box<[(u64, u64)]>,
     /// Which config it serves by; `None` of a node that takes none from here.
     pub config: Option<Box<ConfigReport>>,
 }
@@ -113,6 +120,7 @@ impl Heartbeat {
             applied_ms: fields.get("applied_ms").and_then(Value::as_f64),
             status,
             leaves: fields.get("leaves").and_then(Value::as_bool).unwrap_or_default(),
+            unmatched: read.unmatched()?,
             config: read.config()?,
         })
     }
@@ -143,6 +151,19 @@ impl Fields<'_> {
                 them.iter().map(incarnation).collect::<Option<_>>().ok_or(fault)
             }
             Some(_) => Err(fault),
+        }
+    }
+
+    fn unmatched(&self) -> Result<Box<[(u64, u64)]>, BeatFault> {
+        let expected = "at most 256 rows [first, last] in order";
+        let fault = BeatFault { field: "unmatched", expected };
+        let Some(rows) = self.get("unmatched") else { return Ok(Box::default()) };
+        let rows: Vec<(u64, u64)> = serde_json::from_value(rows.clone()).map_err(|_| fault)?;
+        let is_in_order = rows.iter().flat_map(|(first, last)| [first, last]).is_sorted()
+            && rows.windows(2).all(|pair| pair[0].1 < pair[1].0);
+        match rows.len() <= ROWS_MAX && is_in_order {
+            true => Ok(rows.into()),
+            false => Err(fault),
         }
     }
 
@@ -189,7 +210,7 @@ mod tests {
             "on_control_loss": "revalidate", "fenced": true,
             "position": { "log": "0".repeat(31) + "7", "number": 9 },
             "applied_ms": 1.5, "status": { "hits": 1 }, "succeeds": ["0000000000000001"],
-            "of_a_later_version": [],
+            "unmatched": [[5, 5], [7, 9]], "of_a_later_version": [],
         })
     }
 
@@ -200,7 +221,7 @@ mod tests {
         assert_eq!((beat.serves_on, beat.is_fenced), (false, true));
         assert_eq!(beat.position, Some((LogId(7), 9)));
         assert_eq!((beat.applied_ms, beat.status.as_deref()), (Some(1.5), Some("{\"hits\":1}")));
-        assert_eq!(beat.config, None);
+        assert_eq!((beat.config, &*beat.unmatched), (None, &[(5, 5), (7, 9)][..]));
         let seven = Release::Published { version: 7, hash: blake3::hash(b"") };
         let eight = Release::Published { version: 8, hash: blake3::hash(b"x") };
         for failed in [None, Some((eight, Box::<str>::from("why")))] {
@@ -233,6 +254,10 @@ mod tests {
             ("region", json!("x".repeat(65))),
             ("on_control_loss", json!("stop")),
             ("fenced", json!(null)),
+            ("unmatched", json!([7])),
+            ("unmatched", json!([[8, 7]])),
+            ("unmatched", json!([[7, 8], [8, 9]])),
+            ("unmatched", json!((0..257).map(|n| [2 * n, 2 * n]).collect::<Vec<_>>())),
             ("position", json!({ "log": "7", "number": 1 })),
             ("position", json!({ "log": "0".repeat(32), "number": -1 })),
             ("status", json!("x".repeat(9000))),

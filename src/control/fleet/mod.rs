@@ -284,7 +284,7 @@ impl Fleet {
     pub fn beat(
         &mut self,
         name: &str,
-        beat: Heartbeat,
+        mut beat: Heartbeat,
         head: Position,
         now: Duration,
     ) -> Option<u64> {
@@ -309,9 +309,13 @@ impl Fleet {
         let applied = position.map_or(0, |(_, number)| number).max(node.applied);
         let before = std::mem::replace(&mut node.applied, applied);
         node.lease_until = now + self.bounds.lease + self.bounds.margin();
+        let unmatched = std::mem::take(&mut beat.unmatched);
         node.told = Some((beat, now));
         let (id, fenced_to) = (node.id, node.fenced_to);
-        self.settle(id, before, applied, |receipt| State::Applied(receipt.took(now)));
+        self.settle(id, before, applied, |receipt| {
+            receipt.names_nothing(id, &unmatched);
+            State::Applied(receipt.took(now))
+        });
         self.settle(id, fenced_before, fenced_to, |_| State::Fenced);
         // Where it stands in another history, it stands nowhere in this one.
         Some(if position.is_some() { since } else { head.number })
@@ -428,7 +432,7 @@ impl Fleet {
     }
 
     /// Marks what a node owes from behind the purge `from` up to the purge `to`.
-    fn settle(&mut self, id: NodeId, from: u64, to: u64, state: impl Fn(&Receipt) -> State) {
+    fn settle(&mut self, id: NodeId, from: u64, to: u64, state: impl Fn(&mut Receipt) -> State) {
         let start = self.receipts.partition_point(|receipt| receipt.entry.last() <= from);
         let owed = self.receipts.range_mut(start..);
         for receipt in owed.take_while(|receipt| receipt.entry.last() <= to) {

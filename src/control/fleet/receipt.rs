@@ -81,6 +81,9 @@ pub struct Receipt {
     states: Vec<State>,
     pending: usize,
     removed: Vec<(NodeId, Box<str>)>,
+    /// By each purge, the nodes that applied it and serve nothing that it names; empty where there
+    /// is none.
+    unmatched: Vec<usize>,
 }
 
 impl Receipt {
@@ -92,7 +95,16 @@ impl Receipt {
         states: Vec<State>,
     ) -> Self {
         let pending = states.iter().filter(|state| **state == State::Pending).count();
-        Self { log, entry, since, roster, states, pending, removed: Vec::new() }
+        Self {
+            log,
+            entry,
+            since,
+            roster,
+            states,
+            pending,
+            removed: Vec::new(),
+            unmatched: Vec::new(),
+        }
     }
 
     /// Whether every node has applied it, is fenced, left, or was struck off.
@@ -106,6 +118,33 @@ impl Receipt {
             let removed = self.removed.iter().find(|(removed, _)| removed == id);
             Row { name, state: *state, removed_by: removed.map(|(_, by)| &**by) }
         })
+    }
+
+    /// How many of the nodes that have applied a purge serve something that it names, as far as
+    /// they said; `None` where none has, or nothing is known of how they did.
+    pub fn matched(&self, number: u64) -> Option<usize> {
+        self.since?;
+        let applied = self.states.iter().filter(|state| matches!(state, State::Applied(_))).count();
+        let at = usize::try_from(number.checked_sub(self.entry.first)?).ok()?;
+        let unmatched = self.unmatched.get(at).copied().unwrap_or_default();
+        (applied > 0).then(|| applied.saturating_sub(unmatched))
+    }
+
+    /// Takes a node's word for which purges name nothing that it serves. To be told before it is
+    /// marked as one that has applied them, so that it counts once.
+    pub(super) fn names_nothing(&mut self, id: NodeId, rows: &[(u64, u64)]) {
+        let state = self.roster.place(id).and_then(|at| self.states.get(at));
+        if !matches!(state, Some(State::Pending | State::Fenced)) {
+            return;
+        }
+        let (begin, end) = (self.entry.first, self.entry.last());
+        for number in rows.iter().flat_map(|&(from, to)| from.max(begin)..=to.min(end)) {
+            self.unmatched.resize(self.entry.commands.len(), 0);
+            let at = usize::try_from(number - begin).ok();
+            if let Some(count) = at.and_then(|at| self.unmatched.get_mut(at)) {
+                *count += 1;
+            }
+        }
     }
 
     /// Whether a node owes its word.

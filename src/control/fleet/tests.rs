@@ -102,6 +102,7 @@ fn node(incarnation: u64, applied: u64) -> Heartbeat {
         applied_ms: None,
         status: None,
         leaves: false,
+        unmatched: Box::default(),
         config: None,
     }
 }
@@ -376,4 +377,24 @@ fn another_log_begins_with_nothing_acknowledged() {
     let other = Position { log: LogId(8), ..head(5) };
     assert_eq!(stage.fleet.beat("a", node(1, 1), other, at(3)), Some(5));
     assert_eq!((stage.fleet.nodes["a"].applied(), stage.fleet.receipts(u64::MAX).count()), (0, 0));
+}
+
+#[test]
+fn what_names_nothing_that_any_node_serves_is_told() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    stage.beat("b", 0, node(2, 0)).unwrap();
+    stage.append(3, 1);
+    let matched = |stage: &Stage| {
+        let receipt = stage.fleet.receipt(1).unwrap();
+        [1, 2, 3].map(|number| receipt.matched(number))
+    };
+    assert_eq!(matched(&stage), [None; 3], "nobody has applied it");
+    let unmatched = |rows: &[(u64, u64)], beat| Heartbeat { unmatched: rows.into(), ..beat };
+    stage.beat("a", 2, unmatched(&[(1, 2)], node(1, 3))).unwrap();
+    assert_eq!(matched(&stage), [Some(0), Some(0), Some(1)]);
+    // Said again, as the answer was lost, it counts once.
+    stage.beat("a", 2, unmatched(&[(1, 2)], node(1, 3))).unwrap();
+    stage.beat("b", 2, unmatched(&[(1, 1), (3, 9)], node(2, 3))).unwrap();
+    assert_eq!(matched(&stage), [Some(0), Some(1), Some(1)]);
 }

@@ -133,7 +133,7 @@ impl Process {
             version: "simulated",
         };
         let (_says, says) = watch::channel(Value::Null);
-        let beside = Beside { says, hears: Box::new(|_| {}) };
+        let beside = Beside { says, hears: Box::new(|_| {}), figures: Box::new(|| Value::Null) };
         let follower = plane.follower(facts, &identity, restored.followed, &purger, beside);
         tokio::spawn(follower.run());
         let door = PublicDoor::new(proxy, proof_of_edges(&config).unwrap()).by(calendar);

@@ -79,6 +79,10 @@ impl Follower {
         match self.say(position, false).await {
             Ok(body) => match Grant::read(&body)? {
                 Some((grant, config)) => {
+                    // What was noted before the position moved was told with it.
+                    if let Some(told) = position {
+                        self.nowhere.lock().told(told.number);
+                    }
                     self.granted(sent, grant, position).await?;
                     (self.parts.beside.hears)(&config);
                     Ok(grant.lease)
@@ -112,6 +116,10 @@ impl Follower {
         };
         let mut json = heartbeat.to_json(&parts.facts);
         json["config"] = parts.beside.says.borrow().clone();
+        json["status"] = (parts.beside.figures)();
+        json["unmatched"] = self.nowhere.lock().to_json();
+        let applied_in = *self.applied_in.lock();
+        json["applied_ms"] = applied_in.map(|it| (it.as_secs_f64() * 1e6).round() / 1e3).into();
         let target = format!("/v1/nodes/{}", parts.facts.name);
         read(self.ask(Method::POST, target, Some(&json)).await?).await
     }

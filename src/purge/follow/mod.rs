@@ -17,6 +17,7 @@
 
 mod heart;
 mod lease;
+mod nowhere;
 mod survey;
 mod tail;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 
 use self::lease::Lease;
+use self::nowhere::Nowhere;
 use self::survey::Surveys;
 pub use self::wire::{Incarnation, NodeFacts};
 use super::Purger;
@@ -72,13 +74,18 @@ pub struct FollowParts {
 }
 
 /// What goes along with heartbeats and their answers, and is no matter of the log: `config` in
-/// both.
+/// both, `status` in heartbeats.
 pub struct Beside {
     /// What is said; what is new is said at once.
     pub says: watch::Receiver<Value>,
     /// Told what each grant says; does not block.
     pub hears: Box<dyn Fn(&Value) + Send + Sync>,
+    /// Figures of the node for people, as they are now: an object of less than 2 KiB.
+    pub figures: Figures,
 }
+
+/// Looks at a node, in no time.
+pub type Figures = Box<dyn Fn() -> Value + Send + Sync>;
 
 /// Makes durable that a process is registered: who succeeds it need not name those before. Logs
 /// what fails: nothing but a longer list comes of it.
@@ -100,6 +107,10 @@ pub struct Follower {
     beating: AsyncMutex<()>,
     /// What purges would hit, to be told.
     surveys: Surveys,
+    /// Purges that name nothing here, to be told.
+    nowhere: Mutex<Nowhere>,
+    /// How long the last purges took from their coming to their being judged by.
+    applied_in: Mutex<Option<Duration>>,
 }
 
 /// Why the control plane waits for a node still that serves nothing any more.
@@ -155,6 +166,8 @@ impl Follower {
             moving: AsyncMutex::default(),
             beating: AsyncMutex::default(),
             surveys: Surveys::new(),
+            nowhere: Mutex::default(),
+            applied_in: Mutex::default(),
             parts,
         };
         follower.settle();

@@ -104,10 +104,21 @@ impl Follower {
         let entries = std::mem::take(&mut gathered.entries);
         match gathered.position.filter(|_| !entries.is_empty()) {
             Some(position) => {
+                self.note_nowhere(&entries);
                 let commands: Vec<_> = entries.iter().flat_map(|entry| &entry.commands).collect();
                 self.apply(&commands, position).await
             }
             None => Ok(()),
+        }
+    }
+
+    /// Notes which purges name nothing here: before they are acknowledged.
+    fn note_nowhere(&self, entries: &[Entry]) {
+        let mut nowhere = self.nowhere.lock();
+        for (number, command) in entries.iter().flat_map(|it| (it.first..).zip(&it.commands)) {
+            if !self.parts.purger.names_something(command) {
+                nowhere.note(number);
+            }
         }
     }
 
@@ -118,8 +129,10 @@ impl Follower {
     ) -> Result<(), FollowError> {
         let _moving = self.moving.lock().await;
         let serves = self.lease.lock().serves();
+        let since = (self.parts.uptime)();
         let applied = self.parts.purger.apply(commands, position, serves).await;
         applied.map_err(FollowError::Journal)?;
+        *self.applied_in.lock() = Some((self.parts.uptime)().saturating_sub(since));
         self.moved().await
     }
 
@@ -130,6 +143,7 @@ impl Follower {
         let serves = self.lease.lock().serves();
         let distrusted = self.parts.purger.distrust(position, serves).await;
         distrusted.map_err(FollowError::Journal)?;
+        self.nowhere.lock().clear();
         self.moved().await
     }
 

@@ -155,7 +155,8 @@ fn state(purger: &Purger, since: u64, path: &str) -> PurgeState {
 }
 
 fn follow(purger: &Arc<Purger>, pool: Pool, followed: Option<Followed>) -> Arc<Follower> {
-    let beside = Beside { says: watch::channel(Value::Null).1, hears: Box::new(|_| ()) };
+    let says = watch::channel(Value::Null).1;
+    let beside = Beside { says, hears: Box::new(|_| ()), figures: Box::new(|| Value::Null) };
     follow_beside(purger, pool, followed, beside)
 }
 
@@ -199,8 +200,10 @@ async fn what_goes_along_with_heartbeats_is_said_at_once_and_heard_with_each_gra
     let (say, says) = watch::channel(json!("first"));
     let (heard, mut hears) = watch::channel(Value::Null);
     let hear = Box::new(move |config: &Value| drop(heard.send_replace(config.clone())));
-    follow_beside(&purger, pool, followed, Beside { says, hears: hear });
-    script.told(|beat| beat["config"] == "first").await;
+    let figures = Box::new(|| json!({ "state": "serving" }));
+    follow_beside(&purger, pool, followed, Beside { says, hears: hear, figures });
+    let beat = script.told(|beat| beat["config"] == "first").await;
+    assert_eq!(beat["status"], json!({ "state": "serving" }));
     hears.wait_for(|config| *config == json!({ "version": 7 })).await.unwrap();
     // The next heartbeat is due in twenty minutes.
     say.send_replace(json!("second"));

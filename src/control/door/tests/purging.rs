@@ -242,3 +242,26 @@ async fn a_purge_is_repeated_once_for_origins_that_lag() {
     assert_eq!(json!(values), json!(["c", "c", "b", "a", "b", "a"]));
     assert!(told.as_array().unwrap().iter().all(|it| it["by"] == "local"));
 }
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_nothing_is_purged() {
+    let stage = Stage::open().await;
+    stage.beat("a", 1, 0).await;
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let file = stage.log.write_to(full);
+    let refused = stage.purge("", json!([tag("a"), tag("b")])).await;
+    assert_eq!(refused.status, 503);
+    let detail = refused.detail();
+    let expected = "purges: none was carried out: the purge log ";
+    assert!(detail.starts_with(expected), "{detail}");
+    assert!(
+        detail.ends_with("cannot be written: No space left on device (os error 28)"),
+        "{detail}"
+    );
+    let audit = stage.get("/v1/audit?limit=1").await.data();
+    assert_eq!((&audit[0]["status"], &audit[0]["by"]), (&json!(503), &json!("local")));
+    stage.log.write_to(file);
+    assert_eq!(stage.plane.head().number, 0);
+    let taken = stage.purge("", tag("c")).await;
+    assert_eq!((taken.status, &taken.data()["sequence"]["number"]), (202, &json!(1)));
+}

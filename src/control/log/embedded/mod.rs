@@ -85,6 +85,12 @@ impl EmbeddedLog {
             _lock: lock,
         })))
     }
+
+    /// Writes to another file from now on; the one that it wrote to.
+    #[cfg(test)]
+    pub fn write_to(&self, file: File) -> File {
+        self.0.file.lock().write_to(file)
+    }
 }
 
 /// What the log of a folder keeps, whichever process has it open; `None` where there is none.

@@ -233,12 +233,26 @@ async fn a_full_disk_refuses_with_what_the_system_says() {
     let (folder, head) = filled(1).await;
     let log = folder.log().await;
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let file = log.0.file.lock().write_to(full);
+    let file = log.write_to(full);
     let error = log.append(asked("a")).await.unwrap_err().to_string();
     // A device cannot be cut; a file on a full disk can.
     assert!(error.contains("No space left on device") || error.contains("Illegal seek"), "{error}");
-    log.0.file.lock().mend_writes(file);
+    log.write_to(file);
     assert_eq!(*log.head().borrow(), head);
+    assert_eq!(log.append(asked("b")).await.unwrap().first, 2);
+}
+
+#[tokio::test]
+async fn what_is_not_synced_is_not_acknowledged() {
+    let (folder, head) = filled(1).await;
+    let log = folder.log().await;
+    // It takes what is written, and cannot be synced.
+    let null = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
+    let file = log.write_to(null);
+    let error = log.append(asked("a")).await.unwrap_err().to_string();
+    assert!(error.ends_with("cannot be synced: Invalid argument (os error 22)"), "{error}");
+    assert_eq!(*log.head().borrow(), head);
+    log.write_to(file);
     assert_eq!(log.append(asked("b")).await.unwrap().first, 2);
 }
 
