@@ -158,7 +158,7 @@ impl Door {
             if !holder.is_empty() {
                 tracing::warn!(holder, path, detail = problem.detail, "a token was refused");
             }
-            problem
+            *problem
         })?;
         if endpoint == Endpoint::Purge {
             body::check_type(request.fields.get("content-type"))?;

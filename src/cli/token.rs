@@ -8,9 +8,9 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use serde_json::json;
 
 use super::say;
+use crate::config::moment::Moment;
 use crate::config::secret::{Secret, TokenHash, base64url};
 use crate::config::units::parse_duration;
-use crate::telemetry::access_log::rfc3339;
 
 /// Make tokens for the admin door
 #[derive(Debug, clap::Args)]
@@ -112,7 +112,8 @@ fn stanza(name: &str, role: &str, sites: &[String], expires: Option<&str>, hash:
 
 /// When what begins now ends, as a config takes it.
 fn ends(now: SystemTime, lifetime: Duration) -> String {
-    rfc3339(now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(lifetime).as_secs())
+    let end = now.duration_since(UNIX_EPOCH).unwrap_or_default().saturating_add(lifetime);
+    Moment(end.as_secs()).to_string()
 }
 
 /// Up to a century: a token that is to be known longer needs no end.
@@ -134,7 +135,6 @@ pub(super) fn name(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::moment::Moment;
 
     #[test]
     fn a_stanza_is_a_part_of_a_config() {

@@ -1,5 +1,7 @@
 //! Moments as a config writes them: `2027-01-01T00:00:00Z`, or `2027-01-01` for its beginning.
 
+use std::fmt;
+
 use toml::value::{Datetime, Offset};
 
 use super::reader::Node;
@@ -58,9 +60,28 @@ impl Value for Moment {
     }
 
     fn show(&self) -> Option<String> {
-        None
+        Some(self.to_string())
     }
 }
+
+impl fmt::Display for Moment {
+    /// As [`Self::parse`] reads it, in UTC.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (since, second) = (self.0 / 86_400, self.0 % 86_400);
+        let since = i64::try_from(since).unwrap_or(i64::MAX);
+        // A year has no more days than that: the one that is looked for comes no earlier.
+        let years = 1970 + since / 366..=LAST_YEAR;
+        let year = years.take_while(|year| days(*year, 1, 1) <= since).last().unwrap_or(LAST_YEAR);
+        let months = (1..=12).take_while(|month| days(year, *month, 1) <= since);
+        let month = months.last().unwrap_or(1);
+        let day = (since - days(year, month, 1) + 1).min(31);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+/// A year has four digits.
+const LAST_YEAR: i64 = 9999;
 
 /// Days from 1970 to a date of the Gregorian calendar.
 ///
@@ -95,5 +116,15 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(Moment::parse(text).map(|moment| moment.0), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        assert_eq!(Moment(951_868_799).to_string(), "2000-02-29T23:59:59Z");
+        let end = Moment::parse("9999-12-31T23:59:59Z").unwrap();
+        for moment in (0..).map(|n| Moment(n * 86_400 * 13 + n)).take_while(|it| *it < end) {
+            assert_eq!(Moment::parse(&moment.to_string()), Some(moment), "{moment}");
+        }
+        assert!(Moment(u64::MAX).to_string().starts_with("9999-12-31T"));
     }
 }

@@ -22,7 +22,7 @@ use super::home::{Home, HomeError};
 use super::lead::Contest;
 use super::publish::Publisher;
 use super::{OpenError, Plane, PlaneParts, clock};
-use crate::config::control_plane::ControlPlane;
+use crate::config::control_plane::{ControlPlane, Fleet, PurgeLog};
 use crate::config::tls::Tls;
 use crate::door::{Life, State};
 use crate::net::bind::{self, BindError};
@@ -106,12 +106,7 @@ impl Control {
             .build()?;
         let home = runtime.block_on(Home::open(&purge_log, fleet.lease))?;
         let Home { log, registry, shelf, lead, contest } = home;
-        let bounds = FleetBounds {
-            lease: fleet.lease,
-            forget: fleet.forget,
-            nodes: fleet.nodes,
-            receipts: purge_log.receipts,
-        };
+        let bounds = bounds(&fleet, &purge_log);
         let publisher = Publisher::new(shelf, publish);
         let clock = clock::monotonic;
         let parts = PlaneParts { log, registry, lead, publisher, bounds, clock };
@@ -257,6 +252,11 @@ fn fixed_sections(before: &ControlPlane, after: &ControlPlane) -> Vec<&'static s
         ("hook", before.hooks == after.hooks),
     ];
     sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+}
+
+fn bounds(fleet: &Fleet, log: &PurgeLog) -> FleetBounds {
+    let Fleet { lease, forget, nodes } = *fleet;
+    FleetBounds { lease, forget, nodes, receipts: log.receipts }
 }
 
 fn certificate_files(tls: &Tls) -> Vec<CertificateFiles> {

@@ -50,14 +50,14 @@ pub struct Caller {
 #[derive(Debug)]
 pub struct Refusal {
     /// What the caller is told.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
     /// Whose token it was, where it is known: for the audit and the log, not for the caller.
     pub holder: String,
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem, holder: String::new() }
+        Self { problem: problem.into(), holder: String::new() }
     }
 }
 
@@ -94,7 +94,10 @@ impl Access {
             false => known,
         });
         let token = known.ok_or_else(|| unknown("authorization: the token is not known here"))?;
-        let refusal = |problem| Refusal { problem, holder: token.name.clone() };
+        let refusal = |problem: Problem| {
+            let holder = token.name.clone();
+            Refusal { problem: problem.into(), holder }
+        };
         if token.expires.is_some_and(|expires| expires <= now) {
             return Err(refusal(unknown("authorization: the token has expired")));
         }

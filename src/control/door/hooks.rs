@@ -29,7 +29,7 @@ pub(super) fn admit(
             // RFC 7617 section 2.
             let basic = "Basic realm=\"headland\"";
             let problem = refusal.problem.with("www-authenticate", basic);
-            Refusal { problem, ..refusal }
+            Refusal { problem: problem.into(), ..refusal }
         }
         _ => refusal,
     })

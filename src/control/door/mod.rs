@@ -208,7 +208,7 @@ impl Door {
                 let asking = Asking { caller, what, peer: request.peer, trace };
                 self.note(&asking, problem.status, problem.detail.clone());
             }
-            problem
+            *problem
         })?;
         // All nodes ask for what is published at once.
         let is_limited =

@@ -12,9 +12,9 @@
 //!
 //! `succeeds` names the processes whose identity file this one holds: it is locked, so those have
 //! ended. Which of them was registered last a node may not know, as the answer may be lost.
-//! `unmatched` are the purges up to the position, from the first to the last of a row, that name
-//! nothing which the node serves, until a grant answers that. `leaves` is said by a node that serves nothing any more. What else stands there is of a later
-//! version, and left alone.
+//! `unmatched` are purges up to the position, in rows from the first to the last, that name nothing
+//! which the node serves: it says so until that is answered. `leaves` is said by a node that serves
+//! nothing any more. What else stands there is of a later version, and left alone.
 
 use serde_json::{Map, Value};
 

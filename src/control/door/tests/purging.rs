@@ -232,11 +232,15 @@ async fn a_write_is_json_and_on_loopback_to_loopback() {
 async fn a_purge_is_repeated_once_for_origins_that_lag() {
     let stage = Stage::settling(Duration::from_millis(1)).await;
     let mut head = stage.plane.log().head();
+    let mut goes_to = async |number: u64| {
+        let waiting = head.wait_for(|head| head.number == number);
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap().unwrap();
+    };
     stage.purge("", json!([tag("a"), tag("b")])).await;
-    head.wait_for(|head| head.number == 4).await.unwrap();
+    goes_to(4).await;
     // A repeat has none: the next two are of the next purge and of its own.
     stage.purge("", tag("c")).await;
-    head.wait_for(|head| head.number == 6).await.unwrap();
+    goes_to(6).await;
     let told = stage.get("/v1/purges").await.data();
     let values: Vec<_> = told.as_array().unwrap().iter().map(|it| &it["value"]).collect();
     assert_eq!(json!(values), json!(["c", "c", "b", "a", "b", "a"]));
