@@ -393,8 +393,9 @@ fn what_names_nothing_that_any_node_serves_is_told() {
     let unmatched = |rows: &[(u64, u64)], beat| Heartbeat { unmatched: rows.into(), ..beat };
     stage.beat("a", 2, unmatched(&[(1, 2)], node(1, 3))).unwrap();
     assert_eq!(matched(&stage), [Some(0), Some(0), Some(1)]);
-    // Said again, as the answer was lost, it counts once.
-    stage.beat("a", 2, unmatched(&[(1, 2)], node(1, 3))).unwrap();
+    // Said again, by the next process of the name, it counts once.
+    let next = Heartbeat { succeeds: [1].into(), ..node(4, 3) };
+    stage.beat("a", 2, unmatched(&[(1, 2)], next)).unwrap();
     stage.beat("b", 2, unmatched(&[(1, 1), (3, 9)], node(2, 3))).unwrap();
     assert_eq!(matched(&stage), [Some(0), Some(1), Some(1)]);
 }
