@@ -39,8 +39,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let of_control = ControlPlane::is_meant(&args.config);
     let report = match of_control {
         true => ControlPlane::read(&args.config).map(|it| args.files.then(|| it.check_files())),
-        false => Config::read(&args.config)
-            .map(|it| args.files.then(|| it.check_files(unfit_cache))),
+        false => {
+            Config::read(&args.config).map(|it| args.files.then(|| it.check_files(unfit_cache)))
+        }
     };
     let report = report.map_or_else(|faults| faults, Option::unwrap_or_default);
     if args.json {
