@@ -191,12 +191,17 @@ fn reach(door: &Door, data: &Value, args: &ChangeArgs) -> Result<Option<ConfigEr
     let (Some(version), Some(tally)) = (data["version"].as_u64(), data["nodes"].as_object()) else {
         return Ok(None);
     };
-    let is_share = data["share"].as_u64().is_some_and(|share| share < 100);
+    let is_share = data["state"] == "candidate";
     if !is_share && !args.wait {
         return Ok(None);
     }
     let reached: u64 = tally.values().filter_map(Value::as_u64).sum();
-    let nodes = door.list("/v1/nodes")?.len();
+    let nodes = match door.list("/v1/nodes") {
+        Ok(nodes) => nodes.len(),
+        // It is published, whatever the door says now.
+        Err(error) if error.is_fleeting() && reached > 0 => return Ok(None),
+        Err(error) => return Err(error),
+    };
     if is_share {
         let share = &data["share"];
         eprintln!("version {version}: {share} percent are {reached} of {nodes} nodes, by name");

@@ -215,10 +215,18 @@ fn watch(
         earlier["state"] = receipt["state"].clone();
         earlier["nodes"] = receipt["nodes"].clone();
     }
-    // What each names is its own. They are numbered in a row.
+    if let [one] = batch {
+        one["matched"] = receipt["matched"].clone();
+        return Ok(());
+    }
+    // What each names is its own. They are numbered in a row, and stay unknown where the door fails
+    // now: they are complete or pending whatever it says.
     let (count, before) = (batch.len(), number + 1);
-    let told = door.get(&format!("/v1/purges?limit={count}&cursor={before}"))?;
-    let told = told.data.as_array().cloned().unwrap_or_default();
+    let told = match door.get(&format!("/v1/purges?limit={count}&cursor={before}")) {
+        Ok(told) => told.data.as_array().cloned().unwrap_or_default(),
+        Err(error) if error.is_fleeting() => return Ok(()),
+        Err(error) => return Err(error),
+    };
     for (purge, told) in batch.iter_mut().rev().zip(told) {
         purge["matched"] = told["matched"].clone();
     }

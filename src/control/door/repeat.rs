@@ -10,9 +10,9 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::Door;
-use crate::control::log::Asked;
+use crate::control::log::{Asked, weight};
 
-/// Purges that may wait for their repeat.
+/// What purges may weigh that wait for their repeat, each by its [`weight`].
 const REPEATS_MAX: usize = 65_536;
 
 /// Room for purges that wait for their repeat.
@@ -33,7 +33,8 @@ impl Door {
             return;
         }
         let count = asked.commands.len();
-        let wanted = u32::try_from(count).unwrap_or(u32::MAX);
+        let weight = asked.commands.iter().map(weight).sum::<usize>();
+        let wanted = u32::try_from(weight).unwrap_or(u32::MAX);
         let Ok(room) = self.repeats.0.clone().try_acquire_many_owned(wanted) else {
             return tracing::warn!(count, "too many purges wait for their repeat; these have none");
         };
@@ -42,6 +43,9 @@ impl Door {
             sleep(settle).await;
             let Some(plane) = plane.upgrade() else { return };
             let by = asked.by.clone();
+            if !plane.leads() {
+                return tracing::warn!(count, by, "another leads: purges were not repeated");
+            }
             match plane.purge(Asked { at: calendar(), ..asked }).await {
                 Ok(entry) => tracing::info!(first = entry.first, count, by, "purged again"),
                 Err(error) => tracing::error!(%error, count, by, "purges were not repeated"),

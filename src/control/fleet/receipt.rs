@@ -121,13 +121,18 @@ impl Receipt {
     }
 
     /// How many of the nodes that have applied a purge serve something that it names, as far as
-    /// they said; `None` where none has, or nothing is known of how they did.
+    /// they said; `None` where none has, or nothing is known of how they did. Nor is it known that
+    /// nobody does while one is fenced or was struck off, which may serve it again.
     pub fn matched(&self, number: u64) -> Option<usize> {
         self.since?;
         let applied = self.states.iter().filter(|state| matches!(state, State::Applied(_))).count();
         let at = usize::try_from(number.checked_sub(self.entry.first)?).ok()?;
         let unmatched = self.unmatched.get(at).copied().unwrap_or_default();
-        (applied > 0).then(|| applied.saturating_sub(unmatched))
+        let silent = |state: &State| matches!(state, State::Fenced | State::Removed);
+        match applied.saturating_sub(unmatched) {
+            0 if applied == 0 || self.states.iter().any(silent) => None,
+            matched => Some(matched),
+        }
     }
 
     /// Takes a node's word for which purges name nothing that it serves. To be told before it is

@@ -399,3 +399,17 @@ fn what_names_nothing_that_any_node_serves_is_told() {
     stage.beat("b", 2, unmatched(&[(1, 1), (3, 9)], node(2, 3))).unwrap();
     assert_eq!(matched(&stage), [Some(0), Some(1), Some(1)]);
 }
+
+#[test]
+fn what_a_fenced_node_serves_is_not_known() {
+    let mut stage = Stage::new();
+    stage.beat("a", 0, node(1, 0)).unwrap();
+    stage.beat("b", 0, node(2, 0)).unwrap();
+    stage.append(2, 1);
+    let nothing = Heartbeat { unmatched: [(1, 1)].into(), ..node(1, 2) };
+    stage.beat("a", 2, nothing).unwrap();
+    stage.fleet.advance(at(LAPSE));
+    let receipt = stage.fleet.receipt(1).unwrap();
+    assert!(receipt.is_complete());
+    assert_eq!([1, 2].map(|number| receipt.matched(number)), [None, Some(1)]);
+}

@@ -25,7 +25,7 @@ use crate::object::{PurgeCommand, PurgeKind, PurgeTarget, PurgeUrl};
 const WEIGHT: usize = 256;
 
 /// What a purge weighs against the bounds of what is kept.
-pub(super) fn weight(command: &PurgeCommand) -> usize {
+pub(in crate::control) fn weight(command: &PurgeCommand) -> usize {
     1 + (command.value.len() + command.site.as_ref().map_or(0, String::len)) / WEIGHT
 }
 

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::watch;
 
+pub(in crate::control) use folded::weight;
 pub use kept::Kept;
 pub use resume::{Resume, resume};
 

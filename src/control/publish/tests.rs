@@ -139,13 +139,22 @@ async fn what_cannot_be_written_changes_nothing() {
     assert_eq!(&*again.texts[&2], text("c.example"));
 }
 
-#[tokio::test]
-async fn a_text_is_read_where_it_holds_up_nobody() {
+#[test]
+fn a_text_is_read_where_it_holds_up_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    let publisher = over(FolderShelf::new(folder.path().to_owned())).await;
-    let mut check = Box::pin(publisher.check(proposal("a.example", 100)));
-    assert!(futures_util::poll!(&mut check).is_pending());
-    check.await.unwrap();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let publisher = over(FolderShelf::new(folder.path().to_owned())).await;
+        // While the one thread for what blocks is taken, nothing is read.
+        let (free, taken) = std::sync::mpsc::channel::<()>();
+        let taken = tokio::task::spawn_blocking(move || taken.recv().is_err());
+        let mut check = Box::pin(publisher.check(proposal("a.example", 100)));
+        assert!(futures_util::poll!(&mut check).is_pending());
+        drop(free);
+        check.await.unwrap();
+        assert!(taken.await.unwrap());
+    });
 }
 
 #[tokio::test]

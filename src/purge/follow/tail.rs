@@ -141,9 +141,10 @@ impl Follower {
         tracing::warn!(%log, "another purge log: what is stored is validated before it is served");
         let _moving = self.moving.lock().await;
         let serves = self.lease.lock().serves();
+        // Before the position is another's, whose purges have these numbers as well.
+        self.nowhere.lock().clear();
         let distrusted = self.parts.purger.distrust(position, serves).await;
         distrusted.map_err(FollowError::Journal)?;
-        self.nowhere.lock().clear();
         self.moved().await
     }
 

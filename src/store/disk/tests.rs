@@ -133,6 +133,7 @@ fn equal_bodies_are_stored_once_and_freed_with_the_last() {
     disk.remove(key(49));
     disk.flush();
     assert!(disk.shared.index.peek(content).is_none());
+    assert!(disk.figures().bytes < 10_000, "{}", disk.figures().bytes);
 }
 
 #[test]
