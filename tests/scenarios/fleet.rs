@@ -7,7 +7,7 @@ use crate::support::control::ControlProcess;
 use crate::support::door::Door;
 use crate::support::process::Home;
 use crate::support::tiers::is_trusted;
-use crate::support::{Ask, Origin, Reply, eventually, within};
+use crate::support::{Ask, Origin, Reply, TestNode, eventually, within};
 
 const DISK: &str = "memory = \"1MiB\"\ndisk = { path = \"cache\", size = \"64MiB\" }";
 
@@ -58,14 +58,20 @@ async fn a_purge_reaches_every_node_before_its_receipt() {
     assert_eq!(status["data"]["purge"]["position"], 10);
 }
 
-#[tokio::test]
-async fn nodes_tell_what_they_do_not_serve_and_how_they_are() {
+/// An origin, and two nodes before it that a control plane purges.
+async fn two_nodes() -> (Origin, ControlProcess, [TestNode; 2]) {
     let origin = Origin::start().await;
     let control = ControlProcess::start().await;
     let nodes = ["fra-1", "nyc-1"].map(|name| control.node(name, "serve", &origin).start());
     for node in &nodes {
         is_trusted(node).await;
     }
+    (origin, control, nodes)
+}
+
+#[tokio::test]
+async fn nodes_tell_what_they_do_not_serve_and_how_they_are() {
+    let (origin, control, nodes) = two_nodes().await;
     says(&origin, 1);
     let client = Client::of(&nodes[0], Protocol::H1).await;
     assert!(!page(&client).await.1);
@@ -93,12 +99,7 @@ async fn nodes_tell_what_they_do_not_serve_and_how_they_are() {
 
 #[tokio::test]
 async fn a_dry_run_tells_what_a_purge_frees_on_every_node() {
-    let origin = Origin::start().await;
-    let control = ControlProcess::start().await;
-    let nodes = ["fra-1", "nyc-1"].map(|name| control.node(name, "serve", &origin).start());
-    for node in &nodes {
-        is_trusted(node).await;
-    }
+    let (origin, control, nodes) = two_nodes().await;
     says(&origin, 1);
     let body = "version 1".len() as u64;
     page(&Client::of(&nodes[0], Protocol::H1).await).await;

@@ -68,41 +68,38 @@ async fn nobody_joins_a_body_whose_tags_are_purged() {
     assert_eq!(world.origin.count(), 2);
 }
 
-#[tokio::test]
-async fn a_304_that_takes_a_tag_away_does_not_outrun_its_purge() {
-    let world = World::new("", |head, number| match (head.contains("if-none-match"), number) {
-        (true, 1) => vec![
-            Step::Wait,
-            text("HTTP/1.1 304 Not Modified\r\nsurrogate-key: other\r\netag: \"v\"\r\n\r\n"),
-        ],
-        _ => vec![say("200 OK", &TAGGED, &format!("body {number}"))],
-    })
-    .await;
+/// A page of `fields` that is stale, and is being validated when its tag is purged: the 304 says
+/// that it has `tags` now. Gives what whoever asked is told.
+async fn purged_while_validating(fields: &'static [&str], tags: &'static str) -> (World, String) {
+    let world =
+        World::new("", move |head, number| match (head.contains("if-none-match"), number) {
+            (true, 1) => {
+                let told = format!("surrogate-key: {tags}\r\netag: \"v\"\r\n\r\n");
+                vec![Step::Wait, text(&format!("HTTP/1.1 304 Not Modified\r\n{told}"))]
+            }
+            _ => vec![say("200 OK", fields, &format!("body {number}"))],
+        })
+        .await;
     world.get("/a").got().await;
     let validating = world.get("/a").at(70).started().await;
     world.origin.asked(2).await;
     world.publish(tag("p42"));
     world.origin.go_on(1);
-    assert_eq!(validating.await.unwrap().body, "body 2");
+    let got = validating.await.unwrap();
+    (world, got.body)
+}
+
+#[tokio::test]
+async fn a_304_that_takes_a_tag_away_does_not_outrun_its_purge() {
+    let (world, body) = purged_while_validating(&TAGGED, "other").await;
+    assert_eq!(body, "body 2");
     assert!(!world.origin.heads()[2].contains("if-none-match"));
 }
 
 #[tokio::test]
 async fn a_304_that_brings_a_tag_does_not_outrun_its_purge() {
-    let world = World::new("", |head, number| match (head.contains("if-none-match"), number) {
-        (true, 1) => vec![
-            Step::Wait,
-            text("HTTP/1.1 304 Not Modified\r\nsurrogate-key: p42\r\netag: \"v\"\r\n\r\n"),
-        ],
-        _ => vec![say("200 OK", &TAGGED[..2], &format!("body {number}"))],
-    })
-    .await;
-    world.get("/a").got().await;
-    let validating = world.get("/a").at(70).started().await;
-    world.origin.asked(2).await;
-    world.publish(tag("p42"));
-    world.origin.go_on(1);
-    assert_eq!(validating.await.unwrap().body, "body 2");
+    let (world, body) = purged_while_validating(&TAGGED[..2], "p42").await;
+    assert_eq!(body, "body 2");
     assert_eq!(world.get("/a").at(71).got().await.body, "body 2");
 }
 
