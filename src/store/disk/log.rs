@@ -253,6 +253,8 @@ impl Log {
     fn create_or_make_way(&mut self) -> Result<Segment, WriteError> {
         let mut made_way = false;
         loop {
+            // Before it is tried: what gives its space back after that was in the way.
+            let unlinked = self.shared.segments.unlinked();
             let error = match self.create() {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => error,
                 Ok(segment) => {
@@ -266,7 +268,7 @@ impl Log {
             let path = self.directory.path().display();
             let short = format!("cache.disk.path: {path} has no room for another segment: {error}");
             self.shared.health.run_short(short);
-            if self.shared.segments.unlinked() > 0 {
+            if unlinked > 0 {
                 // Space comes back once no response reads what stood there, maybe by now.
                 return Err(WriteError::Refused);
             }

@@ -34,6 +34,9 @@ pub(super) struct Segment {
     map: Map,
     /// Something of it could not be read.
     suspect: AtomicBool,
+    /// Lives as long as anything of it takes disk space: fields are dropped in their order, so this
+    /// goes when the map and the file have gone.
+    space: Arc<()>,
 }
 
 impl Segment {
@@ -87,7 +90,8 @@ impl Segment {
 
     fn over(path: PathBuf, file: File, map: Map, (id, store): (u64, u128), slot: u16) -> Self {
         let suspect = AtomicBool::new(false);
-        Self { id, mark: mark(id, store), slot, path, file, map, suspect }
+        let space = Arc::default();
+        Self { id, mark: mark(id, store), slot, path, file, map, suspect, space }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -193,7 +197,7 @@ impl AsFd for Segment {
 #[derive(Debug)]
 pub(super) struct Segments {
     slots: Box<[ArcSwapOption<Segment>]>,
-    unlinked: Mutex<Vec<Weak<Segment>>>,
+    unlinked: Mutex<Vec<Weak<()>>>,
 }
 
 impl Segments {
@@ -226,7 +230,7 @@ impl Segments {
         if let Some(slot) = self.slots.get(usize::from(segment.slot)) {
             slot.store(None);
         }
-        self.unlinked.lock().push(Arc::downgrade(segment));
+        self.unlinked.lock().push(Arc::downgrade(&segment.space));
     }
 
     /// Every segment in the table.
@@ -234,10 +238,10 @@ impl Segments {
         self.slots.iter().filter_map(ArcSwapOption::load_full).collect()
     }
 
-    /// Segments that were unlinked and are still read.
+    /// Segments that were unlinked and still take disk space, for they are read.
     pub(super) fn unlinked(&self) -> usize {
         let mut unlinked = self.unlinked.lock();
-        unlinked.retain(|segment| segment.strong_count() > 0);
+        unlinked.retain(|space| space.strong_count() > 0);
         unlinked.len()
     }
 

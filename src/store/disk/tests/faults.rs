@@ -1,7 +1,7 @@
 //! Directories and files that change under a running tier, and crashes at a chosen moment.
 
 use super::super::format::tag_of;
-use super::super::segment::path_of;
+use super::super::segment::{Segment, path_of};
 use super::files;
 use super::tier::{SEGMENT, Tier, format, format_at};
 use super::*;
@@ -280,4 +280,27 @@ fn a_reference_that_lost_its_body_and_was_removed_does_not_come_back_with_it() {
     let tier = Tier::open(folder.path(), SIZE);
     assert_eq!(read(&tier.disk, key(1)), None);
     assert_eq!(number(&tier, 2, 10_000), Some(7));
+}
+
+#[test]
+fn a_segment_takes_disk_space_until_it_has_given_it_back() {
+    const LENGTH: u64 = 32 << 20;
+    let folder = format();
+    let directory = Directory::open(folder.path()).unwrap();
+    let segments = Segments::new(4);
+    for id in 1..=40 {
+        let segment = Arc::new(Segment::create(folder.path(), id, 0, 1, LENGTH).unwrap());
+        segments.put(segment.clone());
+        segments.take(&segment);
+        segment.unlink().unwrap();
+        assert_eq!(segments.on_disk(), 1);
+        let before = directory.free().unwrap();
+        let reader = std::thread::spawn(move || drop(segment));
+        while segments.on_disk() > 0 {
+            std::hint::spin_loop();
+        }
+        // Other tests take and give a little there meanwhile.
+        assert!(directory.free().unwrap() > before + LENGTH / 2, "round {id}");
+        reader.join().unwrap();
+    }
 }
