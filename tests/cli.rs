@@ -59,6 +59,7 @@ fn help_is_given_for_every_command() {
         "check",
         "cache",
         "cache verify",
+        "explain",
         "purge",
         "purge url",
         "purge prefix",
@@ -84,7 +85,7 @@ fn help_is_given_for_every_command() {
 
 #[test]
 fn bad_usage_exits_with_2() {
-    let cases: [&[&str]; 21] = [
+    let cases: [&[&str]; 22] = [
         &[],
         &["fly"],
         &["check"],
@@ -98,6 +99,7 @@ fn bad_usage_exits_with_2() {
         &["status", "--node", "127.0.0.1"],
         &["status", "--token-file", "/nonexistent/token"],
         &["cache", "verify"],
+        &["explain"],
         &["cache", "verify", "--config", "/nonexistent/edge.toml"],
         &["top", "--interval", "0"],
         &["nodes", "--control", "127.0.0.1:9190"],

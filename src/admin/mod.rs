@@ -11,6 +11,7 @@
 //! Invariant: nothing that the door does waits for an event loop, but a purge, and that has a
 //! bound.
 
+mod explain;
 mod purges;
 mod route;
 mod status;
@@ -128,6 +129,13 @@ impl Handler for AdminDoor {
                 return Answer::Later(Box::pin(async move {
                     let purged = door.purge(&query, request.body, caller, trace).await;
                     reply(purged, &Method::POST, trace)
+                }));
+            }
+            Ok((Endpoint::Explain, caller)) => {
+                let (door, query) = (self.0.clone(), query.to_owned());
+                let method = request.method;
+                return Answer::Later(Box::pin(async move {
+                    reply(door.explain(&query, &caller).await, &method, trace)
                 }));
             }
             Ok((Endpoint::Read(view), caller)) => self.0.read(view, query, &caller),

@@ -8,6 +8,7 @@ use crate::door::{Need, Unrouted};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     Read(View),
+    Explain,
     Purge,
 }
 
@@ -36,6 +37,12 @@ impl Endpoint {
             "/metrics" => View::Metrics,
             "/v1/status" => View::Status,
             "/v1/purges" => View::Purges,
+            "/v1/explain" => {
+                return match *method {
+                    Method::GET | Method::HEAD => Ok(Self::Explain),
+                    _ => Err(Unrouted::Method("GET, HEAD")),
+                };
+            }
             _ => {
                 let number = path.strip_prefix("/v1/purges/").and_then(|it| it.parse().ok());
                 View::Receipt(number.ok_or(Unrouted::Path)?)
@@ -51,7 +58,7 @@ impl Endpoint {
     pub(super) fn need(self) -> Need {
         match self {
             Self::Read(View::Health | View::Ready | View::Description) => Need::Nothing,
-            Self::Read(_) => Need::View,
+            Self::Read(_) | Self::Explain => Need::View,
             Self::Purge => Need::Purge,
         }
     }
@@ -78,6 +85,8 @@ mod tests {
             ("GET", "/metrics", Ok(Endpoint::Read(View::Metrics))),
             ("GET", "/v1/status", Ok(Endpoint::Read(View::Status))),
             ("DELETE", "/v1/status", Err(Unrouted::Method("GET, HEAD"))),
+            ("GET", "/v1/explain", Ok(Endpoint::Explain)),
+            ("POST", "/v1/explain", Err(Unrouted::Method("GET, HEAD"))),
             ("GET", "/v1/purges", Ok(Endpoint::Read(View::Purges))),
             ("HEAD", "/v1/purges", Ok(Endpoint::Read(View::Purges))),
             ("POST", "/v1/purges", Ok(Endpoint::Purge)),

@@ -55,6 +55,16 @@ pub(super) struct ControlArgs {
     proof: ProofArgs,
 }
 
+/// Which node to ask
+#[derive(Debug, clap::Args)]
+pub(super) struct NodeArgs {
+    /// The node to ask, by its admin door [default: http://127.0.0.1:9180]
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    node: Option<Endpoint>,
+    #[command(flatten)]
+    proof: ProofArgs,
+}
+
 /// What both sides show to each other
 #[derive(Debug, clap::Args)]
 struct ProofArgs {
@@ -188,6 +198,13 @@ impl Door {
             },
         };
         Self::open(url, role, &args.proof, patience)
+    }
+
+    /// The admin door of the node that `args` name.
+    pub(super) fn node(args: &NodeArgs, patience: Duration) -> Result<Self, DoorError> {
+        let default = || Endpoint::parse(NODE).unwrap_or_default();
+        let url = args.node.clone().unwrap_or_else(default);
+        Self::open(url, Role::Node, &args.proof, patience)
     }
 
     /// The door of the control plane that `args` name.

@@ -9,6 +9,7 @@ mod config;
 mod control;
 pub mod demo;
 mod door;
+mod explain;
 mod nodes;
 mod purge;
 mod purges;
@@ -44,6 +45,7 @@ Examples:
   headland nodes --control http://127.0.0.1:9190
   headland purges 42 --control http://127.0.0.1:9190
   headland config publish sites.toml --share 10 --control http://127.0.0.1:9190
+  headland explain https://static.example.com/app.js
   headland status --node http://127.0.0.1:9180
   headland top --node http://127.0.0.1:9180
   headland cache verify --config edge.toml
@@ -78,6 +80,7 @@ Examples:
     Check(check::Args),
     Cache(cache::Args),
     Config(config::Args),
+    Explain(explain::Args),
     Purge(purge::Args),
     Purges(purges::Args),
     Nodes(nodes::Args),
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Cache(args) => cache::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Purge(args) => purge::run(&args),
         Command::Purges(args) => purges::run(&args),
         Command::Nodes(args) => nodes::run(&args),

@@ -99,12 +99,12 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// Each `[[token]]`
     pub tokens: Vec<Token>,
-    /// Where all this was said.
+    /// Where sites and origins were said: with what was published, not the node's own file.
     pub source: Source,
 }
 
 /// The file that a config came from, and the place of every key in it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Source {
     /// The file as it was named.
     pub file: String,
@@ -140,8 +140,8 @@ impl Config {
 
     /// The same with sites and origins that were published: none of its own are left.
     pub fn with_published(self, published: &Published) -> Self {
-        let Published { origins, sites } = published.clone();
-        Self { origins, sites, ..self }
+        let Published { origins, sites, source } = published.clone();
+        Self { origins, sites, source, ..self }
     }
 
     /// Every key that a config may have.

@@ -10,6 +10,7 @@
 
 use serde_json::{Value, json};
 
+use super::Source;
 use super::check;
 use super::fault::Report;
 use super::load::load;
@@ -25,6 +26,8 @@ pub struct Published {
     pub origins: Vec<Origin>,
     /// Each `[[site]]`
     pub sites: Vec<Site>,
+    /// Where all this was said.
+    pub source: Source,
 }
 
 /// The sections that each node has of its own.
@@ -61,8 +64,8 @@ impl Published {
         let check = |it: &Self, document: &Document<'_>| {
             check::served(&it.origins, &it.sites, document);
         };
-        let (published, _) = load(text, around, Self::read_table, check)?;
-        Ok(published)
+        let (published, source) = load(text, around, Self::read_table, check)?;
+        Ok(Self { source, ..published })
     }
 
     fn read_table(mut table: Table<'_>) -> Self {
@@ -75,6 +78,7 @@ impl Published {
         let published = Self {
             origins: table.key("origin", &none.origins, &Anything),
             sites: table.key("site", &none.sites, &Anything),
+            source: none.source,
         };
         table.finish();
         published

@@ -59,7 +59,8 @@ pub(super) fn sites(
     generations: &Generations,
     metrics: &Arc<Metrics>,
 ) -> SiteTable {
-    SiteTable::from_config(&config.sites, generations, |name| metrics.register_site(name))
+    let metric = |name: &str| metrics.register_site(name);
+    SiteTable::from_config(&config.sites, generations, metric).said_by(config.source.clone())
 }
 
 /// What edges prove to this node; none where it is no shield.

@@ -169,8 +169,12 @@ impl ObjectHead {
 
     /// The surrogate keys that the origin gave it.
     pub fn tags(&self) -> impl Iterator<Item = TagKey> {
-        let lines = self.withheld().into_iter().flat_map(FieldBlock::iter);
-        tags_of(lines).map(TagKey::new)
+        self.tag_names().map(TagKey::new)
+    }
+
+    /// The same, as they were given.
+    pub fn tag_names(&self) -> impl Iterator<Item = &[u8]> {
+        tags_of(self.withheld().into_iter().flat_map(FieldBlock::iter))
     }
 
     /// Whether this is the head of one slice: the head of the whole object stands by itself.

@@ -176,7 +176,7 @@ pub(super) fn as_received<'h>(
 
 /// What upstream said, whatever the site changes by now: the lines that leave but for ours, and
 /// those withheld.
-fn upstream_lines(stored: &ObjectHead) -> impl Iterator<Item = (&str, &[u8])> {
+pub(super) fn upstream_lines(stored: &ObjectHead) -> impl Iterator<Item = (&str, &[u8])> {
     let withheld = || stored.withheld().into_iter().flat_map(FieldBlock::iter);
     let is_ours = move |name: &str| {
         withheld().any(|(line, value)| match line == ADDED.as_str() {

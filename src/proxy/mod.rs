@@ -20,6 +20,7 @@ mod context;
 mod deliver;
 mod demand;
 mod error;
+pub mod explain;
 mod fetch;
 mod fill;
 mod forward;

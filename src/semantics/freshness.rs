@@ -18,6 +18,10 @@ use super::syntax::{delta_seconds, members, trim};
 use super::time::{Timestamp, parse_http_date};
 use super::vary::VarySpec;
 
+mod grounds;
+
+pub use grounds::{DirectivesField, Grounds, LifetimeSource, MustRevalidate, WindowSource};
+
 /// The freshness of one stored response. The default was never fresh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Freshness {
@@ -126,7 +130,7 @@ pub struct ResponseFacts {
     pub cache: CacheControl,
     /// The targeted field that applies here, if there is one (RFC 9213, or Surrogate-Control before
     /// it): it displaces Cache-Control and Expires.
-    pub targeted: Option<CacheControl>,
+    pub targeted: Option<(DirectivesField, CacheControl)>,
     /// `Pragma: no-cache`.
     pub pragma_no_cache: bool,
     /// Date.
@@ -190,16 +194,24 @@ impl ResponseFacts {
             }
         }
         // RFC 9213 section 2.2: the most specific field that is valid and not empty is used.
-        facts.targeted = [own, cdn]
-            .into_iter()
-            .find_map(CacheControl::parse_targeted)
-            .or_else(|| CacheControl::parse_surrogate(surrogate));
+        let of = |field| move |directives| (field, directives);
+        facts.targeted = CacheControl::parse_targeted(own)
+            .map(of(DirectivesField::HeadlandCdnCacheControl))
+            .or_else(|| CacheControl::parse_targeted(cdn).map(of(DirectivesField::CdnCacheControl)))
+            .or_else(|| {
+                CacheControl::parse_surrogate(surrogate).map(of(DirectivesField::SurrogateControl))
+            });
         facts
     }
 
     /// The directives that apply to this cache (RFC 9213 section 2.2).
     pub fn directives(&self) -> &CacheControl {
-        self.targeted.as_ref().unwrap_or(&self.cache)
+        self.targeted.as_ref().map_or(&self.cache, |(_, directives)| directives)
+    }
+
+    /// The field that they stand in.
+    pub fn directives_field(&self) -> DirectivesField {
+        self.targeted.as_ref().map_or_else(Default::default, |(field, _)| *field)
     }
 
     /// Whether a later request can be made conditional on this response.
@@ -207,11 +219,14 @@ impl ResponseFacts {
         self.has_etag || self.last_modified.is_some()
     }
 
-    /// RFC 9111 section 4.2.1, in its order of precedence: seconds.
-    pub fn explicit_lifetime(&self, response_time: Timestamp) -> Option<u32> {
+    /// RFC 9111 section 4.2.1, in its order of precedence: seconds, and what says so.
+    pub fn explicit_lifetime(&self, response_time: Timestamp) -> Option<(u32, LifetimeSource)> {
         let directives = self.directives();
-        if let Some(seconds) = directives.s_maxage.or(directives.max_age) {
-            return Some(seconds);
+        if let Some(seconds) = directives.s_maxage {
+            return Some((seconds, LifetimeSource::SMaxage));
+        }
+        if let Some(seconds) = directives.max_age {
+            return Some((seconds, LifetimeSource::MaxAge));
         }
         if self.targeted.is_some() {
             return None;
@@ -219,8 +234,11 @@ impl ResponseFacts {
         match self.expires {
             DateField::Absent => None,
             // RFC 9111 section 5.3: an invalid date is one in the past.
-            DateField::Invalid => Some(0),
-            DateField::At(expires) => Some(seconds_between(self.date_or(response_time), expires)),
+            DateField::Invalid => Some((0, LifetimeSource::InvalidExpires)),
+            DateField::At(expires) => {
+                let seconds = seconds_between(self.date_or(response_time), expires);
+                Some((seconds, LifetimeSource::Expires))
+            }
         }
     }
 
@@ -267,15 +285,15 @@ impl StatusMatch {
 }
 
 impl FreshnessPolicy {
-    /// The lifetime in seconds for `status`, where the site gives one.
-    pub fn lifetime(&self, status: u16) -> Option<u32> {
+    /// The lifetime in seconds for `status`, where the site gives one, and what says so.
+    pub fn lifetime(&self, status: u16) -> Option<(u32, LifetimeSource)> {
         let negative = self.negative.iter().find(|(matches, _)| matches.covers(status));
-        if let Some((_, seconds)) = negative {
-            return Some(*seconds);
+        if let Some((matches, seconds)) = negative {
+            return Some((*seconds, LifetimeSource::SiteStatus(*matches)));
         }
         // Whoever sets a default thinks of pages and files, not of errors.
         (self.default > 0 && status < 400 && is_heuristically_cacheable(status))
-            .then_some(self.default)
+            .then_some((self.default, LifetimeSource::SiteDefault))
     }
 }
 
@@ -286,28 +304,63 @@ pub fn freshness(
     request_time: Timestamp,
     response_time: Timestamp,
 ) -> Freshness {
+    grounded(response, policy, request_time, response_time).0
+}
+
+/// The same, and what settled it.
+pub fn grounded(
+    response: &ResponseFacts,
+    policy: &FreshnessPolicy,
+    request_time: Timestamp,
+    response_time: Timestamp,
+) -> (Freshness, Grounds) {
     let directives = response.directives();
-    let (lifetime, origin) = lifetime(response, policy, response_time);
+    let (lifetime, source) = lifetime(response, policy, response_time);
+    let must_revalidate = must_revalidate(directives);
     // RFC 9111 section 5.2.2.10: s-maxage implies proxy-revalidate. A window that the origin gives
     // beside it (RFC 5861) is its explicit word and counts; the site's windows do not.
-    let implied = directives.s_maxage.is_some();
-    let (while_revalidate, if_error) =
-        (directives.stale_while_revalidate, directives.stale_if_error);
-    let must_revalidate = directives.must_revalidate
-        || directives.proxy_revalidate
-        || (implied && while_revalidate.is_none() && if_error.is_none());
-    let of_site = |seconds: u32| if implied { 0 } else { seconds };
-    let flags = origin
-        .with_if(FreshnessFlags::MUST_REVALIDATE, must_revalidate)
-        // With field names the whole response is validated: those fields may not be sent
-        // otherwise, and RFC 9111 section 5.2.2.4 allows it.
-        .with_if(FreshnessFlags::NO_CACHE, directives.no_cache.is_present());
-    Freshness {
+    let of_site = match directives.s_maxage {
+        Some(_) => |_| (0, WindowSource::RuledOut),
+        None => |seconds| (seconds, WindowSource::Site),
+    };
+    let window = |told: Option<u32>, site: u32| match told {
+        Some(seconds) => (seconds, WindowSource::Response),
+        None => of_site(site),
+    };
+    let while_revalidate = window(directives.stale_while_revalidate, policy.stale_while_revalidate);
+    let if_error = window(directives.stale_if_error, policy.stale_if_error);
+    let freshness = Freshness {
         born: response_time.minus(initial_age(response, request_time, response_time)),
         lifetime,
-        stale_while_revalidate: while_revalidate.unwrap_or(of_site(policy.stale_while_revalidate)),
-        stale_if_error: if_error.unwrap_or(of_site(policy.stale_if_error)),
-        flags,
+        stale_while_revalidate: while_revalidate.0,
+        stale_if_error: if_error.0,
+        flags: source
+            .flag()
+            .with_if(FreshnessFlags::MUST_REVALIDATE, must_revalidate.is_some())
+            // With field names the whole response is validated: those fields may not be sent
+            // otherwise, and RFC 9111 section 5.2.2.4 allows it.
+            .with_if(FreshnessFlags::NO_CACHE, directives.no_cache.is_present()),
+    };
+    let grounds = Grounds {
+        field: response.directives_field(),
+        lifetime: source,
+        must_revalidate,
+        stale_while_revalidate: while_revalidate.1,
+        stale_if_error: if_error.1,
+    };
+    (freshness, grounds)
+}
+
+/// The directive that forbids use once stale.
+fn must_revalidate(directives: &CacheControl) -> Option<MustRevalidate> {
+    let has_window =
+        directives.stale_while_revalidate.is_some() || directives.stale_if_error.is_some();
+    if directives.must_revalidate {
+        Some(MustRevalidate::Itself)
+    } else if directives.proxy_revalidate {
+        Some(MustRevalidate::Proxy)
+    } else {
+        (directives.s_maxage.is_some() && !has_window).then_some(MustRevalidate::SMaxage)
     }
 }
 
@@ -324,32 +377,31 @@ const fn is_provoked(status: u16) -> bool {
 /// A guess never exceeds one day, in seconds.
 const HEURISTIC_MAX: u32 = 86_400;
 
-/// The lifetime in seconds, and the flag that says where it comes from: the origin, else the
-/// site, else a guess.
+/// The lifetime in seconds, and where it comes from: the origin, else the site, else a guess.
 fn lifetime(
     response: &ResponseFacts,
     policy: &FreshnessPolicy,
     response_time: Timestamp,
-) -> (u32, FreshnessFlags) {
-    if let Some(seconds) = response.explicit_lifetime(response_time) {
-        return (seconds, FreshnessFlags::EXPLICIT);
+) -> (u32, LifetimeSource) {
+    if let Some(explicit) = response.explicit_lifetime(response_time) {
+        return explicit;
     }
     // RFC 9111 section 5.4: Pragma stands in for a Cache-Control that is not there. The origin
     // does not want reuse, so nobody else may choose a lifetime.
     if response.pragma_no_cache && response.directives().is_empty() {
-        return (0, FreshnessFlags::NONE);
+        return (0, LifetimeSource::Pragma);
     }
-    if let Some(seconds) = policy.lifetime(response.status) {
-        return (seconds, FreshnessFlags::NONE);
+    if let Some(of_site) = policy.lifetime(response.status) {
+        return of_site;
     }
     // RFC 9111 section 4.2.2.
     let may_guess = is_heuristically_cacheable(response.status) || response.directives().public;
     match response.last_modified {
         Some(modified) if may_guess => {
             let unchanged = seconds_between(modified, response.date_or(response_time));
-            ((unchanged / 10).min(HEURISTIC_MAX), FreshnessFlags::HEURISTIC)
+            ((unchanged / 10).min(HEURISTIC_MAX), LifetimeSource::LastModified)
         }
-        _ => (0, FreshnessFlags::NONE),
+        _ => (0, LifetimeSource::Nobody),
     }
 }
 

@@ -59,6 +59,18 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// The stable name of what is done.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Serve(_) => "serve",
+            Verdict::ServeAndRefresh(_) => "serve-and-refresh",
+            Verdict::Revalidate(_) => "revalidate",
+            Verdict::Fetch(_) => "fetch",
+            Verdict::Pass(_) => "pass",
+            Verdict::Refuse(_) => "refuse",
+        }
+    }
+
     /// Why.
     pub const fn reason(self) -> Reason {
         match self {

@@ -6,15 +6,18 @@
 //! ```text
 //!  host ──► SiteTable ──► Site ── path ──► Route ── KeyPolicy ──► ResourceUrl ──► CacheKey
 //!  purge ─► SiteTable ──► PurgeRule
+//!  why? ──► SiteTable ──► Said
 //! ```
 
 mod build;
 mod generations;
 mod key_policy;
 mod purges;
+mod said;
 mod table;
 
 pub use generations::Generations;
 pub use key_policy::{KeyPolicy, ResourceUrl};
 pub use purges::{Resolved, Unresolved};
+pub use said::Said;
 pub use table::{HeaderRules, Route, Site, SiteLabel, SiteTable};

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use parking_lot::Mutex;
 
 use super::key_policy::{KeyPolicy, ResourceUrl};
+use crate::config::Source;
 use crate::object::SiteKey;
 use crate::semantics::freshness::FreshnessPolicy;
 use crate::semantics::uri::{Pattern, split_target};
@@ -19,6 +20,7 @@ pub struct SiteTable {
     /// `*.example.com` as `example.com`: covers every name below it, at any depth.
     wildcard: HashMap<Box<str>, Arc<Site>>,
     sites: Vec<Arc<Site>>,
+    source: Source,
 }
 
 /// One site.
@@ -111,6 +113,16 @@ impl SiteTable {
             table.sites.push(site);
         }
         table
+    }
+
+    /// The same, read from `source`.
+    pub fn said_by(self, source: Source) -> Self {
+        Self { source, ..self }
+    }
+
+    /// What it was read from.
+    pub(super) fn source(&self) -> &Source {
+        &self.source
     }
 
     /// The site of a host in normal form: by its own name, else by the longest wildcard.

@@ -17,6 +17,7 @@ mod disk;
 mod disk_damage;
 mod disk_faults;
 mod drain;
+mod explain;
 mod fleet;
 mod freshness;
 mod hit_miss;

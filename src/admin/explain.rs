@@ -1,0 +1,197 @@
+//! `/v1/explain`: what would become of a request to this node, and why.
+//!
+//! ```text
+//!  ?url=        the absolute URL, percent-encoded as the value of a parameter
+//!  &method=     GET where it is not said
+//!  &header=     "Name: value"; as often as there are fields
+//! ```
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::uri::{PathAndQuery, Uri};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::Door;
+use crate::door::{Caller, Problem, answer, query};
+use crate::message::{Body, FieldsBuilder, Peer, Protocol, Request, Response, Scheme};
+use crate::object::PurgeState;
+use crate::proxy::Arrival;
+use crate::proxy::explain::{Explanation, Found, Rule, RuleSource, Served};
+use crate::semantics::time::Timestamp;
+
+/// Fields that a request to be explained may have.
+const FIELDS_MAX: usize = 64;
+
+impl Door {
+    pub(super) async fn explain(&self, query: &str, caller: &Caller) -> Result<Response, Problem> {
+        let asked = read(query)?;
+        let url = format!("{}://{}", asked.peer.scheme.as_str(), shown(&asked));
+        let method = asked.method.clone();
+        let data = match self.parts.proxy.explain(asked, arrival()).await {
+            Explanation::Refused(refusal) => json!({
+                "verdict": "refuse",
+                "reason": refusal.as_str(),
+                "status": refusal.status().as_u16(),
+            }),
+            Explanation::Served(served) if !caller.sees(Some(served.site)) => {
+                let detail = format!("The token may not look at site {}.", served.site);
+                return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+            }
+            Explanation::Served(served) => told(&served),
+        };
+        let mut whole = json!({ "url": url, "method": method.as_str() });
+        merge(&mut whole, data);
+        Ok(answer::envelope(StatusCode::OK, whole, json!({})))
+    }
+}
+
+/// The request that the parameters describe.
+fn read(query: &str) -> Result<Request, Problem> {
+    let (mut url, mut method) = (None, Method::GET);
+    let (mut fields, mut count) = (FieldsBuilder::default(), 0);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "url" => url = Some(absolute(&value)?),
+            "method" => {
+                let read = Method::from_bytes(value.as_bytes());
+                method = read.map_err(|_| query::invalid("method", "a method", &value))?;
+            }
+            "header" => {
+                count += 1;
+                let (name, value) =
+                    field(&value).filter(|_| count <= FIELDS_MAX).ok_or_else(|| {
+                        let expected = format!("\"Name: value\", {FIELDS_MAX} times at most");
+                        query::invalid("header", &expected, &value)
+                    })?;
+                fields.push(name.as_str().as_bytes(), value.as_bytes());
+            }
+            _ => return Err(query::unknown(&name, "url, method or header")),
+        }
+    }
+    let (scheme, host, target) = url.ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "url: expected an absolute URL, found none")
+    })?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok(Request {
+        method,
+        host: host.into(),
+        target: target.into(),
+        fields: fields.build(),
+        body: Body::Empty,
+        content_length: None,
+        peer: Peer { address, protocol: Protocol::Http1 { minor: 1 }, scheme },
+    })
+}
+
+/// Scheme, authority and target of an absolute URL.
+fn absolute(url: &str) -> Result<(Scheme, String, String), Problem> {
+    let expected = "an absolute URL such as https://shop.example/app.js";
+    let wrong = || query::invalid("url", expected, url);
+    let read: Uri = url.parse().map_err(|_| wrong())?;
+    let scheme = match read.scheme_str() {
+        Some("http") => Scheme::Http,
+        Some("https") => Scheme::Https,
+        _ => return Err(wrong()),
+    };
+    let authority = read.authority().ok_or_else(wrong)?;
+    let target = read.path_and_query().map_or("/", PathAndQuery::as_str);
+    let target = if target.starts_with('?') { format!("/{target}") } else { target.to_owned() };
+    Ok((scheme, authority.as_str().to_owned(), target))
+}
+
+fn field(line: &str) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = line.split_once(':')?;
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    Some((name, HeaderValue::from_str(value.trim()).ok()?))
+}
+
+fn shown(request: &Request) -> String {
+    let parts = [&request.host[..], &request.target[..]].concat();
+    String::from_utf8_lossy(&parts).into_owned()
+}
+
+fn arrival() -> Arrival {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp::from_millis(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX));
+    Arrival { instant: tokio::time::Instant::now(), now, from_edge: false }
+}
+
+fn told(served: &Served) -> Value {
+    let found = served.found.as_ref();
+    let mut purge = json!({ "position": served.position, "needs": needs(served) });
+    if let Some(found) = found {
+        purge["state"] = json!(state(found.purged));
+        purge["reflects"] = json!(found.reflects);
+    }
+    json!({
+        "site": served.site,
+        "route": served.route,
+        "origin": served.origin,
+        "key": format!("{:032x}", served.key.as_u128()),
+        "tier": found.map(|found| found.tier.label()),
+        "verdict": served.verdict.as_str(),
+        "reason": served.verdict.reason().as_str(),
+        "uncacheable": served.is_uncacheable,
+        "stored": found.map(|found| json!({ "status": found.status, "bytes": found.bytes })),
+        "freshness": found.map(freshness),
+        "purge": purge,
+        "rules": served.rules.iter().map(rule).collect::<Vec<_>>(),
+    })
+}
+
+/// In seconds.
+fn freshness(found: &Found) -> Value {
+    let freshness = &found.freshness;
+    json!({
+        "age": freshness.age(found.now),
+        "lifetime": freshness.lifetime,
+        "left": freshness.left(found.now),
+        "stale_while_revalidate": freshness.stale_while_revalidate,
+        "stale_if_error": freshness.stale_if_error,
+    })
+}
+
+fn state(purged: PurgeState) -> &'static str {
+    match purged {
+        PurgeState::Clean => "clean",
+        PurgeState::Soft => "soft",
+        PurgeState::Hard => "hard",
+        PurgeState::Possibly => "possibly",
+    }
+}
+
+/// The purges that would cover it, from the narrowest to the widest.
+fn needs(served: &Served) -> Value {
+    let url = format!("https://{}", served.url);
+    let mut needs = vec![json!({ "kind": "url", "value": url })];
+    let tags = served.found.iter().flat_map(|found| &found.tags);
+    needs.extend(tags.map(|tag| json!({ "kind": "tag", "value": tag, "site": served.site })));
+    needs.push(json!({ "kind": "site", "value": served.site }));
+    Value::Array(needs)
+}
+
+fn rule(rule: &Rule) -> Value {
+    let mut told = match &rule.source {
+        RuleSource::Request(part) => json!({ "source": "request", "name": part }),
+        RuleSource::Response(field) => json!({ "source": "response", "name": field }),
+        RuleSource::Config(said) => match &said.at {
+            Some((file, line)) => {
+                json!({ "source": "config", "name": said.key, "file": file, "line": line })
+            }
+            None => json!({ "source": "default", "name": said.key }),
+        },
+        RuleSource::Purges => json!({ "source": "purges" }),
+        RuleSource::Node => json!({ "source": "node" }),
+    };
+    merge(&mut told, json!({ "says": rule.says, "effect": rule.effect }));
+    told
+}
+
+/// Puts the members of `more` behind those of `object`.
+fn merge(object: &mut Value, more: Value) {
+    if let (Value::Object(object), Value::Object(more)) = (object, more) {
+        object.extend(more);
+    }
+}
