@@ -98,7 +98,7 @@ impl Contest {
     async fn contend(&self, plane: &Plane) {
         loop {
             let revision = self.stand_by().await;
-            let Some(revision) = self.hold(revision).await else {
+            let Some((revision, _)) = self.hold_on(revision, self.a_term_from_now()).await else {
                 sleep(self.term / 8).await;
                 continue;
             };
@@ -113,9 +113,8 @@ impl Contest {
     /// Leads with a plane that was taken up, until the lead is lost.
     async fn keep_for(&self, plane: &Plane, revision: u64) {
         // Taking up may have outlasted the term, and another may lead since: one more is asked for.
-        let asked = (self.clock)();
-        let Some(revision) = self.hold(revision).await else {
-            tracing::warn!("this control plane stands by: another leads");
+        let Some((revision, asked)) = self.hold_on(revision, self.a_term_from_now()).await else {
+            tracing::warn!("this control plane stands by: it could not take the lead");
             return;
         };
         tracing::info!("this control plane leads");
@@ -154,30 +153,43 @@ impl Contest {
         timeout(self.term / 2, held).await.ok()?.ok()
     }
 
+    /// Takes the key for a term, however often an answer is lost, unless another holds it or it is
+    /// `until`. Tells its revision and when the term was asked for.
+    async fn hold_on(&self, mut revision: u64, until: Duration) -> Option<(u64, Duration)> {
+        loop {
+            let asked = (self.clock)();
+            if asked >= until {
+                return None;
+            }
+            if let Some(held) = self.hold(revision).await {
+                return Some((held, asked));
+            }
+            // The answer may have been lost. When what stands there was asked for is not known: so
+            // one more is asked for behind it.
+            match self.look().await {
+                Ok(seen) if seen.holder == self.holder => revision = seen.revision,
+                Ok(_) => return None,
+                Err(error) => {
+                    tracing::debug!("{error}");
+                    sleep(self.term / 16).await;
+                }
+            }
+        }
+    }
+
+    fn a_term_from_now(&self) -> Duration {
+        (self.clock)() + self.term
+    }
+
     /// Leads for as long as each term is asked for before the last one ran out.
     async fn keep(&self, mut revision: u64, mut asked: Duration) {
         loop {
             let until = asked + self.term * 9 / 10;
             self.lead.set(until);
             sleep(self.term / 4).await;
-            loop {
-                let now = (self.clock)();
-                if now >= until {
-                    return;
-                }
-                if let Some(held) = self.hold(revision).await {
-                    (revision, asked) = (held, now);
-                    break;
-                }
-                // The answer may have been lost.
-                match self.look().await {
-                    Ok(seen) if seen.holder == self.holder => revision = seen.revision,
-                    Ok(_) => return,
-                    Err(error) => {
-                        tracing::debug!("{error}");
-                        sleep(self.term / 16).await;
-                    }
-                }
+            match self.hold_on(revision, until).await {
+                Some(held) => (revision, asked) = held,
+                None => return,
             }
         }
     }
@@ -186,12 +198,11 @@ impl Contest {
     pub(super) async fn take_for_a_term(&self) -> bool {
         // Whoever leads moves the key several times a term.
         let Ok(revision) = timeout(self.term * 2, self.stand_by()).await else { return false };
-        let asked = (self.clock)();
-        let is_held = self.hold(revision).await.is_some();
-        if is_held {
+        let held = self.hold_on(revision, self.a_term_from_now()).await;
+        if let Some((_, asked)) = held {
             self.lead.set(asked + self.term * 9 / 10);
         }
-        is_held
+        held.is_some()
     }
 
     /// Lets the next one lead at once.

@@ -98,3 +98,21 @@ async fn one_that_lost_the_lead_while_it_took_up_does_not_go_on() {
     one.keep_for(&plane, revision).await;
     assert!(!plane.leads());
 }
+
+#[tokio::test]
+async fn a_lost_answer_costs_nobody_the_lead() {
+    let (server, folder, lead) = (NatsServer::start(), tempfile::tempdir().unwrap(), Lead::none());
+    let plane = plane(&lead, folder.path()).await;
+    let one = contest(&server, &lead).await;
+    let known = one.hold(0).await.unwrap();
+    one.hold(known).await.unwrap();
+    let leads = async {
+        while !plane.leads() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        () = one.keep_for(&plane, known) => panic!("it holds the key, and does not lead"),
+        () = leads => {}
+    }
+}
