@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use super::{USAGE, say};
 use crate::config::control_plane::ControlPlane;
-use crate::config::units::show_duration;
 use crate::control::backup::{self, Backup};
 use crate::durable::{Replacement, sync_folder_of};
 
@@ -68,11 +67,11 @@ struct BackupArgs {
 Example:
   headland control restore --config control.toml --from control.backup
 
-No control plane may run on that log, and none on the one that was lost: it waits until the leases
-that were granted before have run out. Purges wait for the nodes that were registered at the backup;
-strike off by `headland nodes forget` those that are gone. A node that was registered later, and
-serves on without the control plane, is waited for once it is heard: one name in the list of nodes
-stands for all of those, and no purge completes for one lease from the first start on.
+No control plane may run on that log, and none on the one that was lost. Purges wait for the nodes
+that were registered at the backup; strike off by `headland nodes forget` those that are gone. A
+node that was registered later is waited for once it is heard: one name in the list of nodes stands
+for all of those, and no purge completes for one lease from the first start on, the longest that is
+known to have been granted.
 
 Registrations that are damaged are not given up, forced or not: purges would wait for none of those
 nodes. Remove them by hand once no node runs that serves on.
@@ -160,8 +159,6 @@ fn restore(config: &ControlPlane, args: &RestoreArgs) -> Result<Done, String> {
     let file = fs::read(&args.from).map_err(|error| format!("{path} cannot be read: {error}"))?;
     let backup = Backup::decode(&file).map_err(|why| format!("{path} cannot be used: {why}"))?;
     let (before, at) = (backup.log.base.log, backup.at);
-    let wait = backup::wait(config, &backup);
-    eprintln!("waiting {}, until leases granted before have run out", show_duration(wait));
     let restored = backup::restore(config, backup, args.force).map_err(|why| why.to_string())?;
     let (head, nodes) = (restored.head, restored.nodes);
     let data = json!({
@@ -172,9 +169,8 @@ fn restore(config: &ControlPlane, args: &RestoreArgs) -> Result<Done, String> {
     let words = format!(
         "The purge log {} goes on behind purge {} of {before}, {} registered.\n\
          Nodes that follow it take all they have stored for possibly purged.\n\
-         Not known are nodes that were registered since the backup: one that serves on without \
-         the control plane is waited for once it is heard, for which no purge completes within \
-         one lease of the first start.\n",
+         Not known are nodes that were registered since the backup: one that is heard is waited \
+         for, and no purge completes within one lease of the first start.\n",
         head.log,
         head.number,
         count(nodes),

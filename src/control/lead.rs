@@ -8,8 +8,8 @@
 //! ```
 //!
 //! One who leads counts a term from before it asked for it, and gives up a tenth of it for clocks
-//! that run apart; one who stands by counts it from when it saw the key move. So the one has
-//! stopped before the other begins. What is granted is granted only if the lead holds once it is
+//! that run apart; one who stands by counts it from when it saw the key move, and waits for the
+//! longer one of its own and of what the key says. So the one has stopped before the other begins. What is granted is granted only if the lead holds once it is
 //! computed; and whoever takes up holds the leases of all nodes live for a whole lease, so no grant
 //! of the one before outlives that. What is published is read while it leads already: that takes as
 //! long as it takes, and purges do not wait for it.
@@ -69,9 +69,12 @@ pub(super) struct Contest {
 }
 
 /// How the key stands.
+#[derive(Default)]
 struct Seen {
     revision: u64,
     holder: String,
+    /// Of the holder's config.
+    term: Duration,
 }
 
 impl Contest {
@@ -134,7 +137,7 @@ impl Contest {
                 Ok(now) if now.holder.is_empty() => return now.revision,
                 Ok(now) => match seen {
                     Some((revision, since)) if revision == now.revision => {
-                        if (self.clock)().saturating_sub(since) > self.term {
+                        if (self.clock)().saturating_sub(since) > self.term.max(now.term) {
                             return revision;
                         }
                     }
@@ -148,7 +151,8 @@ impl Contest {
 
     /// Takes the key for a term, or for one more.
     async fn hold(&self, revision: u64) -> Option<u64> {
-        let value = json!({ "holder": self.holder }).to_string();
+        let term = self.term.as_millis() as u64;
+        let value = json!({ "holder": self.holder, "term_ms": term }).to_string();
         let held = self.bucket.update(KEY, value.into(), revision);
         timeout(self.term / 2, held).await.ok()?.ok()
     }
@@ -197,7 +201,8 @@ impl Contest {
     /// Leads for one term, without a plane; false if another process does.
     pub(super) async fn take_for_a_term(&self) -> bool {
         // Whoever leads moves the key several times a term.
-        let Ok(revision) = timeout(self.term * 2, self.stand_by()).await else { return false };
+        let term = self.look().await.map_or(self.term, |seen| self.term.max(seen.term));
+        let Ok(revision) = timeout(term * 2, self.stand_by()).await else { return false };
         let held = self.hold_on(revision, self.a_term_from_now()).await;
         if let Some((_, asked)) = held {
             self.lead.set(asked + self.term * 9 / 10);
@@ -209,7 +214,7 @@ impl Contest {
     pub(super) async fn leave(&self) {
         let led = self.lead.holds((self.clock)());
         self.lead.set(Duration::ZERO);
-        if let Ok(Seen { revision, holder }) = self.look().await
+        if let Ok(Seen { revision, holder, .. }) = self.look().await
             && led
             && holder == self.holder
         {
@@ -225,17 +230,15 @@ impl Contest {
         let failed = |why: &dyn std::fmt::Display| NatsError::new("the lead cannot be read", why);
         let entry = timeout(self.term / 2, self.bucket.entry(KEY)).await;
         let entry = entry.map_err(|late| failed(&late))?.map_err(|error| failed(&error))?;
-        let holder = |value: &[u8]| {
-            let json: Value = serde_json::from_slice(value).ok()?;
-            json["holder"].as_str().map(str::to_owned)
+        let Some(entry) = entry else { return Ok(Seen::default()) };
+        let value = match entry.operation {
+            Operation::Put => serde_json::from_slice(&entry.value).unwrap_or(Value::Null),
+            Operation::Delete | Operation::Purge => Value::Null,
         };
-        Ok(match entry {
-            Some(entry) if entry.operation == Operation::Put => {
-                let holder = holder(&entry.value).unwrap_or_default();
-                Seen { revision: entry.revision, holder }
-            }
-            Some(entry) => Seen { revision: entry.revision, holder: String::new() },
-            None => Seen { revision: 0, holder: String::new() },
+        Ok(Seen {
+            revision: entry.revision,
+            holder: value["holder"].as_str().unwrap_or_default().to_owned(),
+            term: Duration::from_millis(value["term_ms"].as_u64().unwrap_or_default()),
         })
     }
 }

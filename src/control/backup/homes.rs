@@ -9,7 +9,6 @@ use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Runtime;
 
@@ -112,16 +111,8 @@ async fn take_from_nats(
     Ok((Kept::of(&log).await?, registry.look().await?, shelf.look().await?))
 }
 
-/// How long a restore takes at least: as long as a lease may live that was granted until then, to a
-/// node that the backup does not know.
-pub fn wait(config: &ControlPlane, backup: &Backup) -> Duration {
-    let lease = config.fleet.lease.max(backup.lease);
-    lease + lease / 10
-}
-
 /// Brings a backup back where a config says, under a new identity. No control plane may run there.
-/// What is there already is given up if `forces`, but for its registrations. Blocks, for [`wait`]
-/// at least.
+/// What is there already is given up if `forces`, but for its registrations. Blocks.
 ///
 /// # Errors
 /// Why not. Nothing has changed, unless the file system or NATS failed while it was written.
@@ -131,8 +122,8 @@ pub fn restore(
     forces: bool,
 ) -> Result<Restored, BackupError> {
     let settings = &config.purge_log;
-    let patience = wait(config, &backup);
-    let Backup { nodes, published, log, .. } = backup;
+    let Backup { lease, nodes, published, log, .. } = backup;
+    let lease = lease.max(config.fleet.lease);
     let log = log.under(LogId(fastrand::u128(..)));
     let head = log.head();
     let runtime = runtime()?;
@@ -140,18 +131,16 @@ pub fn restore(
         Backend::Embedded => {
             let held = Held::new(&settings.path)?;
             let shelf = FolderShelf::new(settings.path.clone());
-            let nodes = joined(&nodes, registered(settings, forces)?);
+            let nodes = joined(nodes, registered(settings, forces)?, lease);
             runtime.block_on(check_shelf(&shelf, &settings.path.display(), forces))?;
-            runtime.block_on(async { tokio::time::sleep(patience).await });
             runtime.block_on(put(&shelf, published))?;
             registrations::write(&settings.path, &nodes).map_err(RegistryError::from)?;
             held.put(&log)?;
             known(&nodes)
         }
         Backend::Nats => {
-            let what = (&log, nodes, published);
-            let lease = config.fleet.lease;
-            runtime.block_on(restore_to_nats(settings, what, forces, lease, patience))?
+            let joined = |registered| joined(nodes, registered, lease);
+            runtime.block_on(restore_to_nats(config, (&log, joined, published), forces))?
         }
     };
     Ok(Restored { head, nodes })
@@ -177,39 +166,37 @@ fn registered(settings: &Settings, forces: bool) -> Result<Vec<Registration>, Ba
     }
 }
 
+/// `joined` makes of who is registered there who is to be.
 async fn restore_to_nats(
-    settings: &Settings,
-    (log, nodes, published): (&Kept, Vec<Registration>, Shelved),
+    config: &ControlPlane,
+    (log, joined, published): (&Kept, impl FnOnce(Vec<Registration>) -> Vec<Registration>, Shelved),
     forces: bool,
-    lease: Duration,
-    patience: Duration,
 ) -> Result<usize, BackupError> {
+    let settings = &config.purge_log;
     let nats = home::connect(settings).await?;
     let (registry, shelf) = (NatsRegistry::new(&nats).await?, NatsShelf::new(&nats).await?);
-    let contest = home::contest(&nats, Lead::none(), lease).await?;
-    let alone = async || match contest.take_for_a_term().await {
-        true => Ok(()),
-        false => Err(BackupError::Runs),
-    };
-    // Whoever is to be refused need not wait before that.
-    alone().await?;
-    let is_empty = nats::is_empty(&nats).await? && registry.look().await?.is_empty();
-    contest.leave().await;
-    let place = format!("the stream {:?}", settings.stream);
-    if !is_empty && !forces {
-        return Err(BackupError::NotEmpty(place));
+    let contest = home::contest(&nats, Lead::none(), config.fleet.lease).await?;
+    if !contest.take_for_a_term().await {
+        return Err(BackupError::Runs);
     }
-    check_shelf(&shelf, &place, forces).await?;
-    tokio::time::sleep(patience).await;
-    alone().await?;
     // Nobody else writes from here on.
-    put(&shelf, published).await?;
-    let nodes = joined(&nodes, registry.take_up().await?);
-    let count = known(&nodes);
-    registry.write(nodes).await?;
-    nats::restore(&nats, log).await?;
+    let restored = async {
+        let is_empty = nats::is_empty(&nats).await? && registry.look().await?.is_empty();
+        let place = format!("the stream {:?}", settings.stream);
+        if !is_empty && !forces {
+            return Err(BackupError::NotEmpty(place));
+        }
+        check_shelf(&shelf, &place, forces).await?;
+        let nodes = joined(registry.take_up().await?);
+        put(&shelf, published).await?;
+        let count = known(&nodes);
+        registry.write(nodes).await?;
+        nats::restore(&nats, log).await?;
+        Ok(count)
+    };
+    let restored = restored.await;
     contest.leave().await;
-    Ok(count)
+    restored
 }
 
 /// Whether what is published in a place may be given up.

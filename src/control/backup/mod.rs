@@ -13,10 +13,11 @@
 //! What was purged after the backup is not in it, so what nodes know of the log proves nothing: the
 //! new identity makes them take all they have stored for possibly purged. What the log held is
 //! brought back for people, the registrations for the promise: a purge waits for every node that
-//! was registered at the backup. A node that was registered since is not known. If it does not
-//! serve on, its lease has run out before the restore ends ([`restore`]). If it does, it is heard
-//! within a lease of the first start, and no purge completes before ([`Registration::unknown`]): so
-//! all wait for it, unless it cannot reach the control plane; and an operator is told so.
+//! was registered at the backup. A node that was registered since is not known. No purge completes
+//! within one lease of the first start ([`Registration::unknown`]), the longest that is known to
+//! have been granted: if the node does not serve on, its lease has run out by then; if it does, it
+//! is heard by then, and all wait for it, unless it cannot reach the control plane; and an operator
+//! is told so.
 //!
 //! Whoever changes the format raises `VERSION`.
 
@@ -31,7 +32,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-pub use homes::{BackupError, Restored, restore, take, wait};
+pub use homes::{BackupError, Restored, restore, take};
 
 use super::fleet::Registration;
 use super::fleet::registrations;
@@ -170,9 +171,16 @@ impl Backup {
 }
 
 /// All nodes that were registered, by the backup or since, and one that stands for those that are
-/// not known. Of two processes of one name the one that stands in the registry came later.
-fn joined(backup: &[Registration], registry: Vec<Registration>) -> Vec<Registration> {
-    let all = backup.iter().cloned().chain(registry).chain([Registration::unknown()]);
+/// not known, whose leases are at most `lease` or as long as the longest that is known. Of two
+/// processes of one name the one that stands in the registry came later.
+fn joined(
+    backup: Vec<Registration>,
+    registry: Vec<Registration>,
+    lease: Duration,
+) -> Vec<Registration> {
+    let all = [backup, registry].concat();
+    let lease = all.iter().map(|node| node.lease).fold(lease, Duration::max);
+    let all = all.into_iter().chain([Registration::unknown(lease)]);
     let by_name: BTreeMap<_, _> = all.map(|node| (node.name.clone(), node)).collect();
     by_name.into_values().collect()
 }

@@ -13,12 +13,14 @@ use crate::control::publish::folder::FolderShelf;
 use crate::control::publish::rollout::Share;
 use crate::control::publish::shelf::Shelf;
 use crate::control::publish::{Actor, Proposal, Publisher};
-use crate::object::LogId;
+
+/// Of the backup.
+const LEASE: Duration = Duration::from_secs(60);
 
 const BOUNDS: LogBounds = LogBounds { entries: 4, rules: 64, waiting: 4000 };
 
 fn node(name: &str, incarnation: u64) -> Registration {
-    Registration { name: name.into(), incarnation, serves_on: true }
+    Registration { name: name.into(), incarnation, serves_on: true, lease: LEASE }
 }
 
 fn config(folder: &Path) -> ControlPlane {
@@ -127,7 +129,7 @@ async fn what_was_registered_is_waited_for_again() {
     assert_eq!((done.head.number, done.nodes), (6, 1));
     assert_ne!(done.head.log, backup.log.base.log);
     let registered = registrations::read(&empty.path().join("log")).unwrap();
-    assert_eq!(registered, [node("fra-1", 1), Registration::unknown()]);
+    assert_eq!(registered, [node("fra-1", 1), Registration::unknown(LEASE)]);
     assert_eq!(published(empty.path()).await, backup.published);
     assert_eq!(backup.published.versions.latest(), 1);
     let again = log(empty.path()).await;
@@ -141,7 +143,7 @@ async fn what_was_registered_is_waited_for_again() {
     let done = restored(empty.path(), &backup, true).await.unwrap();
     assert_eq!(done.nodes, 2, "who was registered since is not forgotten");
     let registered = registrations::read(&empty.path().join("log")).unwrap();
-    assert_eq!(registered, [&since[..1], &[Registration::unknown()], &since[1..]].concat());
+    assert_eq!(registered, [&since[..1], &[Registration::unknown(LEASE)], &since[1..]].concat());
     // Who they were is given up by an operator's own hand alone.
     let file = empty.path().join("log/nodes");
     std::fs::write(&file, "?").unwrap();
@@ -176,14 +178,17 @@ async fn a_folder_where_nothing_was_purged_is_as_good_as_none() {
     assert!(restored(begun.path(), &backup, true).await.is_ok());
 }
 
+/// Whether by the config, the backup, or a registration.
 #[test]
-fn a_restore_outlives_every_lease_that_was_granted() {
-    let log = Kept { base: Position::start(LogId(7)), rules: Vec::new(), entries: Vec::new() };
-    let lease = Duration::from_secs(20);
-    let published = Shelved::default();
-    let mut backup = Backup { at: 0, lease, nodes: Vec::new(), published, log };
-    let config = config(Path::new("/"));
-    assert_eq!(wait(&config, &backup), Duration::from_secs(22));
-    backup.lease = Duration::ZERO;
-    assert_eq!(wait(&config, &backup), Duration::from_millis(110));
+fn nodes_that_are_not_known_are_held_for_the_longest_lease_that_was_granted() {
+    let lease = |backup: &[Registration], there: &[Registration], lease| {
+        let joined = joined(backup.to_vec(), there.to_vec(), lease);
+        joined.into_iter().find(Registration::is_unknown).unwrap().lease
+    };
+    let (one, short) = ([node("fra-1", 1)], Duration::from_secs(1));
+    assert_eq!(lease(&one, &[], short), LEASE);
+    assert_eq!(lease(&[], &one, short), LEASE);
+    assert_eq!(lease(&[], &[], short), short);
+    assert_eq!(lease(&one, &[], 2 * LEASE), 2 * LEASE);
+    assert_eq!(lease(&[], &[Registration::unknown(LEASE)], short), LEASE, "of a restore before");
 }

@@ -19,7 +19,8 @@
 //!
 //! Invariants:
 //! - a lease ends here later than at the node: it is counted from the answer and not from the
-//!   question, and a margin is added for clocks that run apart;
+//!   question, and a margin is added for clocks that run apart; that holds for one of before a
+//!   restart with another `fleet.lease`, too;
 //! - a node that serves on never counts as fenced: it leaves by its own word or an operator's,
 //!   which the receipts record;
 //! - of two processes with one name the second is refused while the first may serve: while its
@@ -61,11 +62,10 @@ pub struct FleetBounds {
     pub receipts: usize,
 }
 
-impl FleetBounds {
-    /// What is added to a lease here, for clocks that run apart: far more than any two do.
-    pub fn margin(&self) -> Duration {
-        self.lease / 10
-    }
+/// How long a lease is held live here: longer than at the node, for clocks that run apart far more
+/// than any two do.
+fn held(lease: Duration) -> Duration {
+    lease + lease / 10
 }
 
 /// What of a node is made durable before it gets a lease.
@@ -77,22 +77,25 @@ pub struct Registration {
     pub incarnation: u64,
     /// Whether it serves on without a lease.
     pub serves_on: bool,
+    /// The longest lease that it was ever granted, or may be next.
+    pub lease: Duration,
 }
 
 /// Name of a registration that stands for nodes of which a restored log does not know.
 const UNKNOWN: &str = "nodes-since-the-backup";
 
 impl Registration {
-    /// Stands for the nodes that were registered after a backup was taken. Nobody is ever heard by
-    /// that name, so it is held for one lease from each take-up on, as every node is, and no
-    /// receipt is complete before. Nodes that serve on are heard meanwhile.
-    pub fn unknown() -> Self {
-        Self { name: UNKNOWN.into(), incarnation: 0, serves_on: false }
+    /// Stands for the nodes that were registered after a backup was taken, with leases of up to
+    /// `lease`. Nobody is ever heard by that name, so it is held for one lease from each take-up
+    /// on, as every node is, and no receipt is complete before. Nodes that serve on are heard
+    /// meanwhile.
+    pub fn unknown(lease: Duration) -> Self {
+        Self { name: UNKNOWN.into(), incarnation: 0, serves_on: false, lease }
     }
 
     /// Whether it is that.
     pub fn is_unknown(&self) -> bool {
-        *self == Self::unknown()
+        *self.name == *UNKNOWN && self.incarnation == 0
     }
 }
 
@@ -142,8 +145,9 @@ pub struct Fleet {
 
 impl Fleet {
     /// A fleet that begins at `head` with the nodes that are known from before. As this process
-    /// does not know what was granted, it holds all their leases live for one whole lease; as it
-    /// does not know who was fenced, none of them is trusted before it has applied `head`.
+    /// does not know when they were granted, it holds all their leases live for one whole lease,
+    /// the longest that each may have; as it does not know who was fenced, none of them is trusted
+    /// before it has applied `head`.
     pub fn new(
         bounds: FleetBounds,
         head: Position,
@@ -162,10 +166,10 @@ impl Fleet {
             completed: 0,
         };
         for registration in known {
-            let name = registration.name.clone();
+            let (name, lease) = (registration.name.clone(), registration.lease);
             fleet.insert(registration, now);
             if let Some(node) = fleet.nodes.get_mut(&name) {
-                node.lease_until = now + bounds.lease + bounds.margin();
+                node.lease_until = now + held(lease.max(bounds.lease));
                 node.since = Some(head.number);
             }
         }
@@ -207,10 +211,20 @@ impl Fleet {
             return Err(Refusal::Taken(self.bounds.lease));
         }
         let (incarnation, serves_on) = (beat.incarnation, beat.serves_on);
-        let registration = Registration { name: name.into(), incarnation, serves_on };
+        let lease = self.bounds.lease;
+        let mut registration = Registration { name: name.into(), incarnation, serves_on, lease };
         match self.nodes.get(name) {
-            Some(node) if node.registration == registration => return Ok(Admission::Known),
-            Some(node) => node.yields_to(beat, now)?,
+            Some(node) => {
+                let known = &node.registration;
+                if known.incarnation == incarnation {
+                    // A grant that is lost leaves it the one before.
+                    registration.lease = lease.max(known.lease);
+                }
+                if *known == registration {
+                    return Ok(Admission::Known);
+                }
+                node.yields_to(beat, now)?;
+            }
             None if self.is_full() => return Err(Refusal::Full),
             None => {}
         }
@@ -308,7 +322,8 @@ impl Fleet {
             beat.position.filter(|(log, number)| *log == head.log && *number <= head.number);
         let applied = position.map_or(0, |(_, number)| number).max(node.applied);
         let before = std::mem::replace(&mut node.applied, applied);
-        node.lease_until = now + self.bounds.lease + self.bounds.margin();
+        // What was granted before may be longer, and what is granted now be lost.
+        node.lease_until = node.lease_until.max(now + held(self.bounds.lease));
         let unmatched = std::mem::take(&mut beat.unmatched);
         node.told = Some((beat, now));
         let (id, fenced_to) = (node.id, node.fenced_to);

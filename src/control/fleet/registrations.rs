@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  headland fleet 1 <BLAKE3 of the lines below>
-//!  {"incarnation":"16 hex","name":"fra-1","serves_on":true}
+//!  {"incarnation":"16 hex","lease_ms":10000,"name":"fra-1","serves_on":true}
 //!  …
 //! ```
 //!
@@ -11,6 +11,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -94,9 +95,11 @@ fn from_lines(lines: &str) -> Option<Vec<Registration>> {
 
 /// One node.
 pub(in crate::control) fn to_json(node: &Registration) -> Value {
-    let Registration { name, incarnation, serves_on } = node;
-    let incarnation = format!("{incarnation:016x}");
-    json!({ "name": **name, "incarnation": incarnation, "serves_on": serves_on })
+    let Registration { name, incarnation, serves_on, lease } = node;
+    json!({
+        "name": **name, "incarnation": format!("{incarnation:016x}"), "serves_on": serves_on,
+        "lease_ms": lease.as_millis() as u64,
+    })
 }
 
 /// What [`to_json`] writes.
@@ -105,6 +108,8 @@ pub(in crate::control) fn from_json(json: &Value) -> Option<Registration> {
         name: json["name"].as_str()?.into(),
         incarnation: u64::from_str_radix(json["incarnation"].as_str()?, 16).ok()?,
         serves_on: json["serves_on"].as_bool()?,
+        // Not in files of before it was written.
+        lease: Duration::from_millis(json["lease_ms"].as_u64().unwrap_or_default()),
     })
 }
 
@@ -115,7 +120,8 @@ mod tests {
     use super::*;
 
     fn node(name: &str, serves_on: bool) -> Registration {
-        Registration { name: name.into(), incarnation: 0xab, serves_on }
+        let lease = Duration::from_millis(300);
+        Registration { name: name.into(), incarnation: 0xab, serves_on, lease }
     }
 
     #[test]

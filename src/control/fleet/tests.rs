@@ -274,9 +274,14 @@ fn a_restart_holds_every_lease_live_for_a_whole_one() {
 /// What was registered after the backup, and serves on, is not known before it is heard.
 #[test]
 fn after_a_restore_every_receipt_waits_a_lease_and_for_whoever_is_heard_meanwhile() {
-    let known = vec![Registration { name: "a".into(), incarnation: 1, serves_on: true }];
+    let known = vec![Registration {
+        name: "a".into(),
+        incarnation: 1,
+        serves_on: true,
+        lease: BOUNDS.lease,
+    }];
     let restored = || {
-        let known = [known.clone(), vec![Registration::unknown()]].concat();
+        let known = [known.clone(), vec![Registration::unknown(Duration::ZERO)]].concat();
         Stage { fleet: Fleet::new(BOUNDS, head(0), known, at(1000)), head: 0 }
     };
     let mut stage = restored();
@@ -307,6 +312,37 @@ fn after_a_restore_every_receipt_waits_a_lease_and_for_whoever_is_heard_meanwhil
     assert_eq!(stage.receipt(1), complete(rows));
 }
 
+/// Of a lease of 60 seconds, by a control plane that is started anew with one of 10.
+#[test]
+fn a_restart_with_a_shorter_lease_holds_those_that_were_granted_before() {
+    let long = FleetBounds { lease: Duration::from_secs(60), ..BOUNDS };
+    let mut before = Stage { fleet: Fleet::new(long, head(0), Vec::new(), at(0)), head: 0 };
+    before.beat("a", 0, node(1, 0)).unwrap();
+    let mut stage = before.restarted(1000);
+    stage.append(1, 1001);
+    // Its answer may be lost.
+    stage.beat("a", 1002, node(1, 0)).unwrap();
+    stage.fleet.advance(at(1065));
+    assert_eq!(stage.receipt(1), pending("a pending"));
+    stage.fleet.advance(at(1066));
+    assert_eq!(stage.receipt(1), complete("a fenced"));
+    assert_eq!(stage.fleet.registrations(), before.fleet.registrations(), "until it starts anew");
+    stage.beat("a", 1070, node(2, 1)).unwrap();
+    assert_eq!(stage.fleet.registrations()[0].lease, BOUNDS.lease);
+    // A longer one is durable before it is granted.
+    let known = stage.fleet.registrations();
+    let mut longer = Fleet::new(long, head(1), known, at(2000));
+    let registration =
+        Registration { name: "a".into(), incarnation: 2, serves_on: false, lease: long.lease };
+    assert_eq!(longer.admit("a", &node(2, 1), at(2001)), Ok(Admission::New(registration)));
+
+    let known = vec![Registration::unknown(long.lease)];
+    let mut restored = Stage { fleet: Fleet::new(BOUNDS, head(0), known, at(1000)), head: 0 };
+    restored.append(1, 1001);
+    restored.fleet.advance(at(1065));
+    assert_eq!(restored.receipt(1), pending("nodes-since-the-backup pending"));
+}
+
 #[test]
 fn receipts_of_before_a_restart_wait_for_who_is_registered() {
     let mut stage = Stage::new();
@@ -334,13 +370,14 @@ fn a_grant_does_not_fall_behind_the_receipts() {
 fn what_is_made_durable_is_what_a_restart_needs() {
     let mut stage = Stage::new();
     let admitted = stage.fleet.admit("a", &serving(1, 0), at(0));
-    let registration = Registration { name: "a".into(), incarnation: 1, serves_on: true };
+    let lease = BOUNDS.lease;
+    let registration = Registration { name: "a".into(), incarnation: 1, serves_on: true, lease };
     assert_eq!(admitted, Ok(Admission::New(registration.clone())));
     stage.beat("a", 0, serving(1, 0)).unwrap();
-    assert_eq!(stage.fleet.registrations(), [registration]);
+    assert_eq!(stage.fleet.registrations(), [registration.clone()]);
     assert_eq!(stage.fleet.admit("a", &serving(1, 0), at(0)), Ok(Admission::Known));
     // Whether it serves on is durable before it gets a lease by it.
-    let changed = Registration { name: "a".into(), incarnation: 1, serves_on: false };
+    let changed = Registration { serves_on: false, ..registration.clone() };
     assert_eq!(stage.fleet.admit("a", &node(1, 0), at(1)), Ok(Admission::New(changed)));
     assert_eq!(stage.restarted(5).fleet.admit("a", &serving(1, 0), at(6)), Ok(Admission::Known));
 }

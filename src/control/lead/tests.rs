@@ -116,3 +116,21 @@ async fn a_lost_answer_costs_nobody_the_lead() {
         () = leads => {}
     }
 }
+
+/// A second further with every look.
+fn stepping() -> Duration {
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+    Duration::from_secs(LOOKS.fetch_add(1, Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn one_that_stands_by_waits_for_the_longer_term_of_the_two() {
+    let server = NatsServer::start();
+    let one = contest(&server, &Lead::none()).await;
+    let revision = one.hold(0).await.unwrap();
+    let nats = Nats::connect(NatsParts::of(vec![server.url()])).await.unwrap();
+    let term = Duration::from_millis(800);
+    let next = Contest::new(&nats, Lead::none(), term, stepping).await.unwrap();
+    assert_eq!(next.stand_by().await, revision);
+    assert!(stepping() > TERM, "it has waited for its own term alone");
+}

@@ -1,11 +1,13 @@
 //! The same for each home; and that of two processes only one writes.
 
+use std::time::Duration;
+
 use super::*;
 use crate::control::nats::NatsParts;
 use crate::control::nats::server::NatsServer;
 
 fn node(name: &str) -> Registration {
-    Registration { name: name.into(), incarnation: 7, serves_on: true }
+    Registration { name: name.into(), incarnation: 7, serves_on: true, lease: Duration::ZERO }
 }
 
 async fn nats(server: &NatsServer) -> NatsRegistry {

@@ -19,7 +19,8 @@ async fn a_heartbeat_registers_and_grants_a_lease_that_carries_the_head() {
     });
     assert_eq!((told.status, told.data()), (200, expected));
     let kept = std::fs::read_to_string(stage.folder.path().join("nodes")).unwrap();
-    let line = r#"{"incarnation":"0000000000000001","name":"fra-1","serves_on":true}"#;
+    let line =
+        r#"{"incarnation":"0000000000000001","lease_ms":10000,"name":"fra-1","serves_on":true}"#;
     assert_eq!(kept.lines().last(), Some(line), "it is durable before it is granted");
 }
 

@@ -21,8 +21,11 @@ async fn a_purge_is_durable_and_has_a_receipt() {
     assert_eq!(stage.get("/v1/purges/1").await.data(), receipt);
     assert_eq!(stage.get("/v1/purges/2").await.status, 404);
 
+    let shouted = json!({ "kind": "url", "value": "HTTPS://Shop.Example/A" });
+    assert_eq!(stage.purge("", shouted).await.data()["value"], "https://shop.example/A");
+
     let stage = stage.restarted().await;
-    assert_eq!(stage.plane.head().number, 1);
+    assert_eq!(stage.plane.head().number, 2);
     assert_eq!(stage.get("/v1/purges/1").await.data()["value"], "p42");
 }
 
