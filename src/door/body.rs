@@ -56,8 +56,9 @@ pub fn purges(body: &[u8]) -> Result<(Vec<PurgeCommand>, bool), (Option<usize>, 
         Ok(one) => (vec![PurgeCommand::from_json(&one).map_err(alone)?], false),
         Err(error) => return Err(alone(CommandFault::Json(error.to_string()))),
     };
-    for (index, command) in commands.iter().enumerate() {
-        command.check_asked().map_err(|fault| (is_list.then_some(index), fault))?;
-    }
-    Ok((commands, is_list))
+    let asked = |(index, command): (usize, PurgeCommand)| {
+        command.asked().map_err(|fault| (is_list.then_some(index), fault))
+    };
+    let commands: Result<_, _> = commands.into_iter().enumerate().map(asked).collect();
+    Ok((commands?, is_list))
 }

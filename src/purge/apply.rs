@@ -21,7 +21,8 @@ type Resolved = (Option<PurgeRule>, PurgeKind);
 
 impl Purger {
     /// Applies purges, which bring the node to `position`: those of entries that follow each other,
-    /// or those that stand for all up to there.
+    /// or those that stand for all up to there. Before it moves, `told` is told which of them name
+    /// something here.
     ///
     /// # Errors
     /// The journal's: what was applied of them holds, the position has not moved, and the same may
@@ -31,20 +32,24 @@ impl Purger {
         commands: &[&PurgeCommand],
         position: Position,
         serves: bool,
+        told: impl FnOnce(&[bool]),
     ) -> Result<(), String> {
-        self.publish_followed(commands, Followed { position, serves }).await?;
+        let named = self.publish_followed(commands, Followed { position, serves }).await?;
         self.parts.barrier.pass().await;
+        told(&named);
         self.stand_at(position);
         Ok(())
     }
 
     /// Journals and publishes purges, and once more what the sites resolve otherwise by then: what
-    /// was stored under the new ones meanwhile is not known to the old rules.
+    /// was stored under the new ones meanwhile is not known to the old rules. Tells which of them
+    /// named something, by the sites of before or of now.
     async fn publish_followed(
         &self,
         commands: &[&PurgeCommand],
         followed: Followed,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<bool>, String> {
+        let mut named = vec![false; commands.len()];
         loop {
             let resolved = self.resolve_all(commands);
             let (rules, again) = (self.rules(), resolved.clone());
@@ -53,13 +58,14 @@ impl Purger {
             let first = self.journal_or_else(follow, rules.head().number + 1).await?;
             // Ahead of the rules: until the last of them holds, nothing is said to reflect them.
             self.number(followed.position, first + resolved.len() as u64 - 1);
-            for (number, (rule, kind)) in (first..).zip(&resolved) {
+            for ((number, (rule, kind)), named) in (first..).zip(&resolved).zip(&mut named) {
+                *named |= rule.is_some();
                 rules.publish(rule.as_ref(), *kind, number);
             }
             let frees = |(rule, kind): &Resolved| rule.is_some() && *kind == PurgeKind::Hard;
             self.sweep_behind(resolved.iter().any(frees));
             if self.resolve_all(commands) == resolved {
-                return self.compact_if_long().await;
+                return self.compact_if_long().await.map(|()| named);
             }
         }
     }

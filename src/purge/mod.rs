@@ -213,11 +213,6 @@ impl Purger {
         self.following.send_modify(|standing| standing.position = None);
     }
 
-    /// Whether a purge names something by the sites in use.
-    fn names_something(&self, command: &PurgeCommand) -> bool {
-        (self.parts.resolve)(command).is_ok()
-    }
-
     fn rules(&self) -> &Rules {
         self.parts.store.rules()
     }

@@ -364,7 +364,7 @@ async fn numbers_that_were_given_ahead_are_older_than_whatever_comes_otherwise()
     let command =
         PurgeCommand::from_json(&json!({"kind": "url", "value": "http://shop.example/a"})).unwrap();
     purger.distrust(at(7, 10), true).await.unwrap();
-    purger.apply(&[&command], at(7, 11), true).await.unwrap();
+    purger.apply(&[&command], at(7, 11), true, |_| ()).await.unwrap();
     let rules = purger.rules();
     let (head, numbers) = (rules.head().number, rules.numbers().unwrap());
     let there = |number| LogSequence { log: LogId(7), number };
@@ -389,7 +389,7 @@ async fn numbers_that_were_given_ahead_are_older_than_whatever_comes_otherwise()
     let numbers = rules.numbers().unwrap();
     let ahead = Sequence { number: rules.head().number + 30 };
     assert!(rules.give(ahead.number, &numbers));
-    purger.apply(&[&command], at(8, 99), true).await.unwrap();
+    purger.apply(&[&command], at(8, 99), true, |_| ()).await.unwrap();
     assert_eq!(
         rules.url_state_since(ahead, &target("shop", "shop.example", "/a")),
         PurgeState::Hard
@@ -400,4 +400,23 @@ async fn numbers_that_were_given_ahead_are_older_than_whatever_comes_otherwise()
     assert_eq!((again.rules().head(), followed.unwrap().position), (head, at(8, 99)));
     let numbers = again.rules().numbers().unwrap();
     assert_eq!(numbers.stamp(head.number), LogSequence { log: LogId(8), number: 99 });
+}
+
+/// The site of one comes while its purge is under way.
+#[tokio::test]
+async fn what_names_nothing_is_told_by_the_sites_by_which_it_is_applied() {
+    let (mut parts, _) = parts_of(9999, 9, Store::new(LIMITS), None);
+    let (sites, looks) = (parts.resolve, AtomicUsize::new(0));
+    parts.resolve = Box::new(move |command| match looks.fetch_add(1, Ordering::SeqCst) {
+        0 => Err(PurgeFault::UnknownHost("shop.example".to_owned())),
+        _ => sites(command),
+    });
+    let purger = Purger::new(PurgerParts { follows: Some(None), ..parts });
+    let commands = commands(&["shop.example", "other.example"]);
+    let position = Position { number: 2, ..Position::start(LogId(7)) };
+    let mut told = None;
+    let tell = |named: &[bool]| told = Some((named.to_vec(), purger.position()));
+    purger.apply(&commands.iter().collect::<Vec<_>>(), position, true, tell).await.unwrap();
+    assert_eq!(told, Some((vec![true, false], 0)), "before it is acknowledged");
+    assert_eq!(purger.position(), 2);
 }

@@ -162,8 +162,8 @@ fn command<'a>(
     if let Some(site) = &args.site {
         command["site"] = site.as_str().into();
     }
-    let read = PurgeCommand::from_json(&command).and_then(|read| read.check_asked());
-    read.map(|()| command).map_err(|fault| (value, fault))
+    let read = PurgeCommand::from_json(&command).and_then(PurgeCommand::asked);
+    read.map(|_| command).map_err(|fault| (value, fault))
 }
 
 /// Asks for the purges, a batch at a time; `receipts` gets those of the batches that were taken.

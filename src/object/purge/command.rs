@@ -108,18 +108,29 @@ impl PurgeCommand {
         matches!(&self.target, PurgeTarget::Url(url) if url.exact)
     }
 
-    /// Refuses what a log may hold, but nobody who asks for it can mean.
+    /// The purge as a log is to hold it: of a URL that is written in capitals one spelling. Refuses
+    /// what a log may hold, but nobody who asks for it can mean.
     ///
     /// # Errors
     /// What was expected instead.
-    pub fn check_asked(&self) -> Result<(), CommandFault> {
+    pub fn asked(mut self) -> Result<Self, CommandFault> {
         // It would stand for itself, and cover next to nothing.
         if matches!(self.target, PurgeTarget::Prefix(_)) && self.value.contains('*') {
             let expected = "the beginning of a URL without a star; stars are for kind url";
             let found = Some(Value::from(self.value.as_str()));
             return Err(CommandFault::invalid("value", expected, found.as_ref()));
         }
-        Ok(())
+        match &self.target {
+            PurgeTarget::Url(_) | PurgeTarget::Wildcard(_) | PurgeTarget::Prefix(_) => {
+                // RFC 3986 section 6.2.2.1.
+                let host = self.value.find("://").map_or(0, |end| end + 3);
+                let end = self.value[host..].find(['/', '?', '#']).map(|end| host + end);
+                let end = end.unwrap_or(self.value.len());
+                self.value[..end].make_ascii_lowercase();
+            }
+            PurgeTarget::Tag | PurgeTarget::Site => {}
+        }
+        Ok(self)
     }
 
     /// Reads a list of purges.

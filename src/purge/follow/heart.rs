@@ -193,7 +193,7 @@ impl Follower {
             lease.serves()
         };
         if *self.noted.lock() != serves {
-            let noted = self.parts.purger.apply(&[], position, serves).await;
+            let noted = self.parts.purger.apply(&[], position, serves, |_| ()).await;
             noted.map_err(FollowError::Journal)?;
             *self.noted.lock() = serves;
         }

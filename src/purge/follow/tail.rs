@@ -85,7 +85,7 @@ impl Follower {
                 }
                 // What is stored may be covered by any of the purges that still matter.
                 let commands = gathered.snapshot.take().unwrap_or_default();
-                self.apply(&commands.iter().collect::<Vec<_>>(), position).await?;
+                self.apply(&commands.iter().collect::<Vec<_>>(), position, |_| ()).await?;
                 gathered.position = Some(position);
             }
             Line::Entry(entry) => match gathered.position.and_then(|at| at.then(&entry)) {
@@ -104,21 +104,19 @@ impl Follower {
         let entries = std::mem::take(&mut gathered.entries);
         match gathered.position.filter(|_| !entries.is_empty()) {
             Some(position) => {
-                self.note_nowhere(&entries);
                 let commands: Vec<_> = entries.iter().flat_map(|entry| &entry.commands).collect();
-                self.apply(&commands, position).await
+                self.apply(&commands, position, |named| self.note_nowhere(&entries, named)).await
             }
             None => Ok(()),
         }
     }
 
     /// Notes which purges name nothing here: before they are acknowledged.
-    fn note_nowhere(&self, entries: &[Entry]) {
+    fn note_nowhere(&self, entries: &[Entry], named: &[bool]) {
         let mut nowhere = self.nowhere.lock();
-        for (number, command) in entries.iter().flat_map(|it| (it.first..).zip(&it.commands)) {
-            if !self.parts.purger.names_something(command) {
-                nowhere.note(number);
-            }
+        let numbers = entries.iter().flat_map(|entry| entry.first..=entry.last());
+        for (number, _) in numbers.zip(named).filter(|(_, is_named)| !**is_named) {
+            nowhere.note(number);
         }
     }
 
@@ -126,11 +124,12 @@ impl Follower {
         &self,
         commands: &[&PurgeCommand],
         position: Position,
+        told: impl FnOnce(&[bool]),
     ) -> Result<(), FollowError> {
         let _moving = self.moving.lock().await;
         let serves = self.lease.lock().serves();
         let since = (self.parts.uptime)();
-        let applied = self.parts.purger.apply(commands, position, serves).await;
+        let applied = self.parts.purger.apply(commands, position, serves, told).await;
         applied.map_err(FollowError::Journal)?;
         *self.applied_in.lock() = Some((self.parts.uptime)().saturating_sub(since));
         self.moved().await

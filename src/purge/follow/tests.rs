@@ -248,7 +248,7 @@ async fn a_node_goes_on_where_its_journal_stands() {
         purger.distrust(start, true).await.unwrap();
         let entry = Entry::from_json(lines[0].as_bytes()).unwrap();
         let position = start.then(&entry).unwrap();
-        purger.apply(&[&entry.commands[0]], position, true).await.unwrap();
+        purger.apply(&[&entry.commands[0]], position, true, |_| ()).await.unwrap();
     }
     let (script, pool) = Script::start(vec![vec![resumes, lines[1].clone()]], grant(behind)).await;
     let (purger, followed) = follower_of(&folder);
@@ -392,6 +392,6 @@ async fn a_node_that_missed_what_did_not_wait_for_it_applies_that_first() {
     let (_, followed) = follower_of(&folder);
     assert!(!followed.unwrap().serves, "nor does its next start trust what is stored");
     let entry = Entry::from_json(lines[0].as_bytes()).unwrap();
-    purger.apply(&[&entry.commands[0]], behind, false).await.unwrap();
+    purger.apply(&[&entry.commands[0]], behind, false, |_| ()).await.unwrap();
     script.told(|beat| at(beat) == Some(1) && beat["fenced"] == false).await;
 }
