@@ -42,8 +42,8 @@ pub struct Caller {
     pub name: String,
     /// Sites to which the token is limited; empty: all.
     pub sites: Vec<String>,
-    /// When what was allowed ends.
-    pub expires: Option<Moment>,
+    /// The token that was shown; `None` where none is asked for.
+    pub token: Option<TokenHash>,
 }
 
 /// Why somebody is not let in.
@@ -77,7 +77,7 @@ impl Access {
         authorization: Option<&[u8]>,
         now: Moment,
     ) -> Result<Caller, Refusal> {
-        if need == Need::Nothing || (self.tokens.is_empty() && self.is_loopback) {
+        if need == Need::Nothing || self.is_open() {
             return Ok(Caller { name: "local".to_owned(), ..Caller::default() });
         }
         let unknown = |detail| {
@@ -98,7 +98,7 @@ impl Access {
             let holder = token.name.clone();
             Refusal { problem: problem.into(), holder }
         };
-        if token.expires.is_some_and(|expires| expires <= now) {
+        if has_expired(token, now) {
             return Err(refusal(unknown("authorization: the token has expired")));
         }
         if !allows(token.role, need) {
@@ -107,8 +107,22 @@ impl Access {
             let detail = format!("authorization: expected a token of role {needed}, found {role}");
             return Err(refusal(Problem::new(StatusCode::FORBIDDEN, detail)));
         }
-        let Token { name, sites, expires, .. } = token.clone();
-        Ok(Caller { name, sites, expires })
+        let Token { name, sites, hash, .. } = token.clone();
+        Ok(Caller { name, sites, token: Some(hash) })
+    }
+
+    /// Whether a caller who was let in would be again.
+    pub fn admits_still(&self, need: Need, caller: &Caller, now: Moment) -> bool {
+        let Some(hash) = &caller.token else { return self.is_open() };
+        let is_good = |token: &Token| {
+            token.hash == *hash && allows(token.role, need) && !has_expired(token, now)
+        };
+        self.tokens.iter().any(is_good)
+    }
+
+    /// Whether no token is asked for.
+    fn is_open(&self) -> bool {
+        self.tokens.is_empty() && self.is_loopback
     }
 
     /// Refuses a write that a browser was led to by a name which another made to point here
@@ -144,6 +158,10 @@ impl Caller {
     pub fn sees(&self, site: Option<&str>) -> bool {
         self.sites.is_empty() || self.sites.iter().any(|own| Some(own.as_str()) == site)
     }
+}
+
+fn has_expired(token: &Token, now: Moment) -> bool {
+    token.expires.is_some_and(|expires| expires <= now)
 }
 
 fn allows(role: TokenRole, need: Need) -> bool {

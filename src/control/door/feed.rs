@@ -10,8 +10,8 @@
 //! ```
 //!
 //! It ends when the log becomes another one, when the node is so slow that what it reads is not
-//! kept any more, when its token expires, and when the control plane stops: the node asks again,
-//! and is told how it goes on.
+//! kept any more, when its token expires or is taken from the config, and when the control plane
+//! stops: the node asks again, and is told how it goes on.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -26,6 +26,7 @@ use tokio::time::sleep;
 
 use crate::config::moment::Moment;
 use crate::control::log::{LogError, PurgeLog, Resume, resume};
+use crate::door::{Access, Caller, Need};
 use crate::message::{BodyError, BodyStream, Piece};
 use crate::net::DrainWatch;
 use crate::object::{LogId, Position, PurgeCommand};
@@ -53,8 +54,10 @@ type Step = Pin<Box<dyn Future<Output = Option<(VecDeque<Bytes>, Reader)>> + Sen
 pub(super) struct End {
     /// The control plane stops.
     pub(super) drain: DrainWatch,
-    /// The token of the node has expired.
-    pub(super) expires: Option<Moment>,
+    /// The tokens do not let the node in any more.
+    pub(super) access: watch::Receiver<Arc<Access>>,
+    /// Whom they let in.
+    pub(super) caller: Caller,
     /// Milliseconds since 1970.
     pub(super) calendar: fn() -> u64,
 }
@@ -139,25 +142,26 @@ impl BodyStream for Feed {
 
 impl End {
     /// A token that expires while all is quiet is noticed with the next line.
-    fn is_there(&self) -> bool {
-        let has_passed = |expires| expires <= Moment((self.calendar)() / 1000);
-        self.drain.is_draining() || self.expires.is_some_and(has_passed)
+    fn is_there(&mut self) -> bool {
+        let now = Moment((self.calendar)() / 1000);
+        let access = self.access.borrow_and_update();
+        self.drain.is_draining() || !access.admits_still(Need::Follow, &self.caller, now)
     }
 }
 
 impl Reader {
     /// The next lines; `None` at the end.
     async fn next(mut self) -> Option<(VecDeque<Bytes>, Self)> {
-        let rules = self.next_rules();
-        if !rules.is_empty() {
-            return Some(([rules].into(), self));
-        }
-        if let Some(behind) = self.behind.take() {
-            return Some(([line(&show(behind).to_string())].into(), self));
-        }
         loop {
             if self.head.borrow_and_update().log != self.identity || self.end.is_there() {
                 return None;
+            }
+            let rules = self.next_rules();
+            if !rules.is_empty() {
+                return Some(([rules].into(), self));
+            }
+            if let Some(behind) = self.behind.take() {
+                return Some(([line(&show(behind).to_string())].into(), self));
             }
             let entries = self.log.read(self.after, ENTRIES).await.ok()??;
             if let Some(last) = entries.last() {
@@ -168,6 +172,7 @@ impl Reader {
                 biased;
                 () = self.end.drain.draining() => return None,
                 moved = self.head.changed() => moved.ok()?,
+                changed = self.end.access.changed() => changed.ok()?,
                 line = asked(&mut self.surveys) => return Some(([line].into(), self)),
                 () = sleep(QUIET) => return Some(([Bytes::from_static(b"\n")].into(), self)),
             }

@@ -26,8 +26,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::StatusCode;
+use tokio::sync::watch;
 
 use self::config::Change;
 use self::feed::{End, Feed};
@@ -86,7 +86,7 @@ pub struct ControlDoor(Arc<Door>);
 
 struct Door {
     parts: DoorParts,
-    access: ArcSwap<Access>,
+    access: watch::Sender<Arc<Access>>,
     rate: RateLimit,
     surveys: Surveys,
     repeats: Repeats,
@@ -104,7 +104,7 @@ struct Asking {
 impl ControlDoor {
     /// A door for the holders of `tokens`.
     pub fn new(parts: DoorParts, tokens: Vec<Token>) -> Self {
-        let access = ArcSwap::from_pointee(Access::new(tokens, parts.address));
+        let access = watch::Sender::new(Arc::new(Access::new(tokens, parts.address)));
         let rate = RateLimit::new(parts.requests_per_second);
         Self(Arc::new(Door {
             parts,
@@ -115,9 +115,9 @@ impl ControlDoor {
         }))
     }
 
-    /// Takes the tokens of a new config.
+    /// Takes the tokens of a new config; streams to whom they do not let in any more end.
     pub fn reload(&self, tokens: Vec<Token>) {
-        self.0.access.store(Arc::new(Access::new(tokens, self.0.parts.address)));
+        self.0.access.send_replace(Arc::new(Access::new(tokens, self.0.parts.address)));
     }
 }
 
@@ -185,7 +185,7 @@ impl Door {
     ) -> Result<(Endpoint<'a>, Caller), Problem> {
         let endpoint = Endpoint::find(&request.method, path)
             .map_err(|unrouted| unrouted.problem(&request.method, path))?;
-        let access = self.access.load();
+        let access = self.access.borrow().clone();
         let admit = || {
             if endpoint.is_write() {
                 access.check_host(&request.host)?;
@@ -275,8 +275,8 @@ impl Door {
         let DoorParts { plane, drain, metrics, calendar, .. } = &self.parts;
         let log = plane.log().clone();
         let surveys = wants_surveys.then(|| self.surveys.lines());
-        let (drain, expires, calendar) = (drain.clone(), asking.caller.expires, *calendar);
-        let end = End { drain, expires, calendar };
+        let (drain, caller, calendar) = (drain.clone(), asking.caller.clone(), *calendar);
+        let end = End { drain, access: self.access.subscribe(), caller, calendar };
         let feed = Feed::open(log, position, end, surveys, metrics.clone()).await;
         let feed = feed.map_err(|error| {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("log: {error}"))

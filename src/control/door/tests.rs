@@ -51,6 +51,16 @@ fn pass(ms: u64) {
     NOW.with(|now| now.fetch_add(ms, SeqCst));
 }
 
+fn token((name, role, sites): &(&str, TokenRole, &[&str])) -> Token {
+    Token {
+        name: (*name).to_owned(),
+        role: *role,
+        sites: sites.iter().map(|&site| site.to_owned()).collect(),
+        expires: name.starts_with("until_2000").then_some(Moment(2000)),
+        hash: TokenHash::of(&Secret::new(format!("hl_{name}"))),
+    }
+}
+
 /// A control plane without sockets.
 struct Stage {
     door: ControlDoor,
@@ -129,13 +139,6 @@ impl Stage {
             settle,
             clock: now,
             calendar: || now().as_millis() as u64,
-        };
-        let token = |(name, role, sites): &(&str, TokenRole, &[&str])| Token {
-            name: (*name).to_owned(),
-            role: *role,
-            sites: sites.iter().map(|&site| site.to_owned()).collect(),
-            expires: name.starts_with("until_2000").then_some(Moment(2000)),
-            hash: TokenHash::of(&Secret::new(format!("hl_{name}"))),
         };
         let door = ControlDoor::new(parts, tokens.iter().map(token).collect());
         Self { door, plane, log, audit, drain, folder }

@@ -128,3 +128,27 @@ async fn a_quiet_stream_shows_that_it_lives_and_ends_when_the_control_plane_stop
     stage.drain.begin();
     assert_eq!(lines.next().await, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_when_its_token_is_taken_away() {
+    const TOKENS: [(&str, TokenRole, &[&str]); 3] = [
+        ("gone", TokenRole::Node, &[]),
+        ("fallen", TokenRole::Node, &[]),
+        ("kept", TokenRole::Node, &[]),
+    ];
+    let stage = Stage::new(&TOKENS).await;
+    let open = async |name: &str| {
+        let authorization = format!("Bearer hl_{name}");
+        let fields = [("authorization", &*authorization)];
+        let mut lines = Lines::open_with(&stage, &at_head(&stage), &fields).await;
+        lines.json().await;
+        lines
+    };
+    let (mut gone, mut fallen, mut kept) =
+        (open("gone").await, open("fallen").await, open("kept").await);
+    let quiet = tokio::time::Instant::now();
+    stage.door.reload(vec![token(&("fallen", TokenRole::View, &[])), token(&TOKENS[2])]);
+    assert_eq!((gone.next().await, fallen.next().await), (None, None));
+    assert_eq!(quiet.elapsed(), Duration::ZERO, "at once");
+    assert_eq!(kept.next().await.as_deref(), Some(""));
+}
