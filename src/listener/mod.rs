@@ -4,8 +4,11 @@
 //! May use `proxy`, `net`, `semantics` and `telemetry`. What an engine refuses comes by here as
 //! well, so that the proxy makes every response.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
 
 use crate::message::{Answer, Ended, Fault, Peer, Reply, Request, Seen};
 use crate::net::Handler;
@@ -13,19 +16,23 @@ use crate::net::peer::{PEER, PeerProof};
 use crate::proxy::{Arrival, Exchange, Proxy};
 use crate::semantics::time::Timestamp;
 
+/// Between two words on strangers.
+const PAUSE: Duration = Duration::from_secs(60);
+
 /// The handler behind every public listener.
 #[derive(Clone, Debug)]
 pub struct PublicDoor {
     proxy: Arc<Proxy>,
     /// What nodes of the tier before this one prove; `None` where there is no such tier.
     edges: Option<PeerProof>,
+    strangers: Arc<Strangers>,
     calendar: fn() -> Timestamp,
 }
 
 impl PublicDoor {
     /// A door to `proxy`, for clients and for `edges` that have this proof.
     pub fn new(proxy: Arc<Proxy>, edges: Option<PeerProof>) -> Self {
-        Self { proxy, edges, calendar }
+        Self { proxy, edges, strangers: Arc::default(), calendar }
     }
 
     /// The same, with requests stamped by another calendar.
@@ -44,8 +51,14 @@ impl PublicDoor {
     fn is_from_edge(&self, request: &Request) -> bool {
         let Some(edges) = self.edges.as_ref() else { return false };
         let fields = &request.fields;
-        fields.seen().any(Seen::HEADLAND_PEER)
-            && fields.get(PEER.as_str()).is_some_and(|proof| edges.is_proven_by(proof))
+        if !fields.seen().any(Seen::HEADLAND_PEER) {
+            return false;
+        }
+        let is_proven = fields.get(PEER.as_str()).is_some_and(|proof| edges.is_proven_by(proof));
+        if !is_proven {
+            self.strangers.tell(request.peer.address, Instant::now());
+        }
+        is_proven
     }
 }
 
@@ -70,8 +83,55 @@ impl Handler for PublicDoor {
     }
 }
 
+/// Those who ask as an edge and do not prove it. Anybody may, as often as he likes: so it is told
+/// now and then.
+#[derive(Debug, Default)]
+struct Strangers(Mutex<Option<Instant>>);
+
+impl Strangers {
+    #[cold]
+    fn tell(&self, address: SocketAddr, now: Instant) {
+        let mut told = self.0.lock();
+        if told.is_some_and(|told| now.saturating_duration_since(told) < PAUSE) {
+            return;
+        }
+        *told = Some(now);
+        tracing::warn!(
+            %address,
+            "asks as an edge with another peer secret, and is served as a client; expected the \
+             same secret behind peer.secret_file there and here"
+        );
+    }
+}
+
 /// The calendar of the machine.
 fn calendar() -> Timestamp {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp::from_millis(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_told_with_its_address_and_what_to_do_now_and_then() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let writer = Arc::new(file.reopen().unwrap());
+        let log = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+        let (strangers, start) = (Strangers::default(), Instant::now());
+        tracing::subscriber::with_default(log, || {
+            for second in 0..=60 {
+                let address = SocketAddr::from(([192, 0, 2, second], 4711));
+                strangers.tell(address, start + Duration::from_secs(second.into()));
+            }
+        });
+        let told = std::fs::read_to_string(file.path()).unwrap();
+        let lines: Vec<_> = told.lines().collect();
+        let is_of = |line: &str, address| {
+            line.contains(" WARN ") && line.contains(address) && line.contains("peer.secret_file")
+        };
+        assert_eq!(lines.len(), 2, "{told}");
+        assert!(is_of(lines[0], "192.0.2.0:4711") && is_of(lines[1], "192.0.2.60:4711"), "{told}");
+    }
 }

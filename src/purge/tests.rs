@@ -402,21 +402,25 @@ async fn numbers_that_were_given_ahead_are_older_than_whatever_comes_otherwise()
     assert_eq!(numbers.stamp(head.number), LogSequence { log: LogId(8), number: 99 });
 }
 
-/// The site of one comes while its purge is under way.
+/// While they are under way the site of one comes, and that of another goes.
 #[tokio::test]
 async fn what_names_nothing_is_told_by_the_sites_by_which_it_is_applied() {
     let (mut parts, _) = parts_of(9999, 9, Store::new(LIMITS), None);
-    let (sites, looks) = (parts.resolve, AtomicUsize::new(0));
-    parts.resolve = Box::new(move |command| match looks.fetch_add(1, Ordering::SeqCst) {
-        0 => Err(PurgeFault::UnknownHost("shop.example".to_owned())),
-        _ => sites(command),
+    let commands = commands(&["shop.example", "blog.example", "other.example"]);
+    let (sites, looks, count) = (parts.resolve, AtomicUsize::new(0), commands.len());
+    parts.resolve = Box::new(move |command| {
+        let is_first = looks.fetch_add(1, Ordering::SeqCst) < count;
+        let absent = if is_first { "shop" } else { "blog" };
+        match command.value.contains(absent) {
+            true => Err(PurgeFault::UnknownHost(absent.to_owned())),
+            false => sites(command),
+        }
     });
     let purger = Purger::new(PurgerParts { follows: Some(None), ..parts });
-    let commands = commands(&["shop.example", "other.example"]);
-    let position = Position { number: 2, ..Position::start(LogId(7)) };
+    let position = Position { number: 3, ..Position::start(LogId(7)) };
     let mut told = None;
     let tell = |named: &[bool]| told = Some((named.to_vec(), purger.position()));
     purger.apply(&commands.iter().collect::<Vec<_>>(), position, true, tell).await.unwrap();
-    assert_eq!(told, Some((vec![true, false], 0)), "before it is acknowledged");
-    assert_eq!(purger.position(), 2);
+    assert_eq!(told, Some((vec![true, true, false], 0)), "before it is acknowledged");
+    assert_eq!(purger.position(), 3);
 }

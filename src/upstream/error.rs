@@ -72,26 +72,29 @@ impl UpstreamError {
         }
     }
 
-    /// The shield at `url` gave a response that is not taken.
-    pub(super) fn refused_answer(url: &str) -> Self {
-        Self {
-            origin: SHIELD.to_owned(),
-            fault: Fault::Shield,
-            timeout: false,
-            reason: "shield-answer-refused",
-            detail: format!("{url}: its answer cannot be taken"),
-        }
+    /// The shield at `url` gave a response that does not serve the request.
+    pub(super) fn declined_answer(url: &str) -> Self {
+        let detail = format!("{url}: its answer does not serve this request");
+        Self::shield("shield-answer-declined", detail)
+    }
+
+    /// What is at `url` gave a response that no shield gives to a peer.
+    pub(super) fn no_peers_answer(url: &str) -> Self {
+        let detail = format!(
+            "{url}: it did not accept the peer secret, or is no shield; expected a node of role \
+             shield there, and the same secret behind peer.secret_file here and there"
+        );
+        Self::shield("shield-answer-refused", detail)
     }
 
     /// There is no shield to ask.
     pub(super) fn no_shield() -> Self {
-        Self {
-            origin: SHIELD.to_owned(),
-            fault: Fault::Shield,
-            timeout: false,
-            reason: "shield-without-server",
-            detail: "no shield is left to ask".to_owned(),
-        }
+        Self::shield("shield-without-server", "no shield is left to ask".to_owned())
+    }
+
+    fn shield(reason: &'static str, detail: String) -> Self {
+        let (origin, fault) = (SHIELD.to_owned(), Fault::Shield);
+        Self { origin, fault, timeout: false, reason, detail }
     }
 
     /// There is no origin named `origin`.
@@ -133,7 +136,7 @@ pub(super) fn classify(kind: ClientErrorKind) -> (Fault, &'static str) {
         Kind::ConnectTimeout => (Fault::Origin, "origin-connect-timeout"),
         Kind::Dns => (Fault::Origin, "origin-name-unresolved"),
         Kind::InvalidRequest => (Fault::Client, "request-not-forwardable"),
-        Kind::Malformed => (Fault::Origin, "origin-malformed-response"),
+        Kind::BadHead | Kind::Malformed => (Fault::Origin, "origin-malformed-response"),
         Kind::PoolExhausted => (Fault::Ours, "origin-connections-exhausted"),
         Kind::Protocol => (Fault::Origin, "origin-protocol-refused"),
         Kind::Reset | Kind::StreamReset => (Fault::Origin, "origin-reset"),
@@ -149,7 +152,7 @@ fn classify_shield(kind: ClientErrorKind) -> (Fault, &'static str) {
         Kind::Connect => "shield-unreachable",
         Kind::ConnectTimeout => "shield-connect-timeout",
         Kind::Dns => "shield-name-unresolved",
-        Kind::Malformed => "shield-malformed-response",
+        Kind::BadHead | Kind::Malformed => "shield-malformed-response",
         Kind::PoolExhausted => return (Fault::Ours, "shield-connections-exhausted"),
         Kind::Protocol => "shield-protocol-refused",
         Kind::Reset | Kind::StreamReset => "shield-reset",

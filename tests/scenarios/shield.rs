@@ -338,3 +338,38 @@ async fn what_is_not_shared_passes_both_tiers() {
     assert_eq!(clients[1].get("/page").await.text(), "version 2");
     assert_eq!(clients[0].get("/page").await.text(), "version 2");
 }
+
+/// An edge with another secret is served as a client: its answers prove nothing.
+#[tokio::test]
+async fn an_edge_with_another_secret_goes_to_the_origin() {
+    let tiers = Tiers::start(1, 0).await;
+    says(&tiers.origin, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "another secret of some length").unwrap();
+    let peer = tiers.peer();
+    let (_, rest) = peer.split_once("\nca_file").unwrap();
+    let peer = format!("[peer]\nsecret_file = \"{}\"\nca_file{rest}", secret.display());
+    let edge = tiers.node("edge-1").tiers(&format!("{}\n{peer}", tiers.shield_table(""))).start();
+    is_trusted(&edge).await;
+    let client = Client::of(&edge, Protocol::H2).await;
+    let seen = client.get("/page").await;
+    assert_eq!(seen.text(), "version 1");
+    assert_eq!(seen.cache_status(), "edge-1; fwd=miss; fwd-status=200; stored");
+}
+
+#[tokio::test]
+async fn every_head_that_a_shield_takes_comes_through() {
+    let tiers = Tiers::start(1, 1).await;
+    // An origin's head may have 128 KiB, in fields of any size.
+    let mut page = Reply::fresh("page").field("surrogate-key", "p42");
+    for field in 0..90 {
+        page = page.field(&format!("large-{field}"), &"x".repeat(1420));
+    }
+    tiers.origin.on("/page", page);
+    let client = Client::of(&tiers.edges[0], Protocol::H1).await;
+    let seen = client.get("/page").await;
+    assert_eq!((seen.status, seen.text()), (200, "page"));
+    assert!(seen.cache_status().starts_with("shield-1; fwd=miss"), "{}", seen.cache_status());
+    assert_eq!(tiers.origin.count(), 1);
+}

@@ -17,6 +17,9 @@ pub struct ClientError {
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientErrorKind {
+    /// The response head is malformed or over the limit, and the connection lives on.
+    #[error("malformed response head")]
+    BadHead,
     /// The request's body broke off on our side.
     #[error("request body failed")]
     BodyFailed,
@@ -38,7 +41,7 @@ pub enum ClientErrorKind {
     /// The request cannot be said in HTTP; the server was not asked.
     #[error("invalid request")]
     InvalidRequest,
-    /// The response head is not HTTP, or over the limit.
+    /// What the server sends is not HTTP; with HTTP/1.1, or its head is over the limit.
     #[error("malformed response")]
     Malformed,
     /// As many connections or streams in use as the limit allows, and none came free in time.

@@ -36,11 +36,15 @@ use crate::config::address::Scheme;
 use crate::config::shield::{Fallback, Node, Shield as ShieldConfig};
 use crate::message::Body;
 use crate::net::client::{
-    Egress, Http2Config, IncomingResponse, OutgoingRequest, Pool, PoolConfig, Protocol, Server,
-    private_tls_config,
+    ClientErrorKind, Egress, Http2Config, IncomingResponse, OutgoingRequest, Pool, PoolConfig,
+    Protocol, Server, private_tls_config,
 };
 use crate::net::peer::{PEER, PeerProof};
 use crate::telemetry::metrics::Metrics;
+
+/// Bytes of a shield's response head: twice as many as a shield takes from an origin, for HTTP/2
+/// counts 32 more a field (RFC 9113 section 6.5.2), and tiers add some fields.
+const HEADER_BYTES: usize = 256 << 10;
 
 /// What an edge has to know to ask its shields.
 #[derive(Clone, Debug, PartialEq)]
@@ -215,10 +219,9 @@ impl Shields {
         self.metrics.shield_request(&member.url, status);
         let failed = match outcome {
             Ok(response) => {
-                let refused = |kept: Kept| ShieldsFailed {
-                    error: UpstreamError::refused_answer(&member.url),
-                    request: kept.after_answer(),
-                };
+                let refused =
+                    |error, kept: Kept| ShieldsFailed { error, request: kept.after_answer() };
+                let url = &member.url;
                 match accept(&response) {
                     Acceptance::Taken => {
                         self.answered(member);
@@ -226,24 +229,32 @@ impl Shields {
                     }
                     Acceptance::Declined => {
                         self.answered(member);
-                        return Err(refused(kept));
+                        return Err(refused(UpstreamError::declined_answer(url), kept));
                     }
                     Acceptance::Misdirected => {
                         self.answered(member);
-                        let error = UpstreamError::refused_answer(&member.url);
+                        let error = UpstreamError::declined_answer(url);
                         let request = kept.unsent();
                         return match request.is_some() {
                             true => Err(ShieldsFailed { error, request }),
                             false => Ok(response),
                         };
                     }
-                    Acceptance::Refused => refused(kept),
+                    Acceptance::Refused => refused(UpstreamError::no_peers_answer(url), kept),
                 }
             }
-            Err(error) => ShieldsFailed {
-                request: kept.after(&error),
-                error: UpstreamError::of_shield(&member.url, &error),
-            },
+            Err(error) => {
+                let failed = ShieldsFailed {
+                    request: kept.after(&error),
+                    error: UpstreamError::of_shield(&member.url, &error),
+                };
+                if error.kind == ClientErrorKind::BadHead {
+                    // It has answered: a head that is too large here says nothing of the shield.
+                    self.answered(member);
+                    return Err(failed);
+                }
+                failed
+            }
         };
         self.failed(asked, &failed.error);
         Err(failed)
@@ -356,6 +367,7 @@ fn member(settings: &ShieldSettings, node: &Node, egress: &Egress) -> Result<Mem
         response_timeout: config.response_timeout,
         read_timeout: config.idle_timeout,
         egress: egress.clone(),
+        header_bytes: HEADER_BYTES,
         http2: Http2Config { streams: config.streams, ..Http2Config::default() },
         ..PoolConfig::default()
     };

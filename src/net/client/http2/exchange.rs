@@ -107,7 +107,9 @@ fn fault(error: &h2::Error) -> Fault {
     // processed. To streams that may have been, the engine tells the end of the connection instead.
     let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
     let unprocessed = error.is_remote() && (error.is_go_away() || refused);
-    let kind = if error.is_library() {
+    let kind = if error.is_library() && error.is_reset() {
+        ClientErrorKind::BadHead
+    } else if error.is_library() {
         ClientErrorKind::Malformed
     } else if error.is_reset() {
         ClientErrorKind::StreamReset

@@ -63,6 +63,26 @@ async fn an_answer_that_is_refused_is_a_failure_and_the_next_is_asked() {
     }
     assert_eq!((near.asked(), far.asked()), (3, 4));
     assert_eq!(health(&shields), [false, true]);
+    far.set(Mood::Ill);
+    let failed = ask(&shields, get()).await.unwrap_err().error.to_string();
+    let told = "it did not accept the peer secret, or is no shield; expected a node of role \
+                shield there, and the same secret behind peer.secret_file here and there";
+    assert_eq!(failed, format!("shield: {}: {told}", urls[0]), "asked last: it is left alone");
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_no_reason_to_leave_a_shield_alone() {
+    let (near, far, urls) = two(Mood::Large(128 << 10), Mood::Well).await;
+    let shields = shields(settings_of(&urls));
+    assert_eq!(name(&shields).await, "near");
+    near.set(Mood::Large(HEADER_BYTES));
+    for asked in 1..=5 {
+        assert_eq!(name(&shields).await, "far");
+        assert_eq!(
+            (near.asked(), far.asked(), health(&shields)),
+            (asked + 1, asked, vec![true; 2])
+        );
+    }
 }
 
 #[tokio::test]

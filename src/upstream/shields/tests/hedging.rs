@@ -74,7 +74,7 @@ async fn one_that_is_left_alone_is_not_asked_as_a_second() {
     let shields = shields(settings);
     shields.failed(
         Asked { member: &shields.members[1], admission: Admission::Usual },
-        &UpstreamError::refused_answer("it"),
+        &UpstreamError::no_peers_answer("it"),
     );
     near.set(Mood::Slow);
     let release = async {

@@ -38,6 +38,8 @@ enum Mood {
     Slow,
     /// Reads the content and resets the stream.
     Resets,
+    /// Answers 200 with a field of so many bytes.
+    Large(usize),
 }
 
 /// A request as a scripted shield got it.
@@ -94,9 +96,12 @@ impl Scripted {
             Mood::Resets => return response.send_reset(h2::Reason::INTERNAL_ERROR),
             Mood::Ill => StatusCode::INTERNAL_SERVER_ERROR,
             Mood::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Mood::Well | Mood::Slow => StatusCode::OK,
+            Mood::Well | Mood::Slow | Mood::Large(_) => StatusCode::OK,
         };
-        let head = Response::builder().status(status).header(NAME, self.name);
+        let mut head = Response::builder().status(status).header(NAME, self.name);
+        if let Mood::Large(bytes) = *moods.borrow() {
+            head = head.header("large", "a".repeat(bytes));
+        }
         // Whoever asked may have gone.
         let _ = response.send_response(head.body(()).unwrap(), true);
     }
