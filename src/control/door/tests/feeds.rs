@@ -147,8 +147,10 @@ async fn a_stream_ends_when_its_token_is_taken_away() {
     let (mut gone, mut fallen, mut kept) =
         (open("gone").await, open("fallen").await, open("kept").await);
     let quiet = tokio::time::Instant::now();
-    stage.door.reload(vec![token(&("fallen", TokenRole::View, &[])), token(&TOKENS[2])]);
-    assert_eq!((gone.next().await, fallen.next().await), (None, None));
+    let ended = tokio::join!(gone.next(), fallen.next(), async {
+        stage.door.reload(vec![token(&("fallen", TokenRole::View, &[])), token(&TOKENS[2])]);
+    });
+    assert_eq!(ended, (None, None, ()));
     assert_eq!(quiet.elapsed(), Duration::ZERO, "at once");
     assert_eq!(kept.next().await.as_deref(), Some(""));
 }
