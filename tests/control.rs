@@ -176,6 +176,12 @@ fn a_node_follows_acknowledges_and_is_told_of_the_end() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     assert_eq!(lines.next(), None);
     assert!(control.child.wait().unwrap().success(), "it drains");
+    let control = Control::start(folder.path());
+    let audit = control.ask("GET", "/v1/audit", &Value::Null).unwrap().1;
+    assert_eq!(
+        audit["data"][0]["detail"], "tag \"p42\": purge 1",
+        "of the process before: {audit}"
+    );
 }
 
 /// What was acknowledged before a kill is there after it, and the log goes on as one.

@@ -22,7 +22,7 @@ use super::home::{Home, HomeError};
 use super::lead::Contest;
 use super::publish::Publisher;
 use super::{OpenError, Plane, PlaneParts, clock};
-use crate::config::control_plane::{ControlPlane, Fleet, PurgeLog};
+use crate::config::control_plane::{self as config, Backend, ControlPlane, Fleet, PurgeLog};
 use crate::config::tls::Tls;
 use crate::door::{Life, State};
 use crate::net::bind::{self, BindError};
@@ -123,7 +123,7 @@ impl Control {
             address,
             life: life.clone(),
             plane: plane.clone(),
-            audit: Arc::new(Audit::new(audit.events)),
+            audit: Arc::new(open_audit(audit, &purge_log)),
             metrics: Arc::default(),
             drain: feeds_watch,
             requests_per_second: limits.requests_per_second,
@@ -257,6 +257,14 @@ fn fixed_sections(before: &ControlPlane, after: &ControlPlane) -> Vec<&'static s
 fn bounds(fleet: &Fleet, log: &PurgeLog) -> FleetBounds {
     let Fleet { lease, forget, nodes } = *fleet;
     FleetBounds { lease, forget, nodes, receipts: log.receipts }
+}
+
+fn open_audit(audit: config::Audit, log: &PurgeLog) -> Audit {
+    let beside_log = (log.backend == Backend::Embedded).then(|| log.path.join("audit.log"));
+    match audit.file.or(beside_log) {
+        Some(file) => Audit::open(file, audit.events),
+        None => Audit::new(audit.events),
+    }
 }
 
 fn certificate_files(tls: &Tls) -> Vec<CertificateFiles> {

@@ -133,6 +133,9 @@ section! {
     pub struct Audit {
         /// Events, the newest kept.
         events: usize = 10_000, Within(16..=1_048_576);
+        /// File that keeps them over a restart, of this process alone. Without one it is
+        /// `audit.log` in the folder of an embedded log; on NATS they end with the process.
+        file: Option<PathBuf> = None, Commented(r#""/var/lib/headland/audit.log""#);
     }
 }
 
