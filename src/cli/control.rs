@@ -35,7 +35,7 @@ enum Action {
     Restore(RestoreArgs),
 }
 
-/// Write the purge log and the registered nodes to one file, while the control plane runs or not
+/// Write the purge log, the registered nodes and the published config to one file, while the control plane runs or not
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -44,7 +44,11 @@ Example:
 The file holds who purged what, and the names of nodes; only its owner can read it. No token is in
 it: keep the config apart.
 
-Exit codes: 0 written, 1 failed, or the file is there already, 2 bad usage or config.")]
+Where the published config cannot be read the rest is written all the same, the fault is told on
+stderr and by \"lacks\" in the JSON, and the exit code is 1.
+
+Exit codes: 0 written, 1 failed, written without the published config, or the file is there already,
+2 bad usage or config.")]
 struct BackupArgs {
     /// The config of the control plane
     #[arg(long, value_name = "FILE")]
@@ -107,8 +111,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// What was done, as JSON and in words.
-type Done = (Value, String);
+/// What was done, as JSON and in words; and what was not.
+type Done = (Value, String, Option<String>);
 
 fn with_config(
     config: &Path,
@@ -123,15 +127,19 @@ fn with_config(
             return ExitCode::from(USAGE);
         }
     };
-    match act(&config) {
-        Ok((data, _)) if as_json => say(&format!("{}\n", json!({ "data": data, "meta": {} }))),
-        Ok((_, words)) => say(&words),
-        Err(error) => {
-            eprintln!("headland control {command}: {error}");
-            return ExitCode::FAILURE;
+    let failed = match act(&config) {
+        Ok((data, words, lacks)) => {
+            match as_json {
+                true => say(&format!("{}\n", json!({ "data": data, "meta": {} }))),
+                false => say(&words),
+            }
+            lacks
         }
-    }
-    ExitCode::SUCCESS
+        Err(error) => Some(error),
+    };
+    let Some(error) = failed else { return ExitCode::SUCCESS };
+    eprintln!("headland control {command}: {error}");
+    ExitCode::FAILURE
 }
 
 fn take(config: &ControlPlane, args: &BackupArgs) -> Result<Done, String> {
@@ -140,18 +148,20 @@ fn take(config: &ControlPlane, args: &BackupArgs) -> Result<Done, String> {
     if !args.force && fs::exists(&args.to).map_err(failed)? {
         return Err(format!("{path} is there already; name another file, or --force"));
     }
-    let backup = backup::take(config).map_err(|error| error.to_string())?;
+    let (backup, lacks) = backup::take(config).map_err(|error| error.to_string())?;
+    let lacks = lacks.map(|error| error.to_string());
     let written = Replacement::private(&args.to)
         .and_then(|new| new.put(backup.encode().as_bytes()))
         .and_then(|_| sync_folder_of(&args.to));
     written.map_err(failed)?;
     let (head, nodes) = (backup.log.head(), backup.nodes.len());
     let data = json!({
-        "path": args.to, "at": backup.at, "nodes": nodes,
+        "path": args.to, "at": backup.at, "nodes": nodes, "lacks": lacks,
         "sequence": { "log": head.log.to_string(), "number": head.number },
     });
     let number = head.number;
-    Ok((data, format!("{path}: the log up to purge {number}, {} registered\n", count(nodes))))
+    let words = format!("{path}: the log up to purge {number}, {} registered\n", count(nodes));
+    Ok((data, words, lacks.map(|why| format!("{why}; the backup holds all but that"))))
 }
 
 fn restore(config: &ControlPlane, args: &RestoreArgs) -> Result<Done, String> {
@@ -175,7 +185,7 @@ fn restore(config: &ControlPlane, args: &RestoreArgs) -> Result<Done, String> {
         head.number,
         count(nodes),
     );
-    Ok((data, words))
+    Ok((data, words, None))
 }
 
 fn count(nodes: usize) -> String {

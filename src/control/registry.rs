@@ -91,7 +91,11 @@ impl NatsRegistry {
     fn nodes(&self, text: &str) -> Result<Vec<Registration>, NatsError> {
         match text.is_empty() {
             true => Ok(Vec::new()),
-            false => registrations::decode(text).ok_or_else(|| self.0.failed("read", "damaged")),
+            false => registrations::decode(text).ok_or_else(|| {
+                let why = "damaged; take them from a backup, or delete the key \"nodes\" of the \
+                           bucket once no node runs that serves on without the control plane";
+                self.0.failed("read", why)
+            }),
         }
     }
 }

@@ -65,6 +65,25 @@ fn a_backup_is_one_private_file_taken_while_it_runs() {
 }
 
 #[test]
+fn what_can_be_read_is_backed_up_and_what_cannot_is_told() {
+    let folder = TempDir::new().unwrap();
+    let (control, _) = begun(folder.path(), "path = \"log\"");
+    drop(control);
+    std::fs::create_dir_all(folder.path().join("log/config")).unwrap();
+    std::fs::write(folder.path().join("log/config/index"), "?").unwrap();
+    let (code, out, error) = run(folder.path(), &["backup", "--to", "it.backup"]);
+    assert_eq!((code, &*out), (1, "it.backup: the log up to purge 1, 1 node registered\n"));
+    assert!(error.contains("log/config/index is damaged"), "{error}");
+    assert!(error.ends_with("; the backup holds all but that\n"), "{error}");
+    let (code, out, _) = run(folder.path(), &["backup", "--to", "it.backup", "--force", "--json"]);
+    let lacks = data(&out)["lacks"].as_str().unwrap().to_owned();
+    assert!(code == 1 && lacks.contains("log/config/index is damaged"), "{lacks}");
+    std::fs::remove_dir_all(folder.path().join("log")).unwrap();
+    let (code, out, error) = run(folder.path(), &["restore", "--from", "it.backup"]);
+    assert!(code == 0 && out.contains(" goes on behind purge 1 of "), "{out}{error}");
+}
+
+#[test]
 fn a_restore_changes_nothing_unless_it_may() {
     let folder = TempDir::new().unwrap();
     let (control, _) = begun(folder.path(), "path = \"log\"");

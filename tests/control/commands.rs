@@ -117,14 +117,20 @@ fn a_purge_that_stays_pending_fails_and_names_whom_it_waits_for() {
     let arguments = ["purge", "tag", "p42", "--wait", "--timeout", "20ms"];
     let (code, receipt, stderr) = stage.run(&arguments);
     assert_eq!((code, &*receipt), (1, "pending   1  p42\n  fra-1  pending\n"));
-    let told = "headland purge: pending at fra-1, which will apply it when they can\n";
-    assert_eq!(stderr, format!("  fra-1  pending\n{told}"));
+    let told = |number: u64| {
+        format!(
+            "headland purge: accepted, and pending at fra-1, which will apply it when they can; \
+             `headland purges {number}` tells how far they are\n"
+        )
+    };
+    assert_eq!(stderr, format!("  fra-1  pending\n{}", told(1)));
     let (code, json, stderr) = stage.json(&arguments);
-    assert_eq!((code, &*stderr), (1, told));
+    assert_eq!((code, stderr), (1, told(2)));
     assert_eq!(json["data"][0]["nodes"][0]["state"], "pending");
     // Without --wait nobody is asked how far they are.
     let (code, _, stderr) = stage.run(&arguments[..3]);
-    assert_eq!((code, &*stderr), (1, told));
+    assert_eq!((code, stderr), (1, told(3)));
+    assert_eq!(stage.run(&["purges", "3"]).0, 0);
 }
 
 #[test]

@@ -40,7 +40,9 @@ Examples:
   headland purge site shop --node http://127.0.0.1:9180
 
 Exit codes: 0 every purge is complete, or was only tried, 1 failed, still pending, or of a site or
-host that no node serves, 2 bad usage.")]
+host that no node serves, 2 bad usage. What is pending is accepted, and is applied whoever waits;
+without --wait that is what is told of it while nodes have yet to: headland purges tells how far
+they are.")]
 enum Kind {
     /// Purge URLs: each with every query, unless it has one or --exact is given; a * stands for any
     /// row of characters
@@ -233,22 +235,33 @@ fn watch(
     Ok(())
 }
 
-/// Whom is still waited for.
+/// Whom is still waited for, and how to follow that.
 fn pending(receipts: &[Value]) -> String {
+    let number = match receipts {
+        [one] => format!(" {}", one["sequence"]["number"]),
+        _ => String::new(),
+    };
+    format!("{}; `headland purges{number}` tells how far they are", late(receipts))
+}
+
+fn late(receipts: &[Value]) -> String {
     let nodes = receipts.iter().filter_map(|receipt| receipt["nodes"].as_array()).flatten();
     let late: BTreeSet<_> = nodes
         .filter(|node| node["state"] == "pending")
         .filter_map(|node| node["name"].as_str())
         .collect();
     if late.is_empty() {
-        return "pending; the nodes that have yet to apply it will".to_owned();
+        return "accepted, and pending; the nodes that have yet to apply it will".to_owned();
     }
     let more = match late.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     let named: Vec<_> = late.into_iter().take(NAMED).collect();
-    format!("pending at {}{more}, which will apply it when they can", named.join(", "))
+    format!(
+        "accepted, and pending at {}{more}, which will apply it when they can",
+        named.join(", ")
+    )
 }
 
 /// A line for each purge, and one for each node below it.
@@ -337,13 +350,15 @@ pending   7  https://a.example/x
     fn whoever_is_late_is_named() {
         let node = |name: &str, state: &str| json!({ "name": name, "state": state });
         let nodes = json!([node("fra-1", "pending"), node("nyc-1", "applied")]);
-        let receipt = json!({ "nodes": nodes });
-        let told = "pending at fra-1, which will apply it when they can";
-        assert_eq!(pending(&[receipt.clone(), receipt]), told);
+        let receipt = json!({ "nodes": nodes, "sequence": { "number": 7 } });
+        let told = "accepted, and pending at fra-1, which will apply it when they can; `headland \
+                    purges` tells how far they are";
+        assert_eq!(pending(&[receipt.clone(), receipt.clone()]), told);
+        assert_eq!(pending(&[receipt]), told.replace("purges", "purges 7"));
         let nodes: Vec<_> = (1..=7).map(|n| node(&format!("n{n}"), "pending")).collect();
         let told = pending(&[json!({ "nodes": nodes })]);
-        assert!(told.starts_with("pending at n1, n2, n3, n4, n5 and 2 more, "), "{told}");
-        assert!(pending(&[json!({})]).starts_with("pending; the nodes"));
+        assert!(told.starts_with("accepted, and pending at n1, n2, n3, n4, n5 and 2 more, "));
+        assert!(pending(&[json!({})]).starts_with("accepted, and pending; the nodes"));
     }
 
     #[test]

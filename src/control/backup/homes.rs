@@ -83,10 +83,11 @@ pub struct Restored {
 }
 
 /// Takes a backup of the control plane that a config describes, which may run meanwhile. Blocks.
+/// Where what is published cannot be read the rest is taken, and why is told with it.
 ///
 /// # Errors
 /// Why there is none.
-pub fn take(config: &ControlPlane) -> Result<Backup, BackupError> {
+pub fn take(config: &ControlPlane) -> Result<(Backup, Option<ShelfError>), BackupError> {
     let settings = &config.purge_log;
     let runtime = runtime()?;
     let (log, nodes, published) = match settings.backend {
@@ -94,21 +95,26 @@ pub fn take(config: &ControlPlane) -> Result<Backup, BackupError> {
             let log = embedded::look(&settings.path)?;
             let log = log.ok_or_else(|| BackupError::Nothing(settings.path.clone()))?;
             let nodes = registrations::read(&settings.path).map_err(RegistryError::from)?;
-            (log, nodes, runtime.block_on(FolderShelf::new(settings.path.clone()).look())?)
+            (log, nodes, runtime.block_on(FolderShelf::new(settings.path.clone()).look()))
         }
         Backend::Nats => runtime.block_on(take_from_nats(settings))?,
     };
-    Ok(Backup { at: clock::unix_ms(), lease: config.fleet.lease, nodes, published, log })
+    let (published, lacks) = match published {
+        Ok(published) => (published, None),
+        Err(error) => (Shelved::default(), Some(error)),
+    };
+    let (at, lease) = (clock::unix_ms(), config.fleet.lease);
+    Ok((Backup { at, lease, nodes, published, log }, lacks))
 }
 
 async fn take_from_nats(
     settings: &Settings,
-) -> Result<(Kept, Vec<Registration>, Shelved), BackupError> {
+) -> Result<(Kept, Vec<Registration>, Result<Shelved, ShelfError>), BackupError> {
     let nats = home::connect(settings).await?;
     let (registry, shelf) = (NatsRegistry::new(&nats).await?, NatsShelf::new(&nats).await?);
     let log = NatsLog::open(nats, home::bounds(settings)).await?;
     log.refresh().await?;
-    Ok((Kept::of(&log).await?, registry.look().await?, shelf.look().await?))
+    Ok((Kept::of(&log).await?, registry.look().await?, shelf.look().await))
 }
 
 /// Brings a backup back where a config says, under a new identity. No control plane may run there.
@@ -214,8 +220,7 @@ async fn check_shelf(
 
 /// Puts what was published in the place of all that is there.
 async fn put(shelf: &dyn Shelf, published: Shelved) -> Result<(), BackupError> {
-    // On NATS it is taken over from whoever wrote it. What is damaged in a folder is given up.
-    let _is_damaged = shelf.take_up().await.is_err();
+    shelf.seize().await?;
     // Every text is written: one of the same number may be another.
     Ok(shelf.write(Arc::default(), Arc::new(published)).await?)
 }

@@ -9,7 +9,10 @@ use super::*;
 use crate::config::control_plane::ControlPlane;
 use crate::control::log::embedded::EmbeddedLog;
 use crate::control::log::{Asked, LogBounds, PurgeLog};
+use crate::control::nats::server::NatsServer;
+use crate::control::nats::{Nats, NatsParts};
 use crate::control::publish::folder::FolderShelf;
+use crate::control::publish::nats::NatsShelf;
 use crate::control::publish::rollout::Share;
 use crate::control::publish::shelf::Shelf;
 use crate::control::publish::{Actor, Proposal, Publisher};
@@ -50,7 +53,8 @@ async fn on_thread<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) 
 
 async fn taken(folder: &Path) -> Result<Backup, String> {
     let config = config(folder);
-    on_thread(move || take(&config).map_err(|error| error.to_string())).await
+    on_thread(move || take(&config).map(|(backup, _)| backup).map_err(|error| error.to_string()))
+        .await
 }
 
 async fn restored(folder: &Path, backup: &Backup, forces: bool) -> Result<Restored, String> {
@@ -191,4 +195,35 @@ fn nodes_that_are_not_known_are_held_for_the_longest_lease_that_was_granted() {
     assert_eq!(lease(&[], &[], short), short);
     assert_eq!(lease(&one, &[], 2 * LEASE), 2 * LEASE);
     assert_eq!(lease(&[], &[Registration::unknown(LEASE)], short), LEASE, "of a restore before");
+}
+
+#[tokio::test]
+async fn what_is_damaged_on_nats_gives_way_if_forced_but_for_registrations() {
+    let (_folder, _open, backup) = backed_up().await;
+    let server = NatsServer::start();
+    let text = format!("[purge_log]\nbackend = \"nats\"\nservers = [{:?}]", server.url());
+    let config = ControlPlane::parse(&text, "control.toml", Path::new("/"), &|_| None).unwrap();
+    let restored = async |forces: bool| {
+        let (config, backup) = (config.clone(), backup.clone());
+        on_thread(move || restore(&config, backup, forces).map_err(|why| why.to_string())).await
+    };
+    let nats = Nats::connect(NatsParts::of(vec![server.url()])).await.unwrap();
+    let bucket = nats.bucket().await.unwrap();
+    for damaged in ["?", "0000000000000007\n?"] {
+        for key in ["config", "saved"] {
+            bucket.put(key, damaged.into()).await.unwrap();
+        }
+        assert!(
+            restored(false).await.unwrap_err().contains("is not empty; expected another place")
+        );
+        assert_eq!(restored(true).await.unwrap().nodes, 1);
+        let shelf = NatsShelf::new(&nats).await.unwrap();
+        assert_eq!(shelf.look().await.unwrap(), backup.published);
+    }
+    bucket.put("nodes", "0000000000000007\n?".into()).await.unwrap();
+    let refused = restored(true).await.unwrap_err();
+    assert!(
+        refused.contains("or delete the key \"nodes\" of the bucket once no node"),
+        "{refused}"
+    );
 }

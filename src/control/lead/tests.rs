@@ -30,6 +30,10 @@ impl Shelf for Silent {
         Box::pin(pending())
     }
 
+    fn seize(&self) -> Later<'_, Result<(), ShelfError>> {
+        Box::pin(pending())
+    }
+
     fn write(&self, _: Arc<Shelved>, _: Arc<Shelved>) -> Later<'_, Result<(), ShelfError>> {
         Box::pin(pending())
     }

@@ -93,6 +93,17 @@ impl HeldKey {
         Err(why)
     }
 
+    /// This process writes next, whatever stands there, damaged or not.
+    ///
+    /// # Errors
+    /// The bucket does not answer.
+    pub(in crate::control) async fn seize(&self) -> Result<(), NatsError> {
+        let entry = self.bucket.entry(self.key).await;
+        let entry = entry.map_err(|error| self.failed("read", error))?;
+        *self.revision.lock().await = entry.map_or(0, |entry| entry.revision);
+        Ok(())
+    }
+
     /// Replaces what stands there.
     ///
     /// # Errors

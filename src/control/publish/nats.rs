@@ -100,6 +100,10 @@ impl Shelf for NatsShelf {
         })
     }
 
+    fn seize(&self) -> Later<'_, Result<(), ShelfError>> {
+        Box::pin(async { Ok(self.0.seize().await?) })
+    }
+
     fn write(&self, before: Arc<Shelved>, next: Arc<Shelved>) -> Later<'_, Result<(), ShelfError>> {
         Box::pin(async move { Ok(self.put(&before, &next).await?) })
     }

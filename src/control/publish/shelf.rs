@@ -41,6 +41,12 @@ pub trait Shelf: Send + Sync {
     /// It cannot be read, or is damaged.
     fn take_up(&self) -> Later<'_, Result<Shelved, ShelfError>>;
 
+    /// What is written next takes the place of whatever is there, damaged or not.
+    ///
+    /// # Errors
+    /// It cannot be asked for.
+    fn seize(&self) -> Later<'_, Result<(), ShelfError>>;
+
     /// Makes `next` durable in the place of `before`, which is what was kept last.
     ///
     /// # Errors
