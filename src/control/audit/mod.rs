@@ -129,18 +129,19 @@ mod tests {
     fn the_newest_events_outlive_the_process() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.log");
-        let open = || Audit::open(path.clone(), 3);
+        let open = || Audit::open(path.clone(), 5);
         let audit = open();
         (201..=202).for_each(|status| audit.note(event(status)));
         drop(audit);
-        // The process was killed as it wrote; and something else is there.
-        let mut lines = std::fs::read_to_string(&path).unwrap();
-        lines.push_str("{}\n{\"number\":3,\"at\":17");
-        std::fs::write(&path, lines).unwrap();
+        // The process was killed as it wrote; and something else is there, and something twice.
+        let lines = std::fs::read_to_string(&path).unwrap();
+        let first = lines.lines().next().unwrap();
+        std::fs::write(&path, format!("{lines}{{}}\n{first}\n{{\"number\":3,\"at\":17")).unwrap();
         let audit = open();
         assert_eq!(audit.page(u64::MAX, 9), (vec![(2, event(202)), (1, event(201))], false));
-        (203..=205).for_each(|status| audit.note(event(status)));
-        let newest = vec![(5, event(205)), (4, event(204)), (3, event(203))];
+        (203..=206).for_each(|status| audit.note(event(status)));
+        let newest: Vec<_> =
+            (2..=6).rev().map(|number| (number, event(200 + number as u16))).collect();
         assert_eq!(audit.page(u64::MAX, 9), (newest.clone(), false));
         drop(audit);
         assert_eq!(open().page(u64::MAX, 9), (newest, false));
