@@ -139,6 +139,7 @@ pub(crate) const RULES: &[Rule] = &[
             ("src/store/disk/", "the disk tier"),
             ("src/config/", "the configuration, and the files it names"),
             ("src/purge/journal", "rules and position survive a crash"),
+            ("src/control/audit/file", "who did what outlives the process"),
             ("src/control/log", "the purge log of the control plane"),
             ("src/control/publish/folder", "a version is durable before a node is told of it"),
             ("src/telemetry/access_log", "the access log"),

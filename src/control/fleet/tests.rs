@@ -374,7 +374,7 @@ fn what_is_made_durable_is_what_a_restart_needs() {
     let registration = Registration { name: "a".into(), incarnation: 1, serves_on: true, lease };
     assert_eq!(admitted, Ok(Admission::New(registration.clone())));
     stage.beat("a", 0, serving(1, 0)).unwrap();
-    assert_eq!(stage.fleet.registrations(), [registration.clone()]);
+    assert_eq!(stage.fleet.registrations(), std::slice::from_ref(&registration));
     assert_eq!(stage.fleet.admit("a", &serving(1, 0), at(0)), Ok(Admission::Known));
     // Whether it serves on is durable before it gets a lease by it.
     let changed = Registration { serves_on: false, ..registration.clone() };
