@@ -35,8 +35,8 @@ enum Action {
     Restore(RestoreArgs),
 }
 
-/// Write the purge log, the registered nodes and the published config to one file, while the control
-/// plane runs or not
+/// Write the purge log, the registered nodes and the published config to one file, while the
+/// control plane runs or not
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -10,10 +10,10 @@
 //! One who leads counts a term from before it asked for it, and gives up a tenth of it for clocks
 //! that run apart; one who stands by counts it from when it saw the key move, and waits for the
 //! longer one of its own and of what the key says. So the one has stopped before the other begins.
-//! What is granted is granted only if the lead holds once it is computed; and whoever takes up holds
-//! the leases of all nodes live for a whole lease, so no grant of the one before outlives that. What
-//! is published is read while it leads already: that takes as long as it takes, and purges do not
-//! wait for it.
+//! What is granted is granted only if the lead holds once it is computed; and whoever takes up
+//! holds the leases of all nodes live for a whole lease, so no grant of the one before outlives
+//! that. What is published is read while it leads already: that takes as long as it takes, and
+//! purges do not wait for it.
 //!
 //! Clocks count suspension, and are never compared between processes.
 
