@@ -10,6 +10,7 @@ mod access_log;
 mod backup;
 mod collapse;
 mod conditional;
+mod conformance;
 mod crash;
 mod crowd;
 mod demo;

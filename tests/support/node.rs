@@ -41,7 +41,12 @@ pub(crate) struct TestNode {
 impl Setup {
     /// A node in front of `origin`.
     pub(crate) fn new(origin: &Origin) -> Self {
-        Self { origins: vec![origin.address], ..Self::default() }
+        Self::at(origin.address)
+    }
+
+    /// A node in front of an origin of another make.
+    pub(crate) fn at(origin: SocketAddr) -> Self {
+        Self { origins: vec![origin], ..Self::default() }
     }
 
     /// Its name.
