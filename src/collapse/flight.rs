@@ -170,12 +170,15 @@ impl Flights {
         Leader { flights: self.clone(), primary, sequence, runway, abandoned }
     }
 
-    /// Lets nobody join the flights of `primary` any more, and lets none of them be stored: an
-    /// unsafe request has changed the resource (RFC 9111 section 4.4).
-    pub fn abandon(&self, primary: CacheKey) {
+    /// Lets nobody join the flights of `primary` any more, and lets none of them be stored but
+    /// `own`: an unsafe request has changed the resource (RFC 9111 section 4.4).
+    pub fn abandon(&self, primary: CacheKey, own: Option<&Leader>) {
         if let Some(flights) = self.shard(primary).lock().remove(&primary) {
             self.count.fetch_sub(flights.len(), Ordering::Relaxed);
-            for flight in flights {
+            let is_own = |flight: &Flight| {
+                own.is_some_and(|own| Arc::ptr_eq(&own.abandoned, &flight.abandoned))
+            };
+            for flight in flights.iter().filter(|flight| !is_own(flight)) {
                 flight.abandoned.store(true, Ordering::Release);
             }
         }
@@ -348,7 +351,7 @@ mod tests {
     fn an_abandoned_flight_is_neither_joined_nor_stored() {
         let flights = Arc::new(Flights::new(9));
         let old = lead(&flights, "/a");
-        flights.abandon(key("/a"));
+        flights.abandon(key("/a"), None);
         assert!(!old.keep(|| panic!("stored what was abandoned")));
         let new = lead(&flights, "/a");
         drop(old);

@@ -21,7 +21,7 @@ use super::reader::{Node, Table};
 use super::reference::Keys;
 use super::reference::Sample::{self, Required, Shown};
 use super::rule::{Anything, Form, Rule, Unordered, Within, named};
-use super::section::{Section, section};
+use super::section::{Section, choice, section};
 use super::value::Value;
 
 /// What is done for some hosts.
@@ -85,7 +85,9 @@ section! {
     pub struct Freshness {
         /// Freshness lifetime of responses to which the origin gives none.
         default: Duration = Duration::ZERO, LIFETIME;
-        /// Freshness lifetime of errors by status: "404", or "5xx" for a class.
+        /// Freshness lifetime of errors by status: "404", or "5xx" for a class, without those that a
+        /// faulty request provokes. None holds where the request is of a kind on which servers
+        /// fail.
         negative: Negative = Negative::default();
         /// How long a stale response may still be served while it is refreshed, where the origin
         /// does not say.
@@ -93,6 +95,33 @@ section! {
         /// How long a stale response may still be served while the origin fails, where the origin
         /// does not say.
         stale_if_error: Duration = Duration::from_hours(1), LIFETIME;
+        /// Whether what a request's Cache-Control asks of a cache is done. Who may ask for
+        /// `no-cache` may have the origin asked as often as he likes.
+        request_directives: RequestDirectives = RequestDirectives::default();
+        /// What becomes of a response that sets cookies.
+        set_cookie: SetCookie = SetCookie::default();
+    }
+}
+
+choice! {
+    /// What is done about the Cache-Control of requests.
+    pub enum RequestDirectives {
+        /// It goes no further than here, where what comes may be stored.
+        Ignore = "ignore",
+        /// What it asks is done.
+        Obey = "obey",
+    }
+}
+
+choice! {
+    /// What becomes of a response that sets cookies.
+    pub enum SetCookie {
+        /// It is for the one who asked, and not stored.
+        Pass = "pass",
+        /// It is stored without them, and nobody gets them.
+        Remove = "remove",
+        /// It is stored with them, and everybody gets the same.
+        Store = "store",
     }
 }
 

@@ -17,8 +17,9 @@ use super::linger::Basis;
 use super::{Proxy, Routing};
 use crate::message::{Body, Fields, Peer, Request, Response, Seen};
 use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
-use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
-use crate::semantics::freshness::ResponseFacts;
+use crate::semantics::cacheability::{self, RequestFacts, Storage, is_odd, storage};
+use crate::semantics::directives::RequestDirectives;
+use crate::semantics::freshness::{FreshnessPolicy, ResponseFacts};
 use crate::semantics::headers::cdn_loop_seen;
 use crate::semantics::time::Timestamp;
 use crate::semantics::uri::normalize_host;
@@ -113,14 +114,19 @@ impl Inbound {
     }
 
     /// The facts that the verdict asks for.
-    pub(super) fn facts(&self, body: &Body) -> RequestFacts {
+    pub(super) fn facts(&self, body: &Body, policy: &FreshnessPolicy) -> RequestFacts {
+        let seen = self.fields.seen();
+        let asks = policy.obeys_requests && seen.any(Seen::CACHE_CONTROL.or(Seen::PRAGMA));
+        let read =
+            || RequestDirectives::read(self.fields.all("cache-control"), self.fields.all("pragma"));
         RequestFacts {
             method: cacheability::Method::from_bytes(self.method.as_str().as_bytes()),
-            authorization: self.fields.seen().any(Seen::AUTHORIZATION),
+            authorization: seen.any(Seen::AUTHORIZATION),
             body: !matches!(body, Body::Empty),
-            range: self.fields.seen().any(Seen::RANGE),
-            no_store: false,
-            only_if_cached: false,
+            range: seen.any(Seen::RANGE),
+            directives: if asks { read() } else { None },
+            // Only errors raise the question.
+            odd: false,
         }
     }
 
@@ -263,6 +269,7 @@ impl Journey {
     ) -> Storage {
         let mut asked = self.facts;
         asked.method = Default::default();
+        asked.odd = facts.status >= 400 && is_odd(self.inbound.fields.iter());
         storage(&asked, facts, &self.route.freshness, request_time, response_time)
     }
 }

@@ -265,10 +265,15 @@ fn single(
     write_content_range(range, total, extra);
     extra.extend_from_slice(b"\r\n");
     let length = range.end - range.start;
+    // RFC 9110 section 14.4: on a 200 it said nothing.
+    let block = match block.get("content-range") {
+        Some(_) => without(block, |name| name == "content-range"),
+        None => block.clone(),
+    };
     Some(Response {
         status: StatusCode::PARTIAL_CONTENT,
         content_length: Some(length),
-        block: block.clone(),
+        block,
         extra: std::mem::take(extra),
         body: content.part(range.start, length)?,
     })
@@ -301,7 +306,7 @@ fn multipart(
     Some(Response {
         status: StatusCode::PARTIAL_CONTENT,
         content_length: Some(length),
-        block: without(block, |name| name == "content-type"),
+        block: without(block, |name| matches!(name, "content-type" | "content-range")),
         extra: std::mem::take(extra),
         body: content.parts(parts)?,
     })

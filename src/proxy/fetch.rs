@@ -124,7 +124,7 @@ impl Journey {
                     return self.pass(body, why.forward(), why.as_str()).await;
                 }
                 (Verdict::Refuse(_), _) => return self.not_stored(),
-                (Verdict::Serve(_), Some(stored)) => return self.hit(stored),
+                (Verdict::Serve(why), Some(stored)) => return self.hit(stored, why),
                 (Verdict::ServeAndRefresh(why), Some(stored)) => {
                     return self.stale_while_revalidate(key, stored, why);
                 }
@@ -180,8 +180,8 @@ impl Journey {
             Join::Leader(leader) => {
                 // Another's flight may have ended between this request's look-up and its own
                 // flight.
-                if let (Lookup::Found(_, stored), Verdict::Serve(_)) = self.look_again() {
-                    return Flown::done(Some(self.hit(&stored)));
+                if let (Lookup::Found(_, stored), Verdict::Serve(why)) = self.look_again() {
+                    return Flown::done(Some(self.hit(&stored, why)));
                 }
                 let (leading, led) = oneshot::channel();
                 let fill = Fill::new(self, key, leader, stored, Some(leading));
@@ -235,7 +235,7 @@ impl Journey {
                 Flown::done(self.first_slices(&sliced, Some((status, source)), reason))
             }
             Led::Validated(stored) => Flown::done(self.validated(&stored, false, reason)),
-            Led::StandIn(stored, status) => Flown::done(self.stand_in(&stored, reason, status)),
+            Led::StandIn(stored, status) => Flown::done(self.stood_in(&stored, reason, status)),
             Led::Own(stored, why) => Flown::done(self.own(&stored, reason, why)),
             Led::Alone(received) => Flown::done(Some(self.passed(
                 received.response,
@@ -255,7 +255,7 @@ impl Journey {
             Ok(Landing::Arriving(arriving)) => Flown::done(self.arriving(&arriving, None, reason)),
             Ok(Landing::Sliced(sliced)) => Flown::done(self.first_slices(&sliced, None, reason)),
             Ok(Landing::Validated(stored)) => Flown::done(self.validated(&stored, true, reason)),
-            Ok(Landing::StandIn(stored)) => Flown::done(self.stand_in(&stored, reason, None)),
+            Ok(Landing::StandIn(stored)) => Flown::done(self.stood_in(&stored, reason, None)),
             Ok(Landing::Released) => Flown::Alone("uncacheable"),
             Ok(Landing::Failed) => Flown::Failed(None),
         }
@@ -383,18 +383,29 @@ impl Journey {
         Some(Sent { origin_status: Some(304), ..sent })
     }
 
-    /// What is stored, though stale, for an upstream that failed (RFC 5861 section 4); `None` if a
-    /// purge has come between.
-    fn stand_in(&self, stored: &Arc<Stored>, reason: Reason, status: Option<u16>) -> Option<Sent> {
+    /// What is stored, for the failure that a flight met; `None` if a purge has come between.
+    fn stood_in(&self, stored: &Arc<Stored>, reason: Reason, status: Option<u16>) -> Option<Sent> {
+        self.stand_in(stored, Failure::Unreachable, reason.forward(), status)
+    }
+
+    /// What is stored, though stale, for an upstream that failed (RFC 5861 section 4), where that
+    /// may be.
+    pub(super) fn stand_in(
+        &self,
+        stored: &Arc<Stored>,
+        failure: Failure,
+        forward: Forward,
+        status: Option<u16>,
+    ) -> Option<Sent> {
         let now = self.inbound.arrival.later();
         let facts = self.facts_now(stored);
-        if on_failure(Some(&facts), Failure::Unreachable, now) == OnFailure::Fail {
+        if on_failure(Some(&facts), failure, now) == OnFailure::Fail {
             return None;
         }
         let why = Reason::StaleIfError.as_str();
         let told = CacheStatus {
             cache: &self.proxy.config.name,
-            fwd: Some(reason.forward()),
+            fwd: Some(forward),
             fwd_status: status,
             ttl: Some(stored.head.freshness().left(now)),
             detail: Some(why),
@@ -412,17 +423,17 @@ impl Journey {
     /// For those who waited for others who failed: stale if the rules allow it, else the error.
     fn without_response(&self, reason: Reason) -> Sent {
         if let (Lookup::Found(_, stored), _) = self.look_again()
-            && let Some(sent) = self.stand_in(&stored, reason, None)
+            && let Some(sent) = self.stood_in(&stored, reason, None)
         {
             return sent;
         }
         self.failed(&UpstreamError::of_another(&self.route.origin), reason.forward())
     }
 
-    fn hit(&self, stored: &Arc<Stored>) -> Sent {
+    fn hit(&self, stored: &Arc<Stored>, why: Reason) -> Sent {
         let now = self.inbound.arrival.later();
         let status = deliver::hit_status(&self.proxy.config.name, &stored.head, now);
-        self.send_stored(stored, Served::Hit, &status, Reason::Fresh.as_str())
+        self.send_stored(stored, Served::Hit, &status, why.as_str())
     }
 
     /// What is stored, though stale; it is refreshed behind (RFC 5861 section 3).

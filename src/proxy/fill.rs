@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use http::header::{ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::oneshot;
 
@@ -24,7 +25,7 @@ use crate::semantics::cacheability::{NoStore, Storage};
 use crate::semantics::conditional::EntityTag;
 use crate::semantics::freshness::{Freshness, ResponseFacts};
 use crate::semantics::range::ByteRange;
-use crate::semantics::time::Timestamp;
+use crate::semantics::time::{Timestamp, parse_http_date};
 use crate::semantics::vary::VarySpec;
 use crate::semantics::verdict::{Failure, OnFailure, on_failure};
 use crate::telemetry::metrics::Source;
@@ -69,7 +70,7 @@ pub(super) struct Fill {
     /// The way to the request that leads, if one does.
     pub(super) leading: Option<oneshot::Sender<Led>>,
     /// The purges that what came reflects, and where it came from.
-    sequence: Sequence,
+    pub(super) sequence: Sequence,
     pub(super) source: Source,
 }
 
@@ -190,7 +191,7 @@ impl Fill {
         match self.journey.storage(&facts, times.request, times.response) {
             Storage::Refuse(refused) => {
                 // An error says nothing of the resource, nor does a refusal for one request's sake.
-                if status < 500 && refused != NoStore::Authorization {
+                if status < 500 && !refused.is_of_request() {
                     self.not_to_be_shared();
                 }
                 self.alone(response, refused.as_str());
@@ -276,7 +277,7 @@ impl Fill {
                 self.leader.land(Landing::Validated(freshened));
             }
             Storage::Refuse(refused) => {
-                if refused != NoStore::Authorization {
+                if !refused.is_of_request() {
                     self.not_to_be_shared();
                 }
                 self.tell(Led::Own(freshened, refused.as_str()));
@@ -434,15 +435,16 @@ impl Journey {
     }
 }
 
-/// RFC 9111 section 4.3.4: a strong validator in the 304 names the response that it is of.
+/// RFC 9111 section 4.3.4: a validator in the 304 names the response that it is of.
 fn is_same(stored: &ObjectHead, update: &HeaderMap) -> bool {
-    let told = update.get(http::header::ETAG).and_then(|tag| EntityTag::parse(tag.as_bytes()));
-    match told {
-        Some(told) if !told.weak => {
-            // Servers that compress on the way weaken the tag of a 200 and not that of its 304.
-            let own = stored.etag().and_then(EntityTag::parse);
-            own.is_some_and(|own| own.weak_eq(told))
-        }
-        _ => true,
+    let told = |name| update.get(name).map(HeaderValue::as_bytes);
+    let own = stored.etag().and_then(EntityTag::parse);
+    match told(ETAG).and_then(EntityTag::parse) {
+        // Servers that compress on the way weaken the tag of a 200 and not that of its 304.
+        Some(tag) => own.is_some_and(|own| own.weak_eq(tag)),
+        None => match (told(LAST_MODIFIED).and_then(parse_http_date), stored.last_modified()) {
+            (Some(told), Some(own)) => told == own,
+            _ => true,
+        },
     }
 }

@@ -1,8 +1,8 @@
 //! The request that goes upstream, made from the client's.
 
 use http::header::{
-    CONTENT_LENGTH, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, RANGE, VIA,
+    CACHE_CONTROL, CONTENT_LENGTH, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, RANGE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -17,29 +17,49 @@ use crate::semantics::time::write_http_date;
 use crate::upstream::OutgoingRequest;
 
 const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// Whether a client could make an origin answer for another URL, host or method than the key says
 /// by the field of this lower-case name. Only a node that stands before the origin has a say in it.
+/// Gateways to programs (RFC 3875 section 4.1.18) make no difference between `-` and `_`.
 fn is_not_the_clients(name: &str) -> bool {
-    name.starts_with("x-forwarded-")
-        || matches!(
-            name,
-            "forwarded"
-                | "front-end-https"
-                | "x-host"
-                | "x-http-method"
-                | "x-http-method-override"
-                | "x-method-override"
-                | "x-original-host"
-                | "x-original-url"
-                | "x-real-ip"
-                | "x-rewrite-url"
-                | "x-url-scheme"
-        )
+    let spelled = || name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
+    let begins = |known: &str| spelled().take(known.len()).eq(known.bytes());
+    ["x-forwarded", "x-original-", "x-rewrite-"].into_iter().any(begins)
+        || NOT_THE_CLIENTS.iter().any(|known| spelled().eq(known.bytes()))
 }
+
+const NOT_THE_CLIENTS: [&str; 23] = [
+    "base-url",
+    "client-ip",
+    "forwarded",
+    "front-end-https",
+    "proxy",
+    "proxy-host",
+    "request-uri",
+    "surrogate-capability",
+    "true-client-ip",
+    "url-scheme",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarder-for",
+    "x-host",
+    "x-host-override",
+    "x-http-destinationurl",
+    "x-http-host-override",
+    "x-http-method",
+    "x-http-method-override",
+    "x-http-path-override",
+    "x-method-override",
+    "x-real-ip",
+    "x-url-scheme",
+];
+
+/// The name by which an origin addresses this cache, and the language that it speaks to it.
+const CAPABILITY: &str = "headland=\"Surrogate/1.0\"";
 
 /// Fields that make a response one client's own.
 const CONDITIONS: [HeaderName; 6] =
@@ -53,6 +73,11 @@ impl Journey {
         let mut headers = self.headers(self.resource.host.as_bytes());
         for name in &CONDITIONS {
             headers.remove(name);
+        }
+        // Nor is what one client asks of caches asked for everybody, unless the site says so.
+        if !self.route.freshness.obeys_requests {
+            headers.remove(CACHE_CONTROL);
+            headers.remove(PRAGMA);
         }
         if let Some(stored) = stored {
             add_validators(&mut headers, stored);
@@ -117,6 +142,8 @@ impl Journey {
         let lines = headers.get_all(CDN_LOOP).iter().map(HeaderValue::as_bytes);
         write_cdn_loop(lines, &self.proxy.config.name, &mut cdn_loop);
         insert(&mut headers, CDN_LOOP, cdn_loop);
+        // Edge Architecture Specification 1.0, section 3.2: whose Surrogate-Control is obeyed.
+        headers.insert(SURROGATE_CAPABILITY, HeaderValue::from_static(CAPABILITY));
         self.route.request_headers.apply(&mut headers);
         headers
     }

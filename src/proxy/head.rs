@@ -7,13 +7,13 @@
 //!  304 ───────► freshened: block and withheld, its fields in their places ─► leave
 //! ```
 
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, TRAILER, VIA};
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, SET_COOKIE, TRAILER, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::context::{Inbound, Journey};
 use crate::message::{FieldBlock, Protocol, push_field};
 use crate::object::ObjectHead;
-use crate::semantics::freshness::ResponseFacts;
+use crate::semantics::freshness::{ResponseFacts, SetCookie};
 use crate::semantics::headers::{connection_names, is_hop_by_hop, is_refreshed, write_via};
 use crate::semantics::time::{Timestamp, write_http_date};
 use crate::site::HeaderRules;
@@ -40,6 +40,8 @@ pub(super) struct Preparation<'a> {
     pub(super) name: &'a str,
     /// The route's changes.
     pub(super) rules: &'a HeaderRules,
+    /// Cookies are for nobody, where the response is for many.
+    pub(super) removes_cookies: bool,
     /// When the response came.
     pub(super) received_at: Timestamp,
 }
@@ -84,6 +86,7 @@ impl Preparation<'_> {
             lines => HeaderValue::from_bytes(&lines.join(&b", "[..])).ok(),
         };
         headers.remove(CACHE_STATUS);
+        self.remove_cookies(&mut headers);
         let withheld = self.leave(&mut headers);
         Prepared { block: FieldBlock::from_map(&headers), withheld, cache_status }
     }
@@ -117,6 +120,7 @@ impl Preparation<'_> {
     /// The lines of a response that a 304 has freshened.
     pub(super) fn freshened_lines(&self, mut merged: HeaderMap) -> Prepared {
         merged.remove(AGE);
+        self.remove_cookies(&mut merged);
         let withheld = self.leave(&mut merged);
         Prepared { block: FieldBlock::from_map(&merged), withheld, cache_status: None }
     }
@@ -131,6 +135,12 @@ impl Preparation<'_> {
         write_via(lines, protocol.via(), self.name, &mut via);
         insert(&mut headers, VIA, via);
         headers
+    }
+
+    fn remove_cookies(&self, headers: &mut HeaderMap) {
+        if self.removes_cookies {
+            headers.remove(SET_COOKIE);
+        }
     }
 
     /// RFC 9110 section 6.6.1: a recipient with a clock adds the date that is missing.
@@ -208,6 +218,7 @@ impl Journey {
         Preparation {
             name: &self.proxy.config.name,
             rules: &self.route.response_headers,
+            removes_cookies: self.route.freshness.set_cookie == SetCookie::Remove,
             received_at: self.inbound.arrival.later(),
         }
     }

@@ -27,6 +27,7 @@ mod forward;
 mod head;
 mod linger;
 mod pass;
+mod posted;
 mod refuse;
 mod slices;
 mod tier;
@@ -160,7 +161,7 @@ impl Proxy {
                 return Answer::Now(self.refuse_request(inbound, site, refusal));
             }
         };
-        let facts = inbound.facts(&body);
+        let facts = inbound.facts(&body, &route.freshness);
         let extra = route.key.extra(&inbound.fields);
         let primary = resource.key(site.generation, &extra);
         let lookup = match facts.method.is_cacheable() {

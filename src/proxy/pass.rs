@@ -1,4 +1,6 @@
 //! Requests that are not shared: handed on as they are, and their responses with them.
+//!
+//! Where upstream fails, a stale response may stand in for what a GET or HEAD would have brought.
 
 use std::borrow::Cow;
 
@@ -10,11 +12,14 @@ use super::head::facts_of;
 use super::linger::Basis;
 use super::tier::{Fetched, push_failure, push_stamp};
 use super::{Refusal, deliver, error};
+use crate::collapse::Leader;
 use crate::message::{Body, Extra, Reply, Response};
 use crate::object::CacheKey;
 use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::semantics::cacheability::{Storage, invalidates};
 use crate::semantics::uri::{Reference, normalize_host};
+use crate::semantics::verdict::Failure;
+use crate::store::Lookup;
 use crate::telemetry::metrics::Source;
 use crate::upstream::{Fault, IncomingResponse, UpstreamError};
 
@@ -23,14 +28,29 @@ impl Journey {
     ///
     /// Cancel safe: a client that leaves closes the connection to the origin.
     pub(super) async fn pass(&self, body: Body, forward: Forward, reason: &'static str) -> Sent {
+        let (leader, request_time) = (self.lead_posted(), self.inbound.arrival.later());
         match self.ask(body).await {
-            Ok(Fetched { response, source, .. }) => {
-                if invalidates(self.facts.method, response.status.as_u16()) {
-                    self.invalidate(&response.headers).await;
+            Ok(fetched) => {
+                let IncomingResponse { status, headers, .. } = &fetched.response;
+                let status = status.as_u16();
+                if let Some(sent) = self.stale_for(Failure::Status(status), forward, Some(status)) {
+                    return sent;
                 }
-                self.passed(response, source, forward, reason)
+                if invalidates(self.facts.method, status) {
+                    self.invalidate(headers, leader.as_ref()).await;
+                }
+                let fetched = match leader {
+                    Some(leader) => self.keep_posted(leader, fetched, request_time).await,
+                    None => Ok(fetched),
+                };
+                match fetched {
+                    Ok(Fetched { response, source, .. }) => {
+                        self.passed(response, source, forward, reason)
+                    }
+                    Err(error) => self.failed(&error, forward),
+                }
             }
-            Err(error) => self.failed(&error, forward),
+            Err(error) => self.failed_or_stale(&error, forward),
         }
     }
 
@@ -49,8 +69,22 @@ impl Journey {
                 }
                 self.passed(response, source, forward, reason)
             }
-            Err(error) => self.failed(&error, forward),
+            Err(error) => self.failed_or_stale(&error, forward),
         }
+    }
+
+    fn failed_or_stale(&self, error: &UpstreamError, forward: Forward) -> Sent {
+        let stale = self.stale_for(error.failure(), forward, None);
+        stale.unwrap_or_else(|| self.failed(error, forward))
+    }
+
+    /// What is stored, though stale, where it may answer this request and upstream failed so.
+    fn stale_for(&self, failure: Failure, forward: Forward, status: Option<u16>) -> Option<Sent> {
+        if !self.facts.method.is_cacheable() || self.facts.body || self.facts.no_store() {
+            return None;
+        }
+        let (Lookup::Found(_, stored), _) = self.look_again() else { return None };
+        self.stand_in(&stored, failure, forward, status)
     }
 
     async fn ask(&self, body: Body) -> Result<Fetched, UpstreamError> {
@@ -106,12 +140,12 @@ impl Journey {
     /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource, and those
     /// at this host that its response names. They are gone when the response leaves, and come back
     /// by no crash of this process.
-    async fn invalidate(&self, headers: &HeaderMap) {
+    async fn invalidate(&self, headers: &HeaderMap, own: Option<&Leader>) {
         let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| headers.get(name));
         let related = named.filter_map(|value| self.key_at(value.to_str().ok()?));
         let mut may_come_back = false;
         for key in std::iter::once(self.primary).chain(related) {
-            self.proxy.flights.abandon(key);
+            self.proxy.flights.abandon(key, own);
             may_come_back |= self.proxy.store.remove(key);
         }
         if may_come_back {
@@ -121,7 +155,7 @@ impl Journey {
 
     /// The key of what a response refers to, where it is at the same host: another's responses are
     /// not this one's to take away. Ports tell no hosts apart, as in keys.
-    fn key_at(&self, reference: &str) -> Option<CacheKey> {
+    pub(super) fn key_at(&self, reference: &str) -> Option<CacheKey> {
         let led = Reference::resolve(reference, &self.resource.target())?;
         let host = &self.resource.host;
         let is_here = |authority| normalize_host(authority).is_some_and(|named| named == *host);

@@ -1,7 +1,8 @@
 //! May this response be stored, and if not, why (RFC 9111 section 3).
 
+use super::directives::RequestDirectives;
 use super::freshness::{
-    Freshness, FreshnessFlags, FreshnessPolicy, ResponseFacts, freshness,
+    Freshness, FreshnessFlags, FreshnessPolicy, ResponseFacts, SetCookie, freshness,
     is_heuristically_cacheable,
 };
 use super::time::Timestamp;
@@ -17,10 +18,44 @@ pub struct RequestFacts {
     pub body: bool,
     /// Range is there and asks for part of the content.
     pub range: bool,
-    /// `Cache-Control: no-store`, where the site obeys it.
-    pub no_store: bool,
-    /// `Cache-Control: only-if-cached`, where the site obeys it.
-    pub only_if_cached: bool,
+    /// What it asks of caches, where the site obeys that.
+    pub directives: Option<RequestDirectives>,
+    /// It is of a kind on which servers fail: see [`is_odd`].
+    pub odd: bool,
+}
+
+impl RequestFacts {
+    /// RFC 9111 section 5.2.1.5: whether nothing of the exchange is to be stored.
+    pub fn no_store(&self) -> bool {
+        self.directives.is_some_and(|asked| asked.no_store)
+    }
+
+    /// RFC 9111 section 5.2.1.7: whether it is to go nowhere.
+    pub fn only_if_cached(&self) -> bool {
+        self.directives.is_some_and(|asked| asked.only_if_cached)
+    }
+}
+
+/// Bytes and number of fields that all servers take, with room for what is added on the way.
+const USUAL_BYTES: usize = 4096;
+const USUAL_FIELDS: usize = 64;
+
+/// Whether servers may fail on a request with these fields (name in any case, value), though its
+/// resource is well: they are too many or too large, hold bytes that no field should (RFC 9110
+/// section 5.5), or tell of content that there is none of. None of that is in the key.
+pub fn is_odd<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> bool {
+    let (mut bytes, mut number) = (0, 0);
+    for (name, value) in fields {
+        bytes += name.len() + value.len();
+        number += 1;
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
+        let of_content = [&b"content-type"[..], b"content-encoding"];
+        if !value.iter().all(is_plain) || of_content.iter().any(|it| name.eq_ignore_ascii_case(it))
+        {
+            return true;
+        }
+    }
+    bytes > USUAL_BYTES || number > USUAL_FIELDS
 }
 
 /// Request method, as far as caching tells them apart.
@@ -101,6 +136,8 @@ pub enum NoStore {
     Status,
     /// Partial content.
     Partial,
+    /// An error, and the request is of a kind on which servers fail.
+    Provoked,
     /// must-understand, and the status is not known here.
     NotUnderstood,
     /// The response said no-store.
@@ -128,6 +165,7 @@ impl NoStore {
             NoStore::RequestNoStore => "request-no-store",
             NoStore::Status => "status",
             NoStore::Partial => "partial",
+            NoStore::Provoked => "provoked",
             NoStore::NotUnderstood => "status-not-understood",
             NoStore::NoStore => "no-store",
             NoStore::Private => "private",
@@ -137,6 +175,11 @@ impl NoStore {
             NoStore::NoFreshness => "no-freshness",
             NoStore::NoValidator => "no-validator",
         }
+    }
+
+    /// Whether it says nothing of what other requests would bring.
+    pub const fn is_of_request(self) -> bool {
+        matches!(self, NoStore::Authorization | NoStore::Provoked | NoStore::RequestNoStore)
     }
 }
 
@@ -149,9 +192,9 @@ pub fn storage(
     request_time: Timestamp,
     response_time: Timestamp,
 ) -> Storage {
-    let forbidden = forbidden_by_request(request)
+    let forbidden = forbidden_by_request(request, response.status)
         .or_else(|| forbidden_by_response(response))
-        .or_else(|| forbidden_to_share(request, response));
+        .or_else(|| forbidden_to_share(request, response, policy));
     if let Some(why) = forbidden {
         return Storage::Refuse(why);
     }
@@ -168,15 +211,18 @@ pub fn invalidates(method: Method, status: u16) -> bool {
     !method.is_safe() && (200..400).contains(&status)
 }
 
-fn forbidden_by_request(request: &RequestFacts) -> Option<NoStore> {
+fn forbidden_by_request(request: &RequestFacts, status: u16) -> Option<NoStore> {
     if request.method != Method::Get {
         return Some(NoStore::Method);
     }
     if request.body {
         return Some(NoStore::RequestBody);
     }
-    // RFC 9111 section 5.2.1.5.
-    request.no_store.then_some(NoStore::RequestNoStore)
+    // Whatever lifetime it is given: one client's fault is not to be everybody's error.
+    if request.odd && status >= 400 {
+        return Some(NoStore::Provoked);
+    }
+    request.no_store().then_some(NoStore::RequestNoStore)
 }
 
 fn forbidden_by_response(response: &ResponseFacts) -> Option<NoStore> {
@@ -184,7 +230,7 @@ fn forbidden_by_response(response: &ResponseFacts) -> Option<NoStore> {
     match response.status {
         // RFC 9111 section 3.3: a part is not the whole, whatever its status claims.
         206 => return Some(NoStore::Partial),
-        _ if response.content_range => return Some(NoStore::Partial),
+        _ if response.is_part => return Some(NoStore::Partial),
         304 | 0..=199 | 600.. => return Some(NoStore::Status),
         // They answer a precondition, a range or an expectation of one request, of which the key
         // knows nothing.
@@ -202,7 +248,11 @@ fn forbidden_by_response(response: &ResponseFacts) -> Option<NoStore> {
     response.vary.is_star().then_some(NoStore::VaryStar)
 }
 
-fn forbidden_to_share(request: &RequestFacts, response: &ResponseFacts) -> Option<NoStore> {
+fn forbidden_to_share(
+    request: &RequestFacts,
+    response: &ResponseFacts,
+    policy: &FreshnessPolicy,
+) -> Option<NoStore> {
     let directives = response.directives();
     // RFC 9111 section 5.2.2.7: named fields could be left out; the whole is refused instead.
     if directives.private.is_present() {
@@ -214,8 +264,9 @@ fn forbidden_to_share(request: &RequestFacts, response: &ResponseFacts) -> Optio
     if request.authorization && !shareable {
         return Some(NoStore::Authorization);
     }
-    // RFC 9111 section 7.3 leaves it open; a cookie given to another client is never right.
-    response.set_cookie.then_some(NoStore::SetCookie)
+    // RFC 9111 section 7.3 leaves it open; a cookie given to another client is never right unless
+    // the site says so.
+    (response.set_cookie && policy.set_cookie == SetCookie::Pass).then_some(NoStore::SetCookie)
 }
 
 /// Refuses what could never be used: neither fresh nor stale, nor to save a body at validation.

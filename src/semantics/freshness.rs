@@ -14,6 +14,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::cache_control::CacheControl;
+use super::range::ContentRange;
 use super::syntax::{delta_seconds, members, trim};
 use super::time::{Timestamp, parse_http_date};
 use super::vary::VarySpec;
@@ -149,8 +150,8 @@ pub struct ResponseFacts {
     pub vary: VarySpec,
     /// Set-Cookie is there.
     pub set_cookie: bool,
-    /// Content-Range is there.
-    pub content_range: bool,
+    /// Content-Range says that the content is a part.
+    pub is_part: bool,
 }
 
 impl ResponseFacts {
@@ -189,7 +190,10 @@ impl ResponseFacts {
                 }
                 "vary" => facts.vary.add_line(value),
                 "set-cookie" => facts.set_cookie = true,
-                "content-range" => facts.content_range = true,
+                // RFC 9110 section 14.4: what cannot be read says nothing.
+                "content-range" => {
+                    facts.is_part |= ContentRange::parse(value).is_some_and(ContentRange::is_part);
+                }
                 _ => {}
             }
         }
@@ -251,7 +255,7 @@ impl ResponseFacts {
     }
 }
 
-/// What the site says for responses whose origin leaves it open.
+/// What the site says of storing and reusing, above all where the origin leaves it open.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FreshnessPolicy {
     /// Lifetime in seconds where the origin gives none; for successes and redirects. Zero: none.
@@ -262,6 +266,22 @@ pub struct FreshnessPolicy {
     pub stale_while_revalidate: u32,
     /// Seconds of stale-if-error where the origin gives none.
     pub stale_if_error: u32,
+    /// What requests ask of caches is obeyed.
+    pub obeys_requests: bool,
+    /// What becomes of a response that sets cookies.
+    pub set_cookie: SetCookie,
+}
+
+/// What becomes of a response that sets cookies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SetCookie {
+    /// It is for the one who asked, and not stored.
+    #[default]
+    Pass,
+    /// It is stored without them, and nobody gets them.
+    Remove,
+    /// It is stored with them, and everybody gets the same.
+    Store,
 }
 
 /// Which statuses a rule means.
@@ -371,7 +391,8 @@ pub fn is_heuristically_cacheable(status: u16) -> bool {
 
 /// Statuses that say something of the request, not of the resource.
 const fn is_provoked(status: u16) -> bool {
-    matches!(status, 400 | 401 | 407 | 408 | 411 | 413 | 414 | 421 | 425 | 426 | 428 | 429 | 431)
+    matches!(status, 400 | 401 | 403 | 405..=408 | 411 | 413..=415 | 421 | 422 | 425 | 426 | 428)
+        || matches!(status, 429 | 431 | 501 | 505)
 }
 
 /// A guess never exceeds one day, in seconds.

@@ -14,6 +14,7 @@ pub mod cache_control;
 pub mod cache_status;
 pub mod cacheability;
 pub mod conditional;
+pub mod directives;
 pub mod freshness;
 pub mod headers;
 pub mod multipart;

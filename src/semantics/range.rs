@@ -134,6 +134,11 @@ impl ContentRange {
         let fits = start <= last && total.is_none_or(|total| end <= total);
         fits.then_some(ContentRange { range: Some(ByteRange { start, end }), total })
     }
+
+    /// Whether something of the whole is known to be missing, or may be.
+    pub fn is_part(self) -> bool {
+        self.range.is_some_and(|range| range.start > 0 || self.total != Some(range.end))
+    }
 }
 
 /// One range as asked for (RFC 9110 section 14.1.1).

@@ -1,11 +1,12 @@
 //! The one decision: what to do with a request, given what is stored.
 //!
 //! [`verdict`] and [`on_failure`] are pure; the live path, the log, the metrics, `Cache-Status` and
-//! `explain` all show what they return. Three properties hold whatever is passed in, and a property
+//! `explain` all show what they return. Four properties hold whatever is passed in, and a property
 //! test keeps them:
 //!
 //! - what is hard-purged or possibly purged is never served without validation;
 //! - nor is what is marked no-cache, nor what is stale and must be revalidated;
+//! - a client has its wish for something fresher, and for something stale only where that may be;
 //! - only GET and HEAD without content are ever served from the store.
 
 use super::cache_status::Forward;
@@ -122,6 +123,12 @@ pub enum Reason {
     RequestBody,
     /// The request wanted a stored response or none.
     OnlyIfCached,
+    /// Stored and fresh, and the request asks for a fresher one, or for validation.
+    RequestDirective,
+    /// The request asks for nothing to be stored.
+    RequestNoStore,
+    /// Stale, and the request accepts that.
+    MaxStale,
 }
 
 impl Reason {
@@ -140,6 +147,9 @@ impl Reason {
             Reason::Method => "method",
             Reason::RequestBody => "request-body",
             Reason::OnlyIfCached => "only-if-cached",
+            Reason::RequestDirective => "request-directive",
+            Reason::RequestNoStore => "request-no-store",
+            Reason::MaxStale => "max-stale",
         }
     }
 
@@ -151,10 +161,13 @@ impl Reason {
             Reason::Miss | Reason::HardPurged => Forward::Miss,
             Reason::Method => Forward::Method,
             Reason::RequestBody => Forward::Bypass,
-            Reason::OnlyIfCached => Forward::Request,
+            Reason::OnlyIfCached | Reason::RequestDirective | Reason::RequestNoStore => {
+                Forward::Request
+            }
             Reason::Fresh
             | Reason::StaleWhileRevalidate
             | Reason::StaleIfError
+            | Reason::MaxStale
             | Reason::Stale
             | Reason::NoCache
             | Reason::SoftPurged
@@ -176,10 +189,11 @@ pub fn verdict(request: &RequestFacts, stored: Option<&StoredFacts>, now: Timest
         Some(stored) => judge(request, stored, now),
         None => from_upstream(request, false, Reason::Miss),
     };
-    // RFC 9111 section 5.2.1.7.
     match verdict {
         Verdict::Serve(_) | Verdict::ServeAndRefresh(_) => verdict,
-        _ if request.only_if_cached => Verdict::Refuse(Reason::OnlyIfCached),
+        _ if request.only_if_cached() => Verdict::Refuse(Reason::OnlyIfCached),
+        // What would be stored is not even fetched for others.
+        _ if request.no_store() => Verdict::Pass(Reason::RequestNoStore),
         _ => verdict,
     }
 }
@@ -235,9 +249,23 @@ fn judge(request: &RequestFacts, stored: &StoredFacts, now: Timestamp) -> Verdic
     }
     let soft = stored.purged == PurgeState::Soft;
     if !soft && stored.freshness.is_fresh(now) {
-        return Verdict::Serve(Reason::Fresh);
+        // RFC 9111 sections 5.2.1.1, 5.2.1.3 and 5.2.1.4.
+        return match request.directives {
+            Some(asked) if !asked.takes_fresh(&stored.freshness, now) => {
+                from_upstream(request, stored.validator, Reason::RequestDirective)
+            }
+            _ => Verdict::Serve(Reason::Fresh),
+        };
     }
-    if may_be_stale(stored, now, StaleUse::WhileRevalidate) {
+    // RFC 9111 section 5.2.1.2. What a soft purge has made stale is not the client's to accept.
+    if let Some(asked) = request.directives.filter(|_| !soft)
+        && asked.takes_stale(&stored.freshness, now)
+        && may_be_stale(stored, now, StaleUse::Asked)
+    {
+        return Verdict::Serve(Reason::MaxStale);
+    }
+    let waits = request.directives.is_some_and(|asked| asked.limits_age());
+    if !waits && may_be_stale(stored, now, StaleUse::WhileRevalidate) {
         let reason = if soft { Reason::SoftPurged } else { Reason::StaleWhileRevalidate };
         return Verdict::ServeAndRefresh(reason);
     }
@@ -257,6 +285,7 @@ fn from_upstream(request: &RequestFacts, validator: bool, reason: Reason) -> Ver
 
 /// For what a stale response would be used.
 enum StaleUse {
+    Asked,
     WhileRevalidate,
     IfError,
 }
@@ -269,6 +298,7 @@ fn may_be_stale(stored: &StoredFacts, now: Timestamp, purpose: StaleUse) -> bool
         || freshness.flags.has(FreshnessFlags::NO_CACHE)
         || freshness.flags.has(FreshnessFlags::MUST_REVALIDATE);
     let window = match purpose {
+        StaleUse::Asked => u32::MAX,
         StaleUse::WhileRevalidate => freshness.stale_while_revalidate,
         StaleUse::IfError => freshness.stale_if_error,
     };

@@ -8,9 +8,12 @@ use http::HeaderName;
 use super::generations::Generations;
 use super::key_policy::KeyPolicy;
 use super::table::{HeaderRules, Route, Site, SiteLabel, SiteTable};
-use crate::config::site::{FieldRules, Policy, Route as RouteConfig, Site as SiteConfig, Statuses};
+use crate::config::site::{
+    self as config, FieldRules, Policy, RequestDirectives, Route as RouteConfig,
+    Site as SiteConfig, Statuses,
+};
 use crate::object::SiteKey;
-use crate::semantics::freshness::{FreshnessPolicy, StatusMatch};
+use crate::semantics::freshness::{FreshnessPolicy, SetCookie, StatusMatch};
 use crate::semantics::uri::Pattern;
 
 impl SiteTable {
@@ -57,6 +60,12 @@ fn build_route(route: &RouteConfig) -> Route {
             negative: freshness.negative.iter().map(negative).collect(),
             stale_while_revalidate: seconds(freshness.stale_while_revalidate),
             stale_if_error: seconds(freshness.stale_if_error),
+            obeys_requests: freshness.request_directives == RequestDirectives::Obey,
+            set_cookie: match freshness.set_cookie {
+                config::SetCookie::Pass => SetCookie::Pass,
+                config::SetCookie::Remove => SetCookie::Remove,
+                config::SetCookie::Store => SetCookie::Store,
+            },
         },
         request_headers: rules(&headers.request),
         response_headers: rules(&headers.response),

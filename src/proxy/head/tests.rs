@@ -18,7 +18,7 @@ fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
 
 fn preparation(rules: &HeaderRules) -> Preparation<'_> {
     let received_at = Timestamp::from_seconds(1_800_000_000);
-    Preparation { name: "node", rules, received_at }
+    Preparation { name: "node", rules, removes_cookies: false, received_at }
 }
 
 fn rules(set: &[(&'static str, &'static str)], remove: &[&'static str]) -> HeaderRules {

@@ -85,8 +85,7 @@ impl Fill {
     }
 
     fn refused_part(&mut self, refused: NoStore) {
-        // It says nothing of requests without credentials.
-        if refused != NoStore::Authorization {
+        if !refused.is_of_request() {
             self.not_to_be_shared();
         }
         self.release(refused.as_str());

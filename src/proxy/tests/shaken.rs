@@ -235,7 +235,7 @@ impl Shaken {
     /// An unsafe request that succeeded.
     fn change(&mut self, key: usize) {
         self.version[key] += 1;
-        self.flights.abandon(primary(key));
+        self.flights.abandon(primary(key), None);
         self.store.remove(primary(key));
         self.required[key] = self.version[key];
         for fetch in self.fetches.iter_mut().filter(|fetch| fetch.key == key) {

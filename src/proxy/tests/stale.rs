@@ -69,6 +69,7 @@ async fn a_cookie_of_a_304_reaches_the_one_who_asked() {
 async fn a_304_of_something_else_validates_nothing() {
     for later in [
         "HTTP/1.1 304 Not Modified\r\netag: \"other\"\r\n",
+        "HTTP/1.1 304 Not Modified\r\netag: W/\"other\"\r\n",
         "HTTP/1.1 304 Not Modified\r\nvary: cookie\r\n",
     ] {
         let world = world("", &TAGGED, later).await;
@@ -79,6 +80,27 @@ async fn a_304_of_something_else_validates_nothing() {
             ("body 2", "miss", 3),
             "{later}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_304_without_a_tag_is_held_against_the_date() {
+    const DATED: [&str; 2] =
+        ["cache-control: max-age=1", "last-modified: Sun, 06 Nov 1994 08:49:37 GMT"];
+    for (later, same) in [
+        ("", true),
+        ("last-modified: Sunday, 06-Nov-94 08:49:37 GMT\r\n", true),
+        ("last-modified: nonsense\r\n", true),
+        ("last-modified: Sun, 06 Nov 1994 08:49:38 GMT\r\n", false),
+    ] {
+        let world = World::new("", move |head, number| match head.contains("if-modified-since") {
+            true => vec![text(&format!("{NOT_MODIFIED}{later}\r\n"))],
+            false => vec![say("200 OK", &DATED, &format!("body {number}"))],
+        })
+        .await;
+        world.get("/a").got().await;
+        let got = world.get("/a").at(5).got().await;
+        assert_eq!(got.body, if same { "body 0" } else { "body 2" }, "{later}");
     }
 }
 

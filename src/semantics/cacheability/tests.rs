@@ -11,8 +11,8 @@ const GET: RequestFacts = RequestFacts {
     authorization: false,
     body: false,
     range: false,
-    no_store: false,
-    only_if_cached: false,
+    directives: None,
+    odd: false,
 };
 
 /// Fields by lower-case name.
@@ -70,9 +70,13 @@ fn statuses_of_responses_to_a_plain_get() {
     let cc = |value| ("cache-control", value);
     let etag = ("etag", "\"x\"");
     let modified = ("last-modified", "Sun, 06 Nov 1994 08:00:00 GMT");
-    let part = ("content-range", "bytes 0-1/2");
-    let cases: [(u16, Fields<'_>, Option<No>); 21] = [
+    let part = ("content-range", "bytes 0-1/3");
+    let cases: [(u16, Fields<'_>, Option<No>); 25] = [
         (200, &[cc("max-age=60"), part], Some(No::Partial)),
+        (200, &[cc("max-age=60"), ("content-range", "bytes 0-1/*")], Some(No::Partial)),
+        (200, &[cc("max-age=60"), ("content-range", "bytes 0-1/2")], None),
+        (200, &[cc("max-age=60"), ("content-range", "bytes */2")], None),
+        (200, &[cc("max-age=60"), ("content-range", "lines 0-1/3")], None),
         (206, &[cc("max-age=60"), part], Some(No::Partial)),
         (304, &[cc("max-age=60")], Some(No::Status)),
         (100, &[cc("max-age=60")], Some(No::Status)),
@@ -99,6 +103,63 @@ fn statuses_of_responses_to_a_plain_get() {
     }
 }
 
+fn asked(value: &str) -> Option<RequestDirectives> {
+    RequestDirectives::read([value.as_bytes()].into_iter(), [].into_iter())
+}
+
+#[test]
+fn an_odd_request_makes_no_error_for_others() {
+    let fresh = [("cache-control", "public, max-age=60")];
+    for status in [200, 301, 400, 403, 404, 405, 414, 431, 500, 501, 503] {
+        let wanted = (status >= 400).then_some(NoStore::Provoked);
+        assert_eq!(decide(RequestFacts { odd: true, ..GET }, status, &fresh), wanted, "{status}");
+        assert_eq!(decide(GET, status, &fresh), None, "{status}");
+    }
+}
+
+#[test]
+fn odd_requests_are_told_from_others() {
+    let long = "x".repeat(4000);
+    let browser = [
+        ("host", "shop.example"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"),
+        ("accept", "text/html,application/xhtml+xml,*/*;q=0.8"),
+        ("accept-language", "en-GB,en;q=0.5"),
+        ("cookie", "session=0123456789; theme=dark"),
+        ("if-none-match", "\"1\""),
+    ];
+    let odd = |fields: &[(&str, &str)]| {
+        is_odd(fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+    };
+    assert!(!odd(&browser) && !odd(&[]) && !odd(&[("x-long", &long), ("x-tab", "a\tb")]));
+    let many = [("a", "b"); 65];
+    assert!(!odd(&many[..64]) && odd(&many));
+    let two: [&[(&str, &str)]; 6] = [
+        &[("cookie", &long), ("x-more", &long[..100])],
+        &[("x-meta", "\u{7}")],
+        &[("x-meta", "a\u{7f}")],
+        &[("x-meta", "caf\u{e9}")],
+        &[("Content-Type", "text/plain")],
+        &[("content-encoding", "nonsense")],
+    ];
+    for fields in two {
+        assert!(odd(fields), "{fields:?}");
+    }
+}
+
+#[test]
+fn cookies_are_shared_where_the_site_says_so() {
+    let fields = [("cache-control", "max-age=60"), ("set-cookie", "a=b")];
+    let read = || fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+    for (set_cookie, stored) in
+        [(SetCookie::Pass, false), (SetCookie::Remove, true), (SetCookie::Store, true)]
+    {
+        let policy = FreshnessPolicy { set_cookie, ..FreshnessPolicy::default() };
+        let found = storage(&GET, &ResponseFacts::read(200, read()), &policy, NOW, NOW);
+        assert_eq!(matches!(found, Storage::Store(_)), stored, "{set_cookie:?}");
+    }
+}
+
 #[test]
 fn requests_that_forbid() {
     use NoStore as No;
@@ -108,7 +169,9 @@ fn requests_that_forbid() {
         (RequestFacts { method: Method::Post, ..GET }, Some(No::Method)),
         (RequestFacts { method: Method::Other, ..GET }, Some(No::Method)),
         (RequestFacts { body: true, ..GET }, Some(No::RequestBody)),
-        (RequestFacts { no_store: true, ..GET }, Some(No::RequestNoStore)),
+        (RequestFacts { directives: asked("no-store"), ..GET }, Some(No::RequestNoStore)),
+        (RequestFacts { directives: asked("no-cache, only-if-cached"), ..GET }, None),
+        (RequestFacts { odd: true, ..GET }, None),
         (RequestFacts { authorization: true, ..GET }, Some(No::Authorization)),
         (RequestFacts { range: true, ..GET }, None),
     ];
@@ -154,6 +217,9 @@ fn the_site_may_store_what_the_origin_leaves_open() {
         (400, false),
         (431, false),
         (429, true),
+        (403, false),
+        (405, false),
+        (501, false),
         (503, true),
     ];
     for (status, stored) in cases {

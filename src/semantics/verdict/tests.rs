@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::directives::RequestDirectives;
 use super::*;
 
 const BORN: Timestamp = Timestamp::from_seconds(1_000_000);
@@ -13,8 +14,8 @@ const GET: RequestFacts = RequestFacts {
     authorization: false,
     body: false,
     range: false,
-    no_store: false,
-    only_if_cached: false,
+    directives: None,
+    odd: false,
 };
 
 /// Fresh for 10 s, then 5 s of stale-while-revalidate and 20 s of stale-if-error.
@@ -83,7 +84,7 @@ fn other_requests() {
     let head = RequestFacts { method: Method::Head, ..GET };
     let post = RequestFacts { method: Method::Post, ..GET };
     let fat = RequestFacts { body: true, ..GET };
-    let only = RequestFacts { only_if_cached: true, ..GET };
+    let only = asking("only-if-cached");
     let cases = [
         (head, Some(STORED), 0, Serve(Reason::Fresh)),
         (head, Some(STORED), 15, Revalidate(Reason::Stale)),
@@ -101,6 +102,51 @@ fn other_requests() {
     for (request, stored, age, wanted) in cases {
         let found = verdict(&request, stored.as_ref(), after(age));
         assert_eq!(found, wanted, "{request:?} {stored:?} {age}");
+    }
+}
+
+fn asking(cache_control: &str) -> RequestFacts {
+    let lines = [cache_control.as_bytes()].into_iter();
+    RequestFacts { directives: RequestDirectives::read(lines, [].into_iter()), ..GET }
+}
+
+#[test]
+fn what_a_request_asks_of_caches_is_done() {
+    use Verdict::*;
+    let must = flagged(FreshnessFlags::MUST_REVALIDATE);
+    let (soft, hard) = (purged(PurgeState::Soft), purged(PurgeState::Hard));
+    let no_swr = StoredFacts {
+        freshness: Freshness { stale_while_revalidate: 0, ..STORED.freshness },
+        ..STORED
+    };
+    let fresher = Revalidate(Reason::RequestDirective);
+    let cases = [
+        ("no-cache", Some(STORED), 0, fresher),
+        ("no-cache", Some(bare(STORED)), 0, Fetch(Reason::RequestDirective)),
+        ("no-cache", Some(STORED), 12, Revalidate(Reason::Stale)),
+        ("no-cache", None, 0, Fetch(Reason::Miss)),
+        ("max-age=3", Some(STORED), 3, Serve(Reason::Fresh)),
+        ("max-age=3", Some(STORED), 4, fresher),
+        ("max-age=99", Some(STORED), 12, Revalidate(Reason::Stale)),
+        ("min-fresh=3", Some(STORED), 7, Serve(Reason::Fresh)),
+        ("min-fresh=3", Some(STORED), 8, fresher),
+        ("max-stale", Some(no_swr), 99, Serve(Reason::MaxStale)),
+        ("max-stale=3", Some(no_swr), 13, Serve(Reason::MaxStale)),
+        ("max-stale=3", Some(no_swr), 14, Revalidate(Reason::Stale)),
+        ("max-stale=3", Some(STORED), 14, ServeAndRefresh(Reason::StaleWhileRevalidate)),
+        ("max-stale", Some(must), 10, Revalidate(Reason::Stale)),
+        ("max-stale", Some(flagged(FreshnessFlags::NO_CACHE)), 0, Revalidate(Reason::NoCache)),
+        ("max-stale", Some(soft), 15, Revalidate(Reason::SoftPurged)),
+        ("max-stale", Some(hard), 0, Fetch(Reason::HardPurged)),
+        ("no-store", Some(STORED), 0, Serve(Reason::Fresh)),
+        ("no-store", Some(STORED), 15, Pass(Reason::RequestNoStore)),
+        ("no-store", None, 0, Pass(Reason::RequestNoStore)),
+        ("only-if-cached, no-cache", Some(STORED), 0, Refuse(Reason::OnlyIfCached)),
+        ("only-if-cached, max-stale", Some(no_swr), 99, Serve(Reason::MaxStale)),
+    ];
+    for (asked, stored, age, wanted) in cases {
+        let found = verdict(&asking(asked), stored.as_ref(), after(age));
+        assert_eq!(found, wanted, "{asked} {stored:?} {age}");
     }
 }
 
@@ -178,10 +224,30 @@ fn any_stored() -> impl Strategy<Value = StoredFacts> {
 
 fn any_request() -> impl Strategy<Value = RequestFacts> {
     let method = prop::sample::select(vec![Method::Get, Method::Head, Method::Post]);
-    (method, any::<[bool; 4]>()).prop_map(|(method, [authorization, body, range, only])| {
-        let only_if_cached = only;
-        RequestFacts { method, authorization, body, range, no_store: false, only_if_cached }
-    })
+    (method, any::<[bool; 4]>(), prop::option::of(any_directives())).prop_map(
+        |(method, [authorization, body, range, odd], directives)| RequestFacts {
+            method,
+            authorization,
+            body,
+            range,
+            directives,
+            odd,
+        },
+    )
+}
+
+fn any_directives() -> impl Strategy<Value = RequestDirectives> {
+    let seconds = || prop::option::of(0u32..60);
+    (any::<[bool; 3]>(), seconds(), seconds(), seconds()).prop_map(
+        |([no_store, no_cache, only_if_cached], max_age, min_fresh, max_stale)| RequestDirectives {
+            no_store,
+            no_cache,
+            only_if_cached,
+            max_age,
+            min_fresh,
+            max_stale,
+        },
+    )
 }
 
 /// Whether it may go out without the origin's word, stale or not.
@@ -207,7 +273,12 @@ proptest! {
         match found {
             Verdict::Serve(_) => {
                 let stored = stored.unwrap();
-                prop_assert!(is_usable(&stored, now) && stored.freshness.is_fresh(now));
+                let freshness = &stored.freshness;
+                let asked = request.directives.unwrap_or_default();
+                let accepted = asked.max_stale.is_some_and(|most| freshness.staleness(now) <= most);
+                prop_assert!(is_usable(&stored, now) && (freshness.is_fresh(now) || accepted));
+                prop_assert!(!asked.no_cache);
+                prop_assert!(asked.max_age.is_none_or(|most| freshness.age(now) <= most));
                 prop_assert!(request.method != Method::Post && !request.body);
             }
             Verdict::ServeAndRefresh(_) => {
@@ -224,8 +295,13 @@ proptest! {
                 prop_assert!(stored.purged != PurgeState::Possibly || stored.strong_validator);
             }
             Verdict::Fetch(_) => prop_assert_eq!(request.method, Method::Get),
-            Verdict::Pass(_) => prop_assert!(request.method != Method::Get || request.body),
-            Verdict::Refuse(_) => prop_assert!(request.only_if_cached),
+            Verdict::Pass(_) => {
+                let no_store = request.directives.is_some_and(|asked| asked.no_store);
+                prop_assert!(request.method != Method::Get || request.body || no_store);
+            }
+            Verdict::Refuse(_) => {
+                prop_assert!(request.directives.is_some_and(|asked| asked.only_if_cached));
+            }
         }
     }
 

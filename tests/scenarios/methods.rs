@@ -1,0 +1,94 @@
+//! What other methods than GET do to what is stored (RFC 9110 sections 9.3.2 and 9.3.3).
+
+use crate::support::{Ask, Gate, Protocol, Reply, Scene, over_each_protocol};
+
+over_each_protocol!(
+    what_a_post_names_as_its_target_answers_gets,
+    what_a_post_does_not_name_so_is_not_stored,
+    a_post_that_another_overtook_is_not_stored,
+    a_head_has_what_is_stale_where_the_origin_fails,
+);
+
+fn posted(location: &str) -> Reply {
+    Reply::fresh("new").field("content-location", location)
+}
+
+async fn what_a_post_names_as_its_target_answers_gets(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.on("/a?b", Reply::fresh("old"));
+    scene.get("/a?b").await;
+    for location in ["/a?b", "http://shop.example/a?b", "?b"] {
+        scene.origin.now("/a?b", posted(location).field("etag", "\"1\""));
+        // A condition on it was the origin's to judge.
+        let post = Ask::new("POST", "/a?b").content("x").field("if-match", "\"0\"");
+        let first = scene.ask(post.field("range", "bytes=0-0")).await;
+        assert_eq!((first.status, first.text()), (200, "new"), "{location}");
+        assert_eq!(first.cache_status(), "edge; fwd=method; fwd-status=200; detail=method");
+        scene.origin.now("/a?b", Reply::new(500));
+        let get = scene.get("/a?b").await;
+        assert_eq!((get.is_hit(), get.text()), (true, "new"), "{location}");
+        assert!(scene.ask(Ask::new("HEAD", "/a?b")).await.is_hit());
+    }
+}
+
+async fn what_a_post_does_not_name_so_is_not_stored(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let named = |field: &str, value: &str| {
+        Reply::ok("new").field("content-location", "/").field(field, value)
+    };
+    let replies = [
+        Reply::fresh("new"),
+        posted("/other"),
+        posted("http://other.example/"),
+        posted("/").field("set-cookie", "a=b"),
+        posted("/").until_close(),
+        named("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT"),
+        named("cache-control", "no-store"),
+        named("cache-control", "private, max-age=60"),
+        Reply::new(201).field("content-location", "/").field("cache-control", "max-age=60"),
+    ];
+    for (index, reply) in replies.into_iter().enumerate() {
+        scene.origin.now("/", reply);
+        scene.ask(Ask::new("POST", "/").content("x")).await;
+        scene.origin.now("/", Reply::ok("asked again"));
+        assert_eq!(scene.get("/").await.text(), "asked again", "reply {index}");
+    }
+    // Nor is one that bears credentials, and PUT is no POST.
+    scene.origin.now("/", posted("/"));
+    scene.ask(Ask::new("POST", "/").field("authorization", "x")).await;
+    scene.ask(Ask::new("PUT", "/").content("x")).await;
+    assert!(!scene.get("/").await.is_hit());
+}
+
+async fn a_post_that_another_overtook_is_not_stored(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let gate = Gate::new();
+    scene.origin.on("/", posted("/").held(&gate));
+    scene.origin.on("/", Reply::new(204));
+    scene.origin.on("/", Reply::fresh("newest"));
+    let others = scene.crowd(1).await;
+    let overtaken = async { others[0].ask(Ask::new("POST", "/").content("1")).await.unwrap() };
+    let overtaking = async {
+        scene.origin.until_asked(1).await;
+        scene.ask(Ask::new("DELETE", "/")).await;
+        gate.open();
+    };
+    let (first, ()) = tokio::join!(overtaken, overtaking);
+    assert_eq!(first.text(), "new");
+    assert_eq!(scene.get("/").await.text(), "newest");
+}
+
+async fn a_head_has_what_is_stale_where_the_origin_fails(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let stale = |control: &str| Reply::ok("old").field("cache-control", control).field("age", "60");
+    for (target, failure) in [("/503", Reply::new(503)), ("/reset", Reply::reset())] {
+        // It cannot be validated: a HEAD goes on as one.
+        scene.origin.on(target, stale("max-age=50, stale-if-error=600"));
+        scene.origin.on(target, failure);
+        scene.get(target).await;
+        let head = scene.ask(Ask::new("HEAD", target)).await;
+        assert_eq!((head.status, head.field("content-length").as_str()), (200, "3"), "{target}");
+        assert!(head.cache_status().contains("detail=stale-if-error"), "{}", head.cache_status());
+        assert_eq!(scene.origin.last().head.method, "HEAD");
+    }
+}

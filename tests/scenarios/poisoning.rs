@@ -1,0 +1,179 @@
+//! One client does not spoil what others get: nothing that the key does not hold makes a stored
+//! response.
+
+use crate::support::{Ask, HOST, Protocol, Reply, Scene, over_each_protocol};
+
+over_each_protocol!(
+    an_error_that_a_request_provoked_is_its_own,
+    what_a_request_provoked_leaves_what_is_stored,
+    a_class_of_errors_leaves_out_those_that_requests_provoke,
+    fields_that_name_another_request_go_no_further,
+    content_of_a_get_makes_no_stored_response,
+    spellings_of_a_path_are_one,
+    cookies_are_shared_where_a_site_says_so_alone,
+);
+
+async fn an_error_that_a_request_provoked_is_its_own(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let long = "x".repeat(6000);
+    let odd = [
+        ("/size", "x-long", long.as_str()),
+        ("/cookie", "cookie", long.as_str()),
+        ("/meta", "x-meta", "caf\u{e9}"),
+        ("/type", "content-type", "\\"),
+    ];
+    for (target, name, value) in odd {
+        for status in [400, 404, 413, 431, 500, 501] {
+            let target = format!("{target}/{status}");
+            let error = Reply::new(status).field("cache-control", "public, max-age=60");
+            scene.origin.on(&target, error.clone());
+            let provoked = scene.get_with(&target, name, value).await;
+            assert_eq!(provoked.status, status, "{target}");
+            let told = provoked.cache_status();
+            assert!(told.contains("detail=provoked") && !told.contains("stored"), "{told}");
+            // Others ask for themselves, and what their own requests bring is stored.
+            scene.origin.now(&target, Reply::fresh("well"));
+            assert_eq!(scene.get(&target).await.text(), "well", "{target}");
+            assert!(scene.get_with(&target, name, value).await.is_hit(), "{target}");
+        }
+    }
+    // RFC 9111 section 3: an error that nobody provoked is stored if its origin says so.
+    scene.origin.on("/", Reply::new(400).field("cache-control", "max-age=60"));
+    scene.get("/").await;
+    assert!(scene.get("/").await.is_hit());
+}
+
+async fn what_a_request_provoked_leaves_what_is_stored(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.on("/", Reply::stale("\"1\"", "well"));
+    scene.origin.on("/", Reply::new(400).field("cache-control", "max-age=60"));
+    scene.get("/").await;
+    let provoked = scene.get_with("/", "x-long", &"x".repeat(6000)).await;
+    assert_eq!(provoked.status, 400);
+    // It is still there to be validated, and to stand in for an origin that is gone.
+    scene.origin.now("/", Reply::reset());
+    assert_eq!(scene.get("/").await.text(), "well");
+    assert_eq!(scene.origin.last().field("if-none-match"), "\"1\"");
+}
+
+async fn a_class_of_errors_leaves_out_those_that_requests_provoke(protocol: Protocol) {
+    let negative = "freshness.negative = { \"4xx\" = \"60s\", \"5xx\" = \"60s\" }";
+    let scene = Scene::with(protocol, |setup| setup.site(negative)).await;
+    for (status, stored) in [
+        (404, true),
+        (410, true),
+        (503, true),
+        (400, false),
+        (403, false),
+        (405, false),
+        (413, false),
+        (414, false),
+        (429, false),
+        (431, false),
+        (501, false),
+    ] {
+        let target = format!("/{status}");
+        scene.origin.on(&target, Reply::new(status));
+        scene.get(&target).await;
+        assert_eq!(scene.get(&target).await.is_hit(), stored, "{status}");
+    }
+    // Nor is one stored that the class means, where the request may be to blame.
+    scene.origin.on("/odd", Reply::new(404));
+    scene.get_with("/odd", "x-meta", "caf\u{e9}").await;
+    assert!(!scene.get("/odd").await.is_hit());
+}
+
+async fn fields_that_name_another_request_go_no_further(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.on("/", Reply::fresh("x"));
+    let names = [
+        "forwarded",
+        "proxy",
+        "surrogate-capability",
+        "true-client-ip",
+        "x-client-ip",
+        "x-forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-prefix",
+        "x-forwarded-scheme",
+        "x-forwarded-server",
+        "x-host",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-host",
+        "x-original-url",
+        "x-original-uri",
+        "x-real-ip",
+        "x-rewrite-url",
+        // A gateway to programs reads them as those above.
+        "x_forwarded_host",
+        "x_http_method_override",
+        "x_original_url",
+    ];
+    for method in ["GET", "POST"] {
+        let ask = names.iter().fold(Ask::new(method, "/"), |ask, name| ask.field(name, "evil"));
+        scene.ask(ask.field("x-forwarders", "a").field("x-kept", "b")).await;
+        let asked = scene.origin.last();
+        for name in names {
+            assert_ne!(asked.field(name), "evil", "{method} {name}");
+        }
+        assert_eq!(asked.field("x-forwarded-host"), HOST);
+        assert_eq!(asked.field("surrogate-capability"), "headland=\"Surrogate/1.0\"");
+        assert_eq!(asked.field("x-kept"), "b");
+    }
+}
+
+async fn content_of_a_get_makes_no_stored_response(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.on("/", Reply::fresh("by content"));
+    let fat = || Ask::get("/").content("q=evil");
+    let first = scene.ask(fat()).await;
+    assert!(first.cache_status().contains("fwd=bypass; fwd-status=200; detail=request-body"));
+    assert_eq!(scene.origin.last().body, b"q=evil");
+    scene.origin.now("/", Reply::fresh("well"));
+    assert_eq!(scene.get("/").await.text(), "well");
+    assert!(scene.get("/").await.is_hit());
+    // What is stored answers no question that it was not asked.
+    assert!(!scene.ask(fat()).await.is_hit());
+}
+
+async fn spellings_of_a_path_are_one(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.otherwise(|target| Reply::fresh(target.to_owned()));
+    for (spelled, meant) in [
+        ("/a/../admin", "/admin"),
+        ("/%61dmin", "/admin"),
+        ("/./admin", "/admin"),
+        ("/x/%2e%2e/admin", "/admin"),
+        // What a server may tell apart is told apart, and asked for as it is.
+        ("/a%2fadmin", "/a%2Fadmin"),
+        ("//admin", "//admin"),
+        ("/admin/", "/admin/"),
+        ("/ADMIN", "/ADMIN"),
+        ("/admin;x", "/admin;x"),
+        ("/admin%00", "/admin%00"),
+        ("/admin%", "/admin%"),
+    ] {
+        assert_eq!(scene.get(spelled).await.text(), meant, "{spelled}");
+        assert!(scene.get(meant).await.is_hit(), "{spelled}");
+    }
+}
+
+async fn cookies_are_shared_where_a_site_says_so_alone(protocol: Protocol) {
+    for (said, is_stored, cookies) in
+        [("pass", false, ["a=1", "a=2"]), ("remove", true, ["", ""]), ("store", true, ["a=1"; 2])]
+    {
+        let line = format!("freshness.set_cookie = \"{said}\"");
+        let scene = Scene::with(protocol, |setup| setup.site(&line)).await;
+        for value in ["a=1", "a=2"] {
+            scene.origin.on("/", Reply::fresh("x").field("set-cookie", value));
+        }
+        for cookie in cookies {
+            assert_eq!(scene.get("/").await.field("set-cookie"), cookie, "{said}");
+        }
+        assert_eq!(scene.get("/").await.is_hit(), is_stored, "{said}");
+    }
+}
