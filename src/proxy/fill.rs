@@ -435,8 +435,9 @@ impl Journey {
     }
 }
 
-/// RFC 9111 section 4.3.4: a validator in the 304 names the response that it is of.
-fn is_same(stored: &ObjectHead, update: &HeaderMap) -> bool {
+/// RFC 9111 sections 4.3.4 and 4.3.5: whether the validators in a 304, or in the answer to a HEAD,
+/// are those of what is stored.
+pub(super) fn is_same(stored: &ObjectHead, update: &HeaderMap) -> bool {
     let told = |name| update.get(name).map(HeaderValue::as_bytes);
     let own = stored.etag().and_then(EntityTag::parse);
     match told(ETAG).and_then(EntityTag::parse) {

@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 
 use http::header::{CONTENT_LOCATION, LOCATION};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use super::context::{Exchange, Journey, Sent, Served};
+use super::fill::is_same;
 use super::head::facts_of;
 use super::linger::Basis;
 use super::tier::{Fetched, push_failure, push_stamp};
@@ -16,7 +17,7 @@ use crate::collapse::Leader;
 use crate::message::{Body, Extra, Reply, Response};
 use crate::object::CacheKey;
 use crate::semantics::cache_status::{CacheStatus, Forward};
-use crate::semantics::cacheability::{Storage, invalidates};
+use crate::semantics::cacheability::{Method, Storage, invalidates};
 use crate::semantics::uri::{Reference, normalize_host};
 use crate::semantics::verdict::Failure;
 use crate::store::Lookup;
@@ -31,14 +32,14 @@ impl Journey {
         let (leader, request_time) = (self.lead_posted(), self.inbound.arrival.later());
         match self.ask(body).await {
             Ok(fetched) => {
-                let IncomingResponse { status, headers, .. } = &fetched.response;
-                let status = status.as_u16();
+                let status = fetched.response.status.as_u16();
                 if let Some(sent) = self.stale_for(Failure::Status(status), forward, Some(status)) {
                     return sent;
                 }
                 if invalidates(self.facts.method, status) {
-                    self.invalidate(headers, leader.as_ref()).await;
+                    self.invalidate(&fetched.response.headers, leader.as_ref()).await;
                 }
+                self.hold_against_stored(&fetched.response);
                 let fetched = match leader {
                     Some(leader) => self.keep_posted(leader, fetched, request_time).await,
                     None => Ok(fetched),
@@ -80,11 +81,36 @@ impl Journey {
 
     /// What is stored, though stale, where it may answer this request and upstream failed so.
     fn stale_for(&self, failure: Failure, forward: Forward, status: Option<u16>) -> Option<Sent> {
-        if !self.facts.method.is_cacheable() || self.facts.body || self.facts.no_store() {
+        let may_be_stored =
+            self.facts.method.is_cacheable() && !self.facts.body && !self.facts.no_store();
+        // What an edge asks for may be purged there and not here.
+        let is_held_here = self
+            .inbound
+            .edge
+            .as_ref()
+            .is_none_or(|demand| demand.is_met() && demand.is_of(&self.site));
+        if !failure.is_error() || !may_be_stored || !is_held_here {
             return None;
         }
         let (Lookup::Found(_, stored), _) = self.look_again() else { return None };
         self.stand_in(&stored, failure, forward, status)
+    }
+
+    /// RFC 9111 section 4.3.5: a HEAD that tells of another representation takes away what is
+    /// stored. One that tells of the same finds it stale already, and without a validator to go by,
+    /// or the HEAD would have been a conditional GET.
+    fn hold_against_stored(&self, response: &IncomingResponse) {
+        if self.facts.method != Method::Head || response.status != StatusCode::OK {
+            return;
+        }
+        if let (Lookup::Found(_, stored), _) = self.look_again() {
+            let other_length = response.content_length.is_some_and(|told| {
+                told != stored.slices().map_or(stored.len(), |slices| slices.total)
+            });
+            if other_length || !is_same(&stored.head, &response.headers) {
+                self.proxy.store.remove(self.primary);
+            }
+        }
     }
 
     async fn ask(&self, body: Body) -> Result<Fetched, UpstreamError> {
@@ -94,7 +120,7 @@ impl Journey {
     fn could_be_shared(&self, response: &IncomingResponse) -> bool {
         let max = self.proxy.config.max_object;
         let now = self.inbound.arrival.later();
-        self.inbound.method == Method::GET
+        self.facts.method == Method::Get
             && response.status == StatusCode::OK
             && !response.until_close
             && response.content_length.is_some_and(|length| length <= max)

@@ -209,6 +209,16 @@ pub enum Failure {
     Status(u16),
 }
 
+impl Failure {
+    /// RFC 5861 section 4: an error is one of these statuses; any other is the origin's answer.
+    pub const fn is_error(self) -> bool {
+        match self {
+            Failure::Unreachable | Failure::Timeout => true,
+            Failure::Status(status) => matches!(status, 500 | 502 | 503 | 504),
+        }
+    }
+}
+
 /// What to do when upstream failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
@@ -220,13 +230,8 @@ pub enum OnFailure {
 
 /// Decides whether what is `stored` may stand in for an upstream that failed (RFC 5861 section 4).
 pub fn on_failure(stored: Option<&StoredFacts>, failure: Failure, now: Timestamp) -> OnFailure {
-    // RFC 5861 section 4: an error is one of these statuses; any other is the origin's answer.
-    let is_error = match failure {
-        Failure::Unreachable | Failure::Timeout => true,
-        Failure::Status(status) => matches!(status, 500 | 502 | 503 | 504),
-    };
     match stored {
-        Some(stored) if is_error && may_be_stale(stored, now, StaleUse::IfError) => {
+        Some(stored) if failure.is_error() && may_be_stale(stored, now, StaleUse::IfError) => {
             OnFailure::ServeStale
         }
         _ => OnFailure::Fail,

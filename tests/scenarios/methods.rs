@@ -7,6 +7,7 @@ over_each_protocol!(
     what_a_post_does_not_name_so_is_not_stored,
     a_post_that_another_overtook_is_not_stored,
     a_head_has_what_is_stale_where_the_origin_fails,
+    a_head_that_tells_of_something_else_takes_it_away,
 );
 
 fn posted(location: &str) -> Reply {
@@ -90,5 +91,27 @@ async fn a_head_has_what_is_stale_where_the_origin_fails(protocol: Protocol) {
         assert_eq!((head.status, head.field("content-length").as_str()), (200, "3"), "{target}");
         assert!(head.cache_status().contains("detail=stale-if-error"), "{}", head.cache_status());
         assert_eq!(scene.origin.last().head.method, "HEAD");
+    }
+}
+
+async fn a_head_that_tells_of_something_else_takes_it_away(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let stale = "max-age=50, stale-if-error=600";
+    for (index, (head, kept)) in [
+        (Reply::new(200).piece("old"), true),
+        (Reply::new(200).piece("longer"), false),
+        (Reply::new(200).piece("old").field("etag", "\"2\""), false),
+        (Reply::new(404), true),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/{index}");
+        scene.origin.on(&target, Reply::ok("old").field("cache-control", stale).field("age", "60"));
+        scene.origin.on(&target, head);
+        scene.origin.on(&target, Reply::reset());
+        scene.get(&target).await;
+        scene.ask(Ask::new("HEAD", &target)).await;
+        assert_eq!(scene.get(&target).await.status == 200, kept, "{target}");
     }
 }

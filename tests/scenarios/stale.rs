@@ -7,6 +7,7 @@ over_each_protocol!(
     a_refresh_that_fails_leaves_what_is_stored,
     an_origin_that_fails_is_invisible_for_a_while,
     an_error_of_a_client_is_not_hidden,
+    an_origin_that_cannot_be_asked_is_invisible_where_nothing_forbids_it,
 );
 
 fn stale(control: &str) -> Reply {
@@ -82,4 +83,32 @@ async fn an_error_of_a_client_is_not_hidden(protocol: Protocol) {
     scene.origin.on("/", Reply::new(410).piece("gone"));
     scene.get("/").await;
     assert_eq!(scene.get("/").await.status, 410);
+}
+
+async fn an_origin_that_cannot_be_asked_is_invisible_where_nothing_forbids_it(protocol: Protocol) {
+    // No answer within a moment, and then nobody who listens.
+    let hasty = "response_timeout = \"100ms\"\nretries = 0";
+    let scene = Scene::with(protocol, |setup| setup.origin(hasty)).await;
+    let never = Gate::new();
+    let controls = [
+        // RFC 9111 section 4.2.4: the origin has said nothing of it, and the site gives an hour.
+        ("max-age=60", 200),
+        ("max-age=60, must-revalidate", 504),
+        ("max-age=60, proxy-revalidate", 504),
+        ("s-maxage=60", 504),
+        ("no-cache", 504),
+    ];
+    for (index, (control, status)) in controls.into_iter().enumerate() {
+        let target = format!("/{index}");
+        let reply = Reply::ok("old").field("etag", "\"1\"").field("age", "60");
+        scene.origin.on(&target, reply.field("cache-control", control));
+        scene.origin.on(&target, Reply::fresh("late").held(&never));
+        scene.get(&target).await;
+        assert_eq!(scene.get(&target).await.status, status, "{control}");
+    }
+    scene.origin.stop();
+    for (index, (control, status)) in controls.into_iter().enumerate() {
+        let found = scene.get(&format!("/{index}")).await.status;
+        assert_eq!(found == 200, status == 200, "{control}: {found}");
+    }
 }
