@@ -85,8 +85,8 @@ section! {
     pub struct Freshness {
         /// Freshness lifetime of responses to which the origin gives none.
         default: Duration = Duration::ZERO, LIFETIME;
-        /// Freshness lifetime of errors by status: "404", or "5xx" for a class, without those that a
-        /// faulty request provokes. None holds where the request is of a kind on which servers
+        /// Freshness lifetime of errors by status: "404", or "5xx" for a class, without those that
+        /// a faulty request provokes. None holds where the request is of a kind on which servers
         /// fail.
         negative: Negative = Negative::default();
         /// How long a stale response may still be served while it is refreshed, where the origin

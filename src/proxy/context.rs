@@ -17,7 +17,7 @@ use super::linger::Basis;
 use super::{Proxy, Routing};
 use crate::message::{Body, Fields, Peer, Request, Response, Seen};
 use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
-use crate::semantics::cacheability::{self, RequestFacts, Storage, is_odd, storage};
+use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
 use crate::semantics::directives::RequestDirectives;
 use crate::semantics::freshness::{FreshnessPolicy, ResponseFacts};
 use crate::semantics::headers::cdn_loop_seen;
@@ -125,7 +125,7 @@ impl Inbound {
             body: !matches!(body, Body::Empty),
             range: seen.any(Seen::RANGE),
             directives: if asks { read() } else { None },
-            // Only errors raise the question.
+            // Where nothing goes upstream nobody fails on it.
             odd: false,
         }
     }
@@ -269,7 +269,6 @@ impl Journey {
     ) -> Storage {
         let mut asked = self.facts;
         asked.method = Default::default();
-        asked.odd = facts.status >= 400 && is_odd(self.inbound.fields.iter());
         storage(&asked, facts, &self.route.freshness, request_time, response_time)
     }
 }

@@ -26,9 +26,8 @@ use crate::collapse::{Arriving, Follower, Join, Landing, Sliced};
 use crate::message::{Body, Reply};
 use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Sequence, Stored, Variant};
 use crate::semantics::cache_status::{CacheStatus, Forward};
-use crate::semantics::verdict::{
-    Failure, OnFailure, Reason, StoredFacts, Verdict, on_failure, verdict,
-};
+use crate::semantics::cacheability::RequestFacts;
+use crate::semantics::verdict::{Reason, StoredFacts, Verdict, verdict};
 use crate::store::Lookup;
 use crate::telemetry::metrics::Source;
 use crate::upstream::UpstreamError;
@@ -158,10 +157,15 @@ impl Journey {
         (lookup, verdict)
     }
 
-    /// The key of the flights for `key`. Requests with credentials fly apart: what they bring is
-    /// seldom to be shared, and nobody else shall wait for it or be told so.
+    /// The key of the flights for `key`. Requests with credentials, and those on which servers may
+    /// fail, fly apart: what they bring is seldom to be shared, and nobody else shall wait for it
+    /// or be told so.
     pub(super) fn flight_key(&self, key: CacheKey) -> CacheKey {
-        if self.facts.authorization { key.variant(b"authorization") } else { key }
+        match self.facts {
+            RequestFacts { authorization: true, .. } => key.variant(b"authorization"),
+            RequestFacts { odd: true, .. } => key.variant(b"odd"),
+            _ => key,
+        }
     }
 
     async fn fly(
@@ -196,7 +200,7 @@ impl Journey {
 
     /// Joins a flight that no purge covers. The tags of one without a head are not known yet:
     /// whoever waits for it judges them when it lands.
-    fn join(&self, key: CacheKey) -> Join {
+    pub(super) fn join(&self, key: CacheKey) -> Join {
         let rules = self.proxy.store.rules();
         let serves = |since: Sequence, landing: Option<&Landing>| {
             !self.is_unknown(since)
@@ -383,51 +387,9 @@ impl Journey {
         Some(Sent { origin_status: Some(304), ..sent })
     }
 
-    /// What is stored, for the failure that a flight met; `None` if a purge has come between.
-    fn stood_in(&self, stored: &Arc<Stored>, reason: Reason, status: Option<u16>) -> Option<Sent> {
-        self.stand_in(stored, Failure::Unreachable, reason.forward(), status)
-    }
-
-    /// What is stored, though stale, for an upstream that failed (RFC 5861 section 4), where that
-    /// may be.
-    pub(super) fn stand_in(
-        &self,
-        stored: &Arc<Stored>,
-        failure: Failure,
-        forward: Forward,
-        status: Option<u16>,
-    ) -> Option<Sent> {
-        let now = self.inbound.arrival.later();
-        let facts = self.facts_now(stored);
-        if on_failure(Some(&facts), failure, now) == OnFailure::Fail {
-            return None;
-        }
-        let why = Reason::StaleIfError.as_str();
-        let told = CacheStatus {
-            cache: &self.proxy.config.name,
-            fwd: Some(forward),
-            fwd_status: status,
-            ttl: Some(stored.head.freshness().left(now)),
-            detail: Some(why),
-            ..CacheStatus::default()
-        };
-        let sent = self.send_stored(stored, Served::Stale, &told, why);
-        Some(Sent { origin_status: status, ..sent })
-    }
-
     /// The facts of what is stored, judged now.
     pub(super) fn facts_now(&self, stored: &Stored) -> StoredFacts {
         stored.head.facts(self.purged(&stored.head))
-    }
-
-    /// For those who waited for others who failed: stale if the rules allow it, else the error.
-    fn without_response(&self, reason: Reason) -> Sent {
-        if let (Lookup::Found(_, stored), _) = self.look_again()
-            && let Some(sent) = self.stood_in(&stored, reason, None)
-        {
-            return sent;
-        }
-        self.failed(&UpstreamError::of_another(&self.route.origin), reason.forward())
     }
 
     fn hit(&self, stored: &Arc<Stored>, why: Reason) -> Sent {
@@ -436,21 +398,7 @@ impl Journey {
         self.send_stored(stored, Served::Hit, &status, why.as_str())
     }
 
-    /// What is stored, though stale; it is refreshed behind (RFC 5861 section 3).
-    pub(super) fn stale_while_revalidate(
-        &self,
-        key: CacheKey,
-        stored: &Arc<Stored>,
-        reason: Reason,
-    ) -> Sent {
-        self.refresh(self.flight_key(key), stored);
-        let status =
-            deliver::hit_status(&self.proxy.config.name, &stored.head, self.inbound.arrival.now);
-        let status = CacheStatus { detail: Some(reason.as_str()), ..status };
-        self.send_stored(stored, Served::Stale, &status, reason.as_str())
-    }
-
-    fn send_stored(
+    pub(super) fn send_stored(
         &self,
         stored: &Arc<Stored>,
         served: Served,
@@ -465,32 +413,5 @@ impl Journey {
         let (source, stamp) = (source_of(stored), self.stamp_of(&stored.head));
         let basis = Basis::Stored(stored.clone());
         Sent { response, served, source, origin_status: None, reason, slices: None, stamp, basis }
-    }
-
-    /// One refresh a key: whoever finds a flight under way leaves it at that. One that brought
-    /// nothing holds the next one back, so that a failing upstream is not asked by each request.
-    fn refresh(&self, key: CacheKey, stored: &Arc<Stored>) {
-        if self.proxy.refreshed.holds(key) {
-            return;
-        }
-        if let Join::Leader(leader) = self.join(key)
-            && !matches!(self.look_again().1, Verdict::Serve(_))
-        {
-            let validates = self.facts_now(stored).validator;
-            let (leading, led) = oneshot::channel();
-            let fill = Fill::new(self, key, leader, Some(stored.clone()), Some(leading));
-            let proxy = self.proxy.clone();
-            proxy.refreshed.remember(key);
-            tokio::spawn(fill.run(validates));
-            tokio::spawn(async move {
-                match led.await {
-                    Ok(Led::Arriving(..) | Led::Sliced(..) | Led::Validated(_)) => {
-                        proxy.refreshed.forget(key);
-                    }
-                    // Once more, for the pause begins now.
-                    _ => proxy.refreshed.remember(key),
-                }
-            });
-        }
     }
 }

@@ -30,6 +30,7 @@ mod pass;
 mod posted;
 mod refuse;
 mod slices;
+mod stale;
 mod tier;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub use crate::collapse::Flights;
 use crate::collapse::RememberedKeys;
 use crate::message::{Answer, Reply, Request};
 use crate::object::Stored;
+use crate::semantics::cacheability::{RequestFacts, is_odd};
 use crate::semantics::verdict::{Reason, Verdict, verdict};
 use crate::site::{SiteLabel, SiteTable};
 use crate::store::{Lookup, Store};
@@ -190,6 +192,7 @@ impl Proxy {
         let (site, route) = (site.clone(), route.clone());
         let proxy = self.clone();
         let unknown_below = 0;
+        let facts = RequestFacts { odd: is_odd(inbound.fields.iter()), ..facts };
         let journey =
             Journey { proxy, site, route, inbound, resource, primary, facts, unknown_below };
         if let (Verdict::ServeAndRefresh(reason), Lookup::Found(key, stored)) = (verdict, &lookup)

@@ -1,6 +1,4 @@
 //! Requests that are not shared: handed on as they are, and their responses with them.
-//!
-//! Where upstream fails, a stale response may stand in for what a GET or HEAD would have brought.
 
 use std::borrow::Cow;
 
@@ -72,28 +70,6 @@ impl Journey {
             }
             Err(error) => self.failed_or_stale(&error, forward),
         }
-    }
-
-    fn failed_or_stale(&self, error: &UpstreamError, forward: Forward) -> Sent {
-        let stale = self.stale_for(error.failure(), forward, None);
-        stale.unwrap_or_else(|| self.failed(error, forward))
-    }
-
-    /// What is stored, though stale, where it may answer this request and upstream failed so.
-    fn stale_for(&self, failure: Failure, forward: Forward, status: Option<u16>) -> Option<Sent> {
-        let may_be_stored =
-            self.facts.method.is_cacheable() && !self.facts.body && !self.facts.no_store();
-        // What an edge asks for may be purged there and not here.
-        let is_held_here = self
-            .inbound
-            .edge
-            .as_ref()
-            .is_none_or(|demand| demand.is_met() && demand.is_of(&self.site));
-        if !failure.is_error() || !may_be_stored || !is_held_here {
-            return None;
-        }
-        let (Lookup::Found(_, stored), _) = self.look_again() else { return None };
-        self.stand_in(&stored, failure, forward, status)
     }
 
     /// RFC 9111 section 4.3.5: a HEAD that tells of another representation takes away what is

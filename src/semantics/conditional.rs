@@ -35,8 +35,8 @@ impl<'a> Conditions<'a> {
         match name {
             "if-match" => self.if_match.push(value),
             "if-none-match" => self.if_none_match.push(value),
-            "if-modified-since" => self.if_modified_since = Some(value),
-            "if-unmodified-since" => self.if_unmodified_since = Some(value),
+            "if-modified-since" => set_once(&mut self.if_modified_since, value),
+            "if-unmodified-since" => set_once(&mut self.if_unmodified_since, value),
             _ => {}
         }
     }
@@ -48,6 +48,11 @@ impl<'a> Conditions<'a> {
             && self.if_modified_since.is_none()
             && self.if_unmodified_since.is_none()
     }
+}
+
+/// RFC 9110 sections 13.1.3 and 13.1.4: a date that is told twice is none.
+fn set_once<'a>(date: &mut Option<&'a [u8]>, value: &'a [u8]) {
+    *date = Some(if date.is_some() { b"" } else { value });
 }
 
 /// The validators of the response that would be sent.

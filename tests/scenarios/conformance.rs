@@ -1,8 +1,8 @@
 //! The public conformance suite for HTTP caches (<https://cache-tests.fyi>), whole, against a node.
 //!
-//! What it calls required or optimal must pass, but for the exceptions below; and each of those must
-//! fail, lest one outlive its reason. The suite goes by the clock, so what is unexpected on a busy
-//! machine is asked again alone.
+//! What it calls required or optimal must pass, but for the exceptions below; and each of those
+//! must fail, lest one outlive its reason. The suite goes by the clock, so what is unexpected on a
+//! busy machine is asked again alone.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -63,8 +63,8 @@ const EXCEPTIONS: [(&str, &[&str]); 7] = [
         &["partial-store-partial-complete"],
     ),
     (
-        "RFC 9111 section 4.3.2: what has no Last-Modified counts as modified at its Date, which is \
-         later than the date asked about",
+        "RFC 9111 section 4.3.2: what has no Last-Modified counts as modified at its Date, which \
+         is later than the date asked about",
         &["conditional-lm-fresh-no-lm"],
     ),
     (

@@ -1,4 +1,4 @@
-//! What a request's Cache-Control asks of caches (RFC 9111 section 5.2.1), and whether that is done.
+//! What a request asks of caches (RFC 9111 section 5.2.1), and whether that is done.
 
 use crate::support::{Ask, Protocol, Reply, Scene, over_each_protocol};
 

@@ -1,10 +1,11 @@
 //! One client does not spoil what others get: nothing that the key does not hold makes a stored
 //! response.
 
-use crate::support::{Ask, HOST, Protocol, Reply, Scene, over_each_protocol};
+use crate::support::{Ask, Gate, HOST, Protocol, Reply, Scene, over_each_protocol};
 
 over_each_protocol!(
     an_error_that_a_request_provoked_is_its_own,
+    nobody_waits_for_what_a_request_may_provoke,
     what_a_request_provoked_leaves_what_is_stored,
     a_class_of_errors_leaves_out_those_that_requests_provoke,
     fields_that_name_another_request_go_no_further,
@@ -40,6 +41,24 @@ async fn an_error_that_a_request_provoked_is_its_own(protocol: Protocol) {
     // RFC 9111 section 3: an error that nobody provoked is stored if its origin says so.
     scene.origin.on("/", Reply::new(400).field("cache-control", "max-age=60"));
     scene.get("/").await;
+    assert!(scene.get("/").await.is_hit());
+}
+
+async fn nobody_waits_for_what_a_request_may_provoke(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let never = Gate::new();
+    scene.origin.on("/", Reply::new(400).held(&never));
+    scene.origin.on("/", Reply::fresh("well"));
+    let others = scene.crowd(1).await;
+    let odd = others[0].ask(Ask::get("/").field("x-long", &"x".repeat(6000)));
+    let others = async {
+        scene.origin.until_asked(1).await;
+        scene.get("/").await
+    };
+    tokio::select! {
+        _ = odd => panic!("a gate that is closed was passed"),
+        seen = others => assert_eq!(seen.text(), "well"),
+    }
     assert!(scene.get("/").await.is_hit());
 }
 

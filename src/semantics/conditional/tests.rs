@@ -31,7 +31,7 @@ fn preconditions_of_a_get() {
     let im = |value| ("if-match", value);
     let ims = |value| ("if-modified-since", value);
     let ius = |value| ("if-unmodified-since", value);
-    let cases: [(Fields<'_>, &str, Outcome); 36] = [
+    let cases: [(Fields<'_>, &str, Outcome); 38] = [
         (&[], "\"a\"", Proceed),
         (&[inm("\"a\"")], "\"a\"", NotModified),
         (&[inm("\"b\"")], "\"a\"", Proceed),
@@ -55,6 +55,8 @@ fn preconditions_of_a_get() {
         (&[ims(AFTER)], "", NotModified),
         (&[ims(BEFORE)], "", Proceed),
         (&[ims("yesterday")], "", Proceed),
+        (&[ims(MODIFIED), ims(MODIFIED)], "", Proceed),
+        (&[ius(BEFORE), ius(BEFORE)], "", Proceed),
         (&[inm("\"b\""), ims(AFTER)], "\"a\"", Proceed),
         (&[inm("\"a\""), ims(BEFORE)], "\"a\"", NotModified),
         (&[im("\"a\"")], "\"a\"", Proceed),

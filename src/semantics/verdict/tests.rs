@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::cacheability::{Storage, storage};
 use super::super::directives::RequestDirectives;
+use super::super::freshness::{FreshnessPolicy, ResponseFacts};
 use super::*;
 
 const BORN: Timestamp = Timestamp::from_seconds(1_000_000);
@@ -302,6 +304,44 @@ proptest! {
             Verdict::Refuse(_) => {
                 prop_assert!(request.directives.is_some_and(|asked| asked.only_if_cached));
             }
+        }
+    }
+
+    /// From the fields of a response to what a request gets, through storing.
+    #[test]
+    fn what_is_served_was_allowed_to_be_stored(
+        status in 200u16..600,
+        control in "(no-store|private|no-cache|max-age=[0-9]|public|s-maxage=[0-9]|, ){0,6}",
+        age in prop::option::of("-?[0-9]{1,2}"),
+        (cookie, etag, authorization, odd) in any::<(bool, bool, bool, bool)>(),
+        request in any_request(),
+        later in 0u64..12_000,
+    ) {
+        let mut fields = vec![("cache-control", control.as_str())];
+        fields.extend(age.as_deref().map(|age| ("age", age)));
+        fields.extend(cookie.then_some(("set-cookie", "a=b")));
+        fields.extend(etag.then_some(("etag", "\"1\"")));
+        let lines = fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let response = ResponseFacts::read(status, lines);
+        let asked = RequestFacts { authorization, odd, ..GET };
+        let policy = FreshnessPolicy::default();
+        let storage = storage(&asked, &response, &policy, BORN, BORN);
+        let Storage::Store(freshness) = storage else { return Ok(()) };
+        let (validator, strong_validator, purged) = (etag, etag, PurgeState::Clean);
+        let stored = StoredFacts { freshness, validator, strong_validator, purged };
+        let now = BORN.plus(Duration::from_millis(later));
+        if let Verdict::Serve(_) = verdict(&request, Some(&stored), now) {
+            let said = &response.cache;
+            prop_assert!(!said.no_store && !said.private.is_present() && !cookie);
+            prop_assert!(!said.no_cache.is_present() && status != 206 && status != 304);
+            prop_assert!(!odd || status < 400);
+            prop_assert!(!authorization || said.public || said.s_maxage.is_some());
+            // Nothing gave it more time than the origin, and it is no younger than told.
+            let lifetime = u64::from(said.s_maxage.or(said.max_age).unwrap_or(0));
+            let told = u64::from(response.age.unwrap_or(0));
+            let accepted = request.directives.and_then(|asked| asked.max_stale).unwrap_or(0);
+            let limit = lifetime + u64::from(accepted).saturating_add(1);
+            prop_assert!(told + later / 1000 < limit);
         }
     }
 
