@@ -10,6 +10,7 @@ over_each_protocol!(
     ranges_bear_on_get_alone,
     a_range_of_a_cold_object_asks_for_its_slice,
     a_range_is_served_before_the_whole_has_come,
+    content_range_on_what_is_whole_says_nothing,
 );
 
 fn digits() -> Reply {
@@ -126,4 +127,32 @@ async fn a_range_is_served_before_the_whole_has_come(protocol: Protocol) {
     gate.open();
     assert_eq!(scene.get_with("/", "range", "bytes=4-6").await.text(), "456");
     assert_eq!(scene.origin.count(), 1);
+}
+
+async fn content_range_on_what_is_whole_says_nothing(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    for (index, (told, stored)) in [
+        ("lines 0-1/9", true),
+        ("bytes */9", true),
+        ("bytes 0-4/5", true),
+        // It may be less than the whole, whatever its status.
+        ("bytes 0-4/9", false),
+        ("bytes 0-4/*", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/{index}");
+        scene.origin.on(&target, Reply::fresh("01234").field("content-range", told));
+        assert_eq!(scene.get(&target).await.field("content-range"), told);
+        assert_eq!(scene.get(&target).await.is_hit(), stored, "{told}");
+        let ask = |range| Ask::get(&target).field("range", range);
+        if stored {
+            let part = scene.ask(ask("bytes=1-2")).await;
+            assert_eq!((part.status, part.text()), (206, "12"), "{told}");
+            assert_eq!(part.field("content-range"), "bytes 1-2/5", "{told}");
+            let parts = scene.ask(ask("bytes=0-0,4-4")).await;
+            assert_eq!((parts.status, parts.field("content-range").as_str()), (206, ""), "{told}");
+        }
+    }
 }
