@@ -34,7 +34,7 @@ use crate::config::token::Token;
 use crate::door::{
     Access, Caller, Problem, Refusal, answer, body, query, reply, target_of, trace_of,
 };
-use crate::message::{Answer, Ended, Fault, Peer, Reply, Request, Response};
+use crate::message::{Answer, Ended, Fault, Later, Peer, Reply, Request, Response};
 use crate::net::Handler;
 use crate::proxy::Proxy;
 use crate::purge::PurgeFault;
@@ -126,7 +126,7 @@ impl Handler for AdminDoor {
         let result = match self.0.admit(&request, path) {
             Ok((Endpoint::Purge, caller)) => {
                 let (door, query) = (self.0.clone(), query.to_owned());
-                return Answer::Later(Box::pin(async move {
+                return Answer::Later(Later::new(async move {
                     let purged = door.purge(&query, request.body, caller, trace).await;
                     reply(purged, &Method::POST, trace)
                 }));

@@ -284,7 +284,8 @@ impl Door {
         }
         let content_length = body.known_length();
         let target = target.to_owned().into();
-        let request = OutgoingRequest { method, target, headers, body, content_length };
+        let on_interim = None;
+        let request = OutgoingRequest { method, target, headers, body, content_length, on_interim };
         let sent = self.pool.send(request).await;
         let response = sent.map_err(|error| DoorError::Unreachable {
             url: self.url.clone(),

@@ -44,4 +44,4 @@ pub use limits::Limits;
 pub use quic::{ConfigError as QuicConfigError, Quic};
 pub use tls::{CertificateFiles, Certificates, HandshakeError, ServerTls, TlsFault};
 
-pub use crate::message::{Answer, Ended, Fault, Outcome, Reply};
+pub use crate::message::{Answer, Ended, Fault, Later, Outcome, Reply, Waited};

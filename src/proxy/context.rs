@@ -9,13 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use smallvec::SmallVec;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::demand::{Demand, is_between_tiers};
 use super::error::Refusal;
 use super::linger::Basis;
 use super::{Proxy, Routing};
-use crate::message::{Body, Fields, Peer, Request, Response, Seen};
+use crate::message::{Body, Fields, Interim, Peer, Request, Response, Seen};
 use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
 use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
 use crate::semantics::directives::RequestDirectives;
@@ -244,6 +245,8 @@ pub(super) struct Journey {
     pub(super) facts: RequestFacts,
     /// The number below which purges are not known here that an edge knows of; 0 where none is.
     pub(super) unknown_below: u64,
+    /// The way of interim responses to the client, where one waits.
+    pub(super) interim: Option<mpsc::Sender<Interim>>,
 }
 
 impl Journey {

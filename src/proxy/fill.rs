@@ -97,7 +97,8 @@ impl Fill {
     ) -> Self {
         let sequence = leader.sequence();
         Self {
-            journey: journey.for_fill(),
+            // What the client of the leading request is told before the head comes.
+            journey: Journey { interim: journey.interim.clone(), ..journey.for_fill() },
             key,
             leader,
             stored,
@@ -431,6 +432,7 @@ impl Journey {
             primary: self.primary,
             facts: self.facts,
             unknown_below: self.unknown_below,
+            interim: None,
         }
     }
 }

@@ -88,6 +88,7 @@ impl Journey {
             headers,
             body: Body::Empty,
             content_length: None,
+            on_interim: None,
         }
     }
 
@@ -113,6 +114,7 @@ impl Journey {
             headers: self.headers(&self.inbound.host),
             body,
             content_length: self.inbound.content_length,
+            on_interim: None,
         }
     }
 

@@ -176,6 +176,15 @@ impl Preparation<'_> {
     }
 }
 
+/// The lines of an interim response that leave.
+pub(super) fn interim_lines(mut headers: HeaderMap, rules: &HeaderRules) -> FieldBlock {
+    remove_hop_by_hop(&mut headers);
+    for name in FOR_TIERS.iter().chain(&rules.remove).chain([&CONTENT_LENGTH]) {
+        headers.remove(name);
+    }
+    FieldBlock::from_map(&headers)
+}
+
 /// The values of `name` (lower-case) as upstream sent them.
 pub(super) fn as_received<'h>(
     stored: &'h ObjectHead,

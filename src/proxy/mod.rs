@@ -25,6 +25,7 @@ mod fetch;
 mod fill;
 mod forward;
 mod head;
+mod interim;
 mod linger;
 mod pass;
 mod posted;
@@ -46,7 +47,7 @@ use self::context::{Inbound, Journey};
 use self::linger::Basis;
 pub use crate::collapse::Flights;
 use crate::collapse::RememberedKeys;
-use crate::message::{Answer, Reply, Request};
+use crate::message::{Answer, Later, Reply, Request};
 use crate::object::Stored;
 use crate::semantics::cacheability::{RequestFacts, is_odd};
 use crate::semantics::verdict::{Reason, Verdict, verdict};
@@ -193,8 +194,18 @@ impl Proxy {
         let proxy = self.clone();
         let unknown_below = 0;
         let facts = RequestFacts { odd: is_odd(inbound.fields.iter()), ..facts };
-        let journey =
-            Journey { proxy, site, route, inbound, resource, primary, facts, unknown_below };
+        let interim = None;
+        let journey = Journey {
+            proxy,
+            site,
+            route,
+            inbound,
+            resource,
+            primary,
+            facts,
+            unknown_below,
+            interim,
+        };
         if let (Verdict::ServeAndRefresh(reason), Lookup::Found(key, stored)) = (verdict, &lookup)
             && is_met
             && stored.slices().is_none()
@@ -203,7 +214,8 @@ impl Proxy {
             let sent = journey.stale_while_revalidate(*key, stored, reason);
             return Answer::Now(journey.finish(sent));
         }
-        Answer::Later(Box::pin(journey.set_out(verdict, lookup, body)))
+        let (journey, interim) = journey.with_interim();
+        Answer::Later(Later::new(journey.set_out(verdict, lookup, body)).after(interim))
     }
 
     /// The reply from a fresh response, whose owner it becomes.

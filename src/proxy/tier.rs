@@ -84,6 +84,7 @@ impl Journey {
         mut request: OutgoingRequest,
         since: Sequence,
     ) -> Result<Fetched, UpstreamError> {
+        request.on_interim = self.on_interim();
         let routing = self.proxy.routing();
         let Some(shields) = routing.upstreams.shields() else {
             return self.fetch_from_origin(request, since).await;

@@ -53,6 +53,7 @@ async fn ask(pool: &Pool, health: &Health) -> bool {
         headers: HeaderMap::new(),
         body: Body::Empty,
         content_length: None,
+        on_interim: None,
     };
     match timeout(health.timeout, pool.send(request)).await {
         Ok(Ok(response)) => is_well(response.status),

@@ -42,6 +42,7 @@ pub(super) fn keep(request: OutgoingRequest) -> (OutgoingRequest, Kept) {
         headers: HeaderMap::clone(&request.headers),
         body,
         content_length: request.content_length,
+        on_interim: request.on_interim.clone(),
     };
     (sent, Kept { request: OutgoingRequest { body: kept, ..request }, lent })
 }

@@ -23,6 +23,7 @@ mod explain;
 mod fleet;
 mod freshness;
 mod hit_miss;
+mod interim;
 mod keys;
 mod limits;
 mod linger;

@@ -183,7 +183,8 @@ impl Door {
         let body = json.map_or(Body::Empty, |json| Body::Full(json.to_string().into()));
         let content_length = body.known_length();
         let target = target.to_owned().into();
-        let request = OutgoingRequest { method, target, headers, body, content_length };
+        let on_interim = None;
+        let request = OutgoingRequest { method, target, headers, body, content_length, on_interim };
         let seen = whole(self.pool.send(request).await?, Instant::now()).await?;
         let mut told: Value = serde_json::from_slice(&seen.body)?;
         Ok((seen.status, told["data"].take()))
@@ -230,6 +231,7 @@ impl Get<'_> {
             headers: self.headers(authority)?,
             body: Body::Empty,
             content_length: None,
+            on_interim: None,
         })
     }
 

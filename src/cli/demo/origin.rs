@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::message::{
-    Answer, Body, Ended, Extra, Fault, FieldBlock, Fields, Peer, Reply, Request, Response,
+    Answer, Body, Ended, Extra, Fault, FieldBlock, Fields, Later, Peer, Reply, Request, Response,
     push_field,
 };
 use crate::net::Handler;
@@ -62,7 +62,7 @@ impl Handler for Origin {
         self.asked.requests.fetch_add(1, Ordering::Relaxed);
         let (folder, asked) = (self.folder.clone(), self.asked.clone());
         let Request { target, fields, .. } = request;
-        Answer::Later(Box::pin(async move {
+        Answer::Later(Later::new(async move {
             let response = match file_of(&folder, &target) {
                 Some((name, path)) => serve_file(name, &path, &fields).await,
                 None => plain(StatusCode::NOT_FOUND),

@@ -43,7 +43,8 @@ use crate::config::token::Token;
 use crate::door::{Access, Caller, Life, Need, Problem, Refusal};
 use crate::door::{answer, body, query, reply, target_of, trace_of};
 use crate::message::{
-    Answer, Body, Ended, Extra, Fault, FieldBlock, Peer, Reply, Request, Response, push_field,
+    Answer, Body, Ended, Extra, Fault, FieldBlock, Later, Peer, Reply, Request, Response,
+    push_field,
 };
 use crate::net::{DrainWatch, Handler};
 use crate::object::Position;
@@ -153,7 +154,7 @@ impl Handler for ControlDoor {
         let (door, query) = (door.clone(), query.to_owned());
         let Request { method, peer, body, .. } = request;
         let asking = Asking { caller, what, peer, trace };
-        Answer::Later(Box::pin(async move {
+        Answer::Later(Later::new(async move {
             let result = match act {
                 Act::Purge => door.purge(&query, body, &asking).await,
                 Act::Beat(name) => door.beat(&name, body, &asking).await,

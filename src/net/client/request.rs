@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::message::{Body, Protocol};
+use crate::message::{Body, OnInterim, Protocol};
 
 /// A request to a server.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct OutgoingRequest {
     /// Bytes of the content where they are known; else HTTP/1.1 sends it in chunks, as it does
     /// where trailers are announced.
     pub content_length: Option<u64>,
+    /// Who is told of interim responses. HTTP/2 tells of none.
+    pub on_interim: Option<OnInterim>,
 }
 
 /// The response of a server, its body still to come.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use super::decode::may_be_trailer;
+use crate::message::Interim;
 use crate::message::{Body, Response, push_field};
 
 /// What of a request decides over the form of its response.
@@ -113,6 +114,13 @@ fn length_of_get(response: &Response) -> Option<u64> {
         }
         _ => None,
     })
+}
+
+/// An interim response, whole.
+pub(super) fn interim(out: &mut Vec<u8>, interim: &Interim) {
+    status_line(out, interim.status);
+    out.extend_from_slice(interim.block.as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 fn status_line(out: &mut Vec<u8>, status: StatusCode) {

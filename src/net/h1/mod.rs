@@ -164,7 +164,7 @@ where
         let begun = match answer {
             Answer::Now(reply) => self.begin(reply, asked),
             Answer::Later(future) => {
-                let reply = self.wait(future).await?;
+                let reply = self.wait(future, asked).await?;
                 self.begin(reply, asked)
             }
         };

@@ -1,23 +1,20 @@
 //! Bytes in both directions at once: while the handler is waited for, and while its response goes
 //! out piece by piece.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::encode::{self, Delimiter};
+use super::encode::{self, Asked, Delimiter};
 use super::input::{BUFFER, CONTENT_BUFFER};
 use super::out::Outgoing;
 use super::patience::Over;
 use super::{Connection, End};
 use crate::message::{BodyError, BodyErrorKind, BodyStream, Piece};
-use crate::net::{Fault, Handler, Outcome, Reply};
-
-type Later<X> = Pin<Box<dyn Future<Output = Reply<X>> + Send>>;
+use crate::net::{Fault, Handler, Later, Outcome, Reply, Waited};
 
 /// The body of a response that arrives in pieces.
 pub(super) struct Sender {
@@ -88,10 +85,20 @@ where
     pub(super) async fn wait(
         &mut self,
         mut answer: Later<H::Exchange>,
+        asked: Asked,
     ) -> Result<Reply<H::Exchange>, End> {
-        let waited = poll_fn(|cx| match answer.as_mut().poll(cx) {
-            Poll::Ready(reply) => Poll::Ready(Ok(reply)),
-            Poll::Pending => self.poll_client(cx).map(Err),
+        let waited = poll_fn(|cx| {
+            loop {
+                match answer.poll_next(cx) {
+                    Poll::Ready(Waited::Reply(reply)) => return Poll::Ready(Ok(reply)),
+                    // RFC 9110 section 15.2: HTTP/1.0 knows of none.
+                    Poll::Ready(Waited::Interim(_)) if asked.minor == 0 => {}
+                    Poll::Ready(Waited::Interim(interim)) => {
+                        self.out.lines(|out| encode::interim(out, &interim));
+                    }
+                    Poll::Pending => return self.poll_client(cx).map(Err),
+                }
+            }
         });
         let waited = waited.await;
         self.patience.stop_reviews();

@@ -11,9 +11,9 @@ use super::hpack;
 use super::session::{Error, Goaway, PartialBlock, Session, stream_window};
 use super::streams::{RequestSide, ResponseSide, Stream};
 use super::upload;
-use crate::message::{Body, BodyError, BodyErrorKind, Request};
+use crate::message::{Body, BodyError, BodyErrorKind, Interim, Request};
 use crate::net::request_head::{Head, Refusal, TOO_LARGE};
-use crate::net::{Answer, Handler, Outcome, priority};
+use crate::net::{Answer, Handler, Outcome, Waited, priority};
 
 /// CONTINUATION frames of one block, beyond those that its size explains (CVE-2024-27316).
 const SPARE_FRAMES: usize = 8;
@@ -179,14 +179,25 @@ impl<H: Handler> Session<H> {
         };
         match &mut stream.response {
             ResponseSide::Sending(_) => super::session::schedule(&mut self.schedule, stream),
-            ResponseSide::Waiting(future) => {
-                let waker = stream.request.waker(&self.ready);
-                let mut cx = Context::from_waker(waker);
-                if let Poll::Ready(reply) = future.as_mut().poll(&mut cx)
-                    && let Some(stream) = self.streams.remove(&id)
-                {
-                    self.respond(stream.request, reply);
+            ResponseSide::Waiting(_) => self.poll_handler(id),
+        }
+    }
+
+    fn poll_handler(&mut self, id: u32) {
+        while let Some(stream) = self.streams.get_mut(&id)
+            && let ResponseSide::Waiting(later) = &mut stream.response
+        {
+            let waker = stream.request.waker(&self.ready);
+            match later.poll_next(&mut Context::from_waker(waker)) {
+                Poll::Ready(Waited::Interim(Interim { status, block })) => {
+                    self.put_interim(id, status, block.iter());
                 }
+                Poll::Ready(Waited::Reply(reply)) => {
+                    if let Some(stream) = self.streams.remove(&id) {
+                        self.respond(stream.request, reply);
+                    }
+                }
+                Poll::Pending => return,
             }
         }
     }
@@ -212,7 +223,7 @@ impl<H: Handler> Session<H> {
         }
         self.release(progress.taken);
         if owed {
-            self.put_interim(id, StatusCode::CONTINUE);
+            self.put_interim(id, StatusCode::CONTINUE, std::iter::empty());
         }
     }
 

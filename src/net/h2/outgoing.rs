@@ -91,13 +91,21 @@ impl<H: Handler> Session<H> {
         seal_headers(out, start, id, end_stream, self.max_payload);
     }
 
-    /// An interim response without fields (RFC 9110 section 15.2).
-    pub(super) fn put_interim(&mut self, id: u32, status: StatusCode) {
+    /// An interim response (RFC 9110 section 15.2).
+    pub(super) fn put_interim<'f>(
+        &mut self,
+        id: u32,
+        status: StatusCode,
+        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    ) {
         let out = self.output.small();
         let start = out.len();
         out.extend_from_slice(&[0; HEAD]);
         self.encoder.begin(out);
         put_status(out, status);
+        for (name, value) in fields {
+            put_field(out, name, value);
+        }
         seal_headers(out, start, id, false, self.max_payload);
     }
 

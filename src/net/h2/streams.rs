@@ -2,8 +2,6 @@
 //!
 //! A request that is answered at once and whole never gets this far: it has no state.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -15,7 +13,7 @@ use super::flow::SendWindow;
 use super::output::Output;
 use super::upload::Receiving;
 use crate::message::{Body, Piece};
-use crate::net::Reply;
+use crate::net::Later;
 use crate::net::ready::Ready;
 
 /// An open stream.
@@ -47,7 +45,7 @@ pub(super) struct RequestSide {
 /// How far the response is.
 pub(super) enum ResponseSide<X> {
     /// The handler is at work.
-    Waiting(Pin<Box<dyn Future<Output = Reply<X>> + Send>>),
+    Waiting(Later<X>),
     /// The head is sent.
     Sending(Sending<X>),
 }

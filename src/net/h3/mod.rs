@@ -32,6 +32,7 @@ mod session;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 use std::io;
 use std::net::SocketAddr;

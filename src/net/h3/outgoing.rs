@@ -18,7 +18,7 @@ use quinn_proto::{Connection, StreamId, WriteError};
 
 use super::code::{Code, Failure};
 use super::{frame, qpack};
-use crate::message::{Body, Piece, Response};
+use crate::message::{Body, Interim, Piece, Response};
 use crate::net::{Ended, Handler, Outcome, Reply};
 
 /// Pieces written in a row before other streams have their turn.
@@ -202,11 +202,12 @@ fn put_head(out: &mut BytesMut, response: &Response) {
     });
 }
 
-/// The head of a `100 (Continue)`.
-pub(super) fn put_continue(out: &mut BytesMut) {
+/// An interim response.
+pub(super) fn put_interim(out: &mut BytesMut, interim: &Interim) {
     frame::put_headers(out, |out| {
         qpack::begin(out);
-        qpack::put_status(out, StatusCode::CONTINUE);
+        qpack::put_status(out, interim.status);
+        qpack::put_lines(out, interim.block.iter());
     });
 }
 

@@ -7,10 +7,8 @@
 //!   answer:    Idle ──> Waiting ──> Responding ──> Done
 //! ```
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -22,7 +20,8 @@ use super::code::{Code, Failure};
 use super::frame::{Frame, FrameReader, kind};
 use super::head::{NoHead, SectionReader};
 use super::inbox::Inbox;
-use super::outgoing::{self, Outgoing, Progress};
+use super::outgoing::{Outgoing, Progress};
+use super::waiting::Waiting;
 use crate::message::{Body, BodyError, BodyErrorKind, Peer, Request};
 use crate::net::ready::Ready;
 use crate::net::request_head::Head;
@@ -90,7 +89,7 @@ struct Content {
 
 enum State<X> {
     Idle,
-    Waiting(Pin<Box<dyn Future<Output = Reply<X>> + Send>>),
+    Waiting(Waiting<X>),
     Responding(Outgoing<X>),
     Done,
 }
@@ -348,7 +347,7 @@ impl<X: Send + 'static> Stream<X> {
         let request = Request { method, host, target, fields, body, content_length, peer };
         self.answer = match turn.handler.serve(request) {
             Answer::Now(reply) => self.respond(reply, turn),
-            Answer::Later(reply) => State::Waiting(reply),
+            Answer::Later(later) => State::Waiting(Waiting::new(later)),
         };
     }
 
@@ -370,12 +369,17 @@ impl<X: Send + 'static> Stream<X> {
         H: Handler<Exchange = X>,
     {
         if let State::Waiting(_) = self.answer {
-            self.write_continue(turn);
             let waker = self.waker(turn);
-            if let State::Waiting(reply) = &mut self.answer
-                && let Poll::Ready(reply) = reply.as_mut().poll(&mut Context::from_waker(&waker))
-            {
-                self.answer = self.respond(reply, turn);
+            if let State::Waiting(waiting) = &mut self.answer {
+                if let Receive::Content(content) = &self.receive
+                    && content.inbox.take_continue()
+                {
+                    waiting.owe_continue(turn.buffer);
+                }
+                let cx = &mut Context::from_waker(&waker);
+                if let Some(reply) = waiting.poll(self.id, turn.transport, cx, turn.buffer)? {
+                    self.answer = self.respond(reply, turn);
+                }
             }
         }
         let id = self.id;
@@ -398,18 +402,6 @@ impl<X: Send + 'static> Stream<X> {
             }
             Progress::Blocked => Ok(Waits::ForClient),
             Progress::Starved => Ok(self.waits_without_response()),
-        }
-    }
-
-    fn write_continue<H>(&self, turn: &mut Turn<'_, H>) {
-        if let Receive::Content(content) = &self.receive
-            && content.inbox.take_continue()
-        {
-            outgoing::put_continue(turn.buffer);
-            let mut interim = [turn.buffer.split().freeze()];
-            // A stream that cannot take these few bytes at its very beginning has failed, which the
-            // response will find out.
-            let _written = turn.transport.send_stream(self.id).write_chunks(&mut interim);
         }
     }
 

@@ -101,6 +101,7 @@ pub(super) async fn ask(
         headers,
         body: Body::Empty,
         content_length: None,
+        on_interim: None,
     };
     let Some((status, headers, body)) = send(edge, request).await else { return false };
     let word = |name| headers.get(name).and_then(|it| HeaderValue::to_str(it).ok());
@@ -199,6 +200,7 @@ impl Purges {
             headers,
             content_length: Some(content.len() as u64),
             body: Body::Full(content),
+            on_interim: None,
         };
         send(&self.control, request).await
     }
@@ -297,6 +299,7 @@ async fn get(control: &Pool, target: &str) -> Option<Got> {
         headers: HeaderMap::new(),
         body: Body::Empty,
         content_length: None,
+        on_interim: None,
     };
     send(control, request).await
 }

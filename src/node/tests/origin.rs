@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::truth::{Truth, body, etag};
 use crate::message::{
     Answer, Body, BodyError, BodyErrorKind, BodyStream, Ended, Extra, Fault, FieldBlock, Fields,
-    Peer, Piece, Reply, Request, Response, push_field,
+    Later, Peer, Piece, Reply, Request, Response, push_field,
 };
 use crate::net::Handler;
 use crate::semantics::range::{ByteRange, RangeSet, Resolved, write_content_range};
@@ -80,7 +80,7 @@ impl Handler for Origin {
             _ => random.u64(..20),
         };
         let due = Instant::now() + Duration::from_millis(late);
-        Answer::Later(Box::pin(async move {
+        Answer::Later(Later::new(async move {
             sleep_until(due).await;
             Reply { response, exchange: () }
         }))

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::time::now;
-use crate::message::{Answer, Ended, Fault, Peer, Reply, Request, push_field};
+use crate::message::{Answer, Ended, Fault, Later, Peer, Reply, Request, push_field};
 use crate::net::Handler;
 
 /// The field that tells it.
@@ -34,7 +34,7 @@ impl<H: Handler, F: Fn() -> bool + Clone + Send + Sync + 'static> Handler for Wi
         let see = move || Seen { asked, begun: now(), is_fenced: is_fenced() };
         match self.handler.serve(request) {
             Answer::Now(reply) => Answer::Now(stamped(reply, see())),
-            Answer::Later(reply) => Answer::Later(Box::pin(async move {
+            Answer::Later(reply) => Answer::Later(Later::new(async move {
                 let reply = reply.await;
                 stamped(reply, see())
             })),

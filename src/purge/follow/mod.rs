@@ -246,7 +246,8 @@ impl Follower {
         };
         let content_length = body.known_length();
         let target = target.into();
-        let request = OutgoingRequest { method, target, headers, body, content_length };
+        let on_interim = None;
+        let request = OutgoingRequest { method, target, headers, body, content_length, on_interim };
         Ok(self.parts.pool.send(request).await?)
     }
 }

@@ -12,7 +12,7 @@ use crate::net::client::{ClientError, ClientErrorKind, OutgoingRequest, Server};
 pub(super) type Prepared = http::Request<OutgoingBody>;
 
 pub(super) fn prepare(request: OutgoingRequest, server: &Server) -> Result<Prepared, ClientError> {
-    let OutgoingRequest { method, target, mut headers, body, content_length } = request;
+    let OutgoingRequest { method, target, mut headers, body, content_length, on_interim } = request;
     let target = PathAndQuery::from_maybe_shared(target)
         .map_err(|error| ClientError::unsent(ClientErrorKind::InvalidRequest, error))?;
     for framing in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
@@ -35,6 +35,11 @@ pub(super) fn prepare(request: OutgoingRequest, server: &Server) -> Result<Prepa
     *prepared.method_mut() = method;
     *prepared.uri_mut() = Uri::from(target);
     *prepared.headers_mut() = headers;
+    if let Some(on_interim) = on_interim {
+        hyper::ext::on_informational(&mut prepared, move |interim| {
+            on_interim.tell(interim.status(), interim.headers());
+        });
+    }
     Ok(prepared)
 }
 
@@ -45,6 +50,7 @@ pub(super) fn spare(prepared: &Prepared) -> Option<Prepared> {
     *spare.method_mut() = prepared.method().clone();
     *spare.uri_mut() = prepared.uri().clone();
     *spare.headers_mut() = prepared.headers().clone();
+    *spare.extensions_mut() = prepared.extensions().clone();
     Some(spare)
 }
 

@@ -22,7 +22,7 @@ const OF_CONNECTION: [HeaderName; 5] = [
 ];
 
 pub(super) fn prepare(request: OutgoingRequest, server: &Server) -> Result<Prepared, ClientError> {
-    let OutgoingRequest { method, target, mut headers, body, content_length } = request;
+    let OutgoingRequest { method, target, mut headers, body, content_length, .. } = request;
     let path = PathAndQuery::from_maybe_shared(target).map_err(invalid)?;
     strip(&mut headers);
     // RFC 9113 section 8.3.1: `:authority` stands in place of `Host`.
@@ -107,6 +107,7 @@ mod tests {
             headers,
             body: Body::Empty,
             content_length: None,
+            on_interim: None,
         };
         prepare(request, &Server::http("origin.example", 8080))
     }

@@ -42,6 +42,7 @@ fn get(target: &'static str) -> OutgoingRequest {
         headers: HeaderMap::new(),
         body: Body::Empty,
         content_length: None,
+        on_interim: None,
     }
 }
 

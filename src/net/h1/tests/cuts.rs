@@ -1,6 +1,7 @@
 //! The handler wants a response cut that is on its way.
 
 use super::*;
+use crate::net::Later;
 
 const GET: &str = "GET /old HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -26,7 +27,7 @@ impl BodyStream for Endless {
 fn handler(length: usize) -> Arc<Scripted> {
     Scripted::new(move |request| {
         let body = match &request.target[..] {
-            b"/later" => return Answer::Later(Box::pin(std::future::pending())),
+            b"/later" => return Answer::Later(Later::new(std::future::pending())),
             b"/stalled" => Body::Stream(Box::new(Stalled(Some(Bytes::from_static(b"kept"))))),
             _ => Body::Full(vec![b'x'; length].into()),
         };

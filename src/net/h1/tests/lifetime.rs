@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::*;
+use crate::net::Later;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -60,7 +61,7 @@ async fn idle_connections_end_in_silence_and_slow_heads_with_408() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_has_a_total_time() {
-    let handler = Scripted::new(|_| Answer::Later(Box::pin(std::future::pending())));
+    let handler = Scripted::new(|_| Answer::Later(Later::new(std::future::pending())));
     let (mut client, _served, _drain) = connect(&handler, Limits::default());
     client.write_all(GET).await.unwrap();
     assert!(read_all(&mut client).await.starts_with("HTTP/1.1 503 "));
@@ -83,7 +84,7 @@ async fn a_client_below_the_minimum_rate_is_cut_off() {
 
     let handler = Scripted::new(|request: Request| {
         let (mut body, target) = (request.body, request.target);
-        Answer::Later(Box::pin(async move {
+        Answer::Later(Later::new(async move {
             let error = body.next().await.unwrap().unwrap_err();
             reply(&target, 408, None, Body::Full(error.kind.to_string().into()))
         }))
@@ -141,7 +142,7 @@ async fn a_drain_ends_idle_connections_and_lets_others_finish() {
     let wait = Mutex::new(Some(wait));
     let handler = Scripted::new(move |request| {
         let wait = wait.lock().take().unwrap();
-        Answer::Later(Box::pin(async move {
+        Answer::Later(Later::new(async move {
             wait.await.unwrap();
             reply(&request.target, 200, None, Body::Empty)
         }))
@@ -171,7 +172,7 @@ fn never() -> (Arc<Scripted>, oneshot::Receiver<()>) {
     let guard = Mutex::new(Some(Dropped(Some(sender))));
     let handler = Scripted::new(move |_| {
         let guard = guard.lock().take();
-        Answer::Later(Box::pin(async move {
+        Answer::Later(Later::new(async move {
             let _guard = guard;
             std::future::pending().await
         }))
@@ -246,7 +247,7 @@ async fn a_reset_ends_the_wait_for_an_answer_and_a_half_close_that_is_allowed_do
     assert!(handler.endings().is_empty(), "there was no reply");
 
     let handler = Scripted::new(|request| {
-        Answer::Later(Box::pin(async move {
+        Answer::Later(Later::new(async move {
             tokio::task::yield_now().await;
             reply(&request.target, 200, None, Body::Empty)
         }))

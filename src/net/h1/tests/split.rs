@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::net::Later;
 
 /// Answers every request with its content, at once or later.
 fn mixed(request: Request) -> Answer<String> {
@@ -10,7 +11,7 @@ fn mixed(request: Request) -> Answer<String> {
         return echo(request);
     }
     let Request { mut body, target, .. } = request;
-    Answer::Later(Box::pin(async move {
+    Answer::Later(Later::new(async move {
         let mut text = target.to_vec();
         while let Some(Ok(piece)) = body.next().await {
             if let Piece::Data(data) = piece {

@@ -3,11 +3,12 @@
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::net::Later;
 
 /// Reads the whole content, then answers with it, its trailers and how it ended.
 pub(super) fn collect(request: Request) -> Answer<String> {
     let Request { mut body, target, .. } = request;
-    Answer::Later(Box::pin(async move {
+    Answer::Later(Later::new(async move {
         let mut text = Vec::new();
         while let Some(piece) = body.next().await {
             match piece {
@@ -120,7 +121,7 @@ async fn content_waits_for_a_handler_that_does_not_read() {
     let (sender, mut receiver) = mpsc::channel(1);
     let handler = Scripted::new(move |request| {
         let (sender, target) = (sender.clone(), request.target.clone());
-        Answer::Later(Box::pin(async move {
+        Answer::Later(Later::new(async move {
             let (reader, done) = tokio::sync::oneshot::channel();
             sender.send((request.body, reader)).await.unwrap();
             let read: usize = done.await.unwrap();

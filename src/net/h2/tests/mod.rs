@@ -29,7 +29,7 @@ use crate::message::{
     Body, BodyError, BodyErrorKind, BodyStream, FieldBlock, Peer, Piece, Protocol, Request,
     Response, Scheme, push_field,
 };
-use crate::net::{Answer, Drain, Ended, Fault, Handler, Limits, Outcome, Reply};
+use crate::net::{Answer, Drain, Ended, Fault, Handler, Later, Limits, Outcome, Reply};
 
 const PEER: Peer = Peer {
     address: SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1),
@@ -144,17 +144,17 @@ impl Handler for Scripted {
     fn serve(&self, request: Request) -> Answer<String> {
         let path = String::from_utf8_lossy(&request.target).into_owned();
         match &path[..] {
-            "/echo" => Answer::Later(Box::pin(echo(request.body, path))),
+            "/echo" => Answer::Later(Later::new(echo(request.body, path))),
             "/never" => {
                 let guard = Guard(Arc::clone(&self.dropped));
-                Answer::Later(Box::pin(async move {
+                Answer::Later(Later::new(async move {
                     let _guard = (guard, request);
                     std::future::pending().await
                 }))
             }
             "/gate" => {
                 let gate = Arc::clone(&self.gate);
-                Answer::Later(Box::pin(async move {
+                Answer::Later(Later::new(async move {
                     gate.notified().await;
                     Reply { response: Self::now(&path), exchange: path }
                 }))

@@ -9,11 +9,13 @@ mod support;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::Method;
+use http::{Method, StatusCode};
+use tokio::sync::mpsc;
 
 use super::client::ClientError;
 use super::code::Code;
-use crate::net::{Limits, Outcome};
+use crate::message::{Body, FieldBlock, Interim, push_field};
+use crate::net::{Later, Limits, Outcome};
 use support::{Node, serve_test};
 
 #[test]
@@ -43,6 +45,34 @@ fn a_hundred_streams_at_once() {
         }))
         .await;
         assert!(bodies.into_iter().eq((0..100).map(|index| 1000 + index * 300)));
+    });
+}
+
+/// A page of four bytes, behind interim responses with a field of so many times ten bytes.
+fn hints(times: usize) -> Later<()> {
+    let (sender, interim) = mpsc::channel(1);
+    let mut lines = Vec::new();
+    push_field(&mut lines, "link", "</some.css".repeat(times).as_bytes());
+    let block = FieldBlock::from_lines(lines.into());
+    let reply = async move {
+        for status in [StatusCode::PROCESSING, StatusCode::EARLY_HINTS] {
+            sender.send(Interim { status, block: block.clone() }).await.unwrap();
+        }
+        support::reply(200, Some(4), Body::Full(Bytes::from_static(b"page")))
+    };
+    Later::new(reply).after(interim)
+}
+
+#[test]
+fn interim_responses_come_before_the_head() {
+    serve_test(Limits::default(), async |node: Node| {
+        let client = node.client().await;
+        for times in [1, 800] {
+            let mut response = node.get(&client, &format!("/hints/{times}")).await.unwrap();
+            assert_eq!(response.interim, [StatusCode::PROCESSING, StatusCode::EARLY_HINTS]);
+            assert_eq!((response.status, response.fields.get("link")), (StatusCode::OK, None));
+            assert_eq!(response.body().await.unwrap(), b"page");
+        }
     });
 }
 

@@ -21,7 +21,7 @@ use crate::net::h3::client::{self, Client, ClientError};
 use crate::net::h3::frame::{self, Frame, FrameReader, kind};
 use crate::net::h3::{Front, control, qpack, serve};
 use crate::net::quic::Quic;
-use crate::net::{Answer, Drain, Ended, Fault, Handler, Limits, Reply};
+use crate::net::{Answer, Drain, Ended, Fault, Handler, Later, Limits, Reply};
 
 /// Answers by the path of the request.
 struct Paths {
@@ -204,14 +204,15 @@ impl Handler for Paths {
             }
             "later" => {
                 let size: usize = rest.parse().unwrap();
-                Answer::Later(Box::pin(async move {
+                Answer::Later(Later::new(async move {
                     tokio::task::yield_now().await;
                     reply(200, Some(size as u64), full(size))
                 }))
             }
+            "hints" => Answer::Later(super::hints(rest.parse().unwrap())),
             "status" => Answer::Now(reply(rest.parse().unwrap(), None, full(9))),
             "echo" => now(Body::Stream(Box::new(Echo { body: request.body, taken: 0 })), None),
-            "count" => Answer::Later(Box::pin(count(request.body))),
+            "count" => Answer::Later(Later::new(count(request.body))),
             "short" => now(full(9), Some(10)),
             "long" => now(full(11), Some(10)),
             "broken" => now(pieces([Step::Data(b"some"), Step::Break]), None),
@@ -225,7 +226,7 @@ impl Handler for Paths {
             "never" => {
                 self.begun.notify_one();
                 let guard = NotifyOnDrop(Arc::clone(&self.dropped));
-                Answer::Later(Box::pin(async move {
+                Answer::Later(Later::new(async move {
                     let _guard = guard;
                     std::future::pending().await
                 }))
@@ -250,7 +251,7 @@ impl Handler for Paths {
     }
 }
 
-fn reply(status: u16, content_length: Option<u64>, body: Body) -> Reply<()> {
+pub(super) fn reply(status: u16, content_length: Option<u64>, body: Body) -> Reply<()> {
     let line = |name, value: &[u8]| {
         let mut out = Vec::new();
         push_field(&mut out, name, value);

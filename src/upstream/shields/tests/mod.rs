@@ -176,6 +176,7 @@ fn get() -> OutgoingRequest {
         headers: HeaderMap::new(),
         body: Body::Empty,
         content_length: None,
+        on_interim: None,
     }
 }
 
