@@ -348,7 +348,8 @@ fn request(method: Method, target: String, json: Option<&Value>) -> OutgoingRequ
         Body::Full(json.to_string().into())
     });
     let content_length = body.known_length();
-    OutgoingRequest { method, target: target.into(), headers, body, content_length }
+    let target = target.into();
+    OutgoingRequest { method, target, headers, body, content_length, on_interim: None }
 }
 
 async fn answer(pool: &Pool, request: OutgoingRequest) -> Result<Value, Failure> {

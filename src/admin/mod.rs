@@ -134,7 +134,7 @@ impl Handler for AdminDoor {
             Ok((Endpoint::Explain, caller)) => {
                 let (door, query) = (self.0.clone(), query.to_owned());
                 let method = request.method;
-                return Answer::Later(Box::pin(async move {
+                return Answer::Later(Later::new(async move {
                     reply(door.explain(&query, &caller).await, &method, trace)
                 }));
             }

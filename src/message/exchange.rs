@@ -39,6 +39,7 @@ pub struct Interim {
 }
 
 /// What a wait brings.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart at once")]
 pub enum Waited<X> {
     /// Something to send before the reply.
     Interim(Interim),
@@ -95,7 +96,9 @@ impl<X> Future for Later<X> {
 
 /// Takes the interim responses of a server: status and fields as they came.
 #[derive(Clone)]
-pub struct OnInterim(Arc<dyn Fn(StatusCode, &HeaderMap) + Send + Sync>);
+pub struct OnInterim(Arc<Tell>);
+
+type Tell = dyn Fn(StatusCode, &HeaderMap) + Send + Sync;
 
 impl OnInterim {
     /// Calls `tell` for each, on the event loop that reads the response.

@@ -18,6 +18,7 @@ use super::context::{Arrival, Inbound, Journey};
 use super::error::Refusal;
 use crate::message::Request;
 use crate::object::{CacheKey, PurgeState, Stored};
+use crate::semantics::cacheability::{RequestFacts, is_odd};
 use crate::semantics::freshness::Freshness;
 use crate::semantics::time::Timestamp;
 use crate::semantics::verdict::Verdict;
@@ -89,11 +90,22 @@ impl Proxy {
             Ok((site, route, resource)) => (site.clone(), route.clone(), resource.into_owned()),
             Err((refusal, _)) => return Explanation::Refused(refusal),
         };
-        let facts = inbound.facts(&body);
+        let facts = inbound.facts(&body, &route.freshness);
+        let facts = RequestFacts { odd: is_odd(inbound.fields.iter()), ..facts };
         let primary = resource.key(site.generation, &route.key.extra(&inbound.fields));
         let proxy = self.clone();
-        let journey =
-            Journey { proxy, site, route, inbound, resource, primary, facts, unknown_below: 0 };
+        let (unknown_below, interim) = (0, None);
+        let journey = Journey {
+            proxy,
+            site,
+            route,
+            inbound,
+            resource,
+            primary,
+            facts,
+            unknown_below,
+            interim,
+        };
         let looked_up = match journey.facts.method.is_cacheable() {
             true => journey.look_again(),
             false => (Lookup::Missing(primary), journey.verdict_on(None)),

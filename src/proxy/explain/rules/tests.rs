@@ -49,6 +49,7 @@ fn policy() -> FreshnessPolicy {
         negative: vec![(StatusMatch::Exact(404), 10), (StatusMatch::Class(5), 1)],
         stale_while_revalidate: 0,
         stale_if_error: 3600,
+        ..FreshnessPolicy::default()
     }
 }
 
