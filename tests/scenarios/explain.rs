@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::door::Door;
-use crate::support::{HOST, Protocol, Reply, Scene, Setup};
+use crate::support::{HOST, Protocol, Reply, Scene, Setup, eventually};
 
 const SITE: &str = r#"key = { query = { ignore = ["utm_*"] } }
 [site.freshness]
@@ -69,6 +69,9 @@ async fn each_verdict_is_told_before_it_comes_to_pass() {
     assert!(!scene.get("/a").await.is_hit());
     assert_eq!(asking.verdict("/a").await, [json!("serve"), json!("fresh"), json!("memory")]);
     assert!(scene.get("/a").await.is_hit());
+    // A request is counted once its client has all of the response.
+    let counted = async || door.metric("headland_requests_total").await >= hits + 2.0;
+    eventually("both requests are counted", counted).await;
     assert_eq!(door.metric("headland_requests_total").await, hits + 2.0, "nor counted");
     door.purge(json!({ "kind": "url", "value": url, "soft": true })).await;
     let soft = asking.told("/a", "").await;
