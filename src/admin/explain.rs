@@ -9,6 +9,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use http::header::HOST;
 use http::uri::{PathAndQuery, Uri};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
@@ -62,7 +63,8 @@ fn read(query: &str) -> Result<Request, Problem> {
                 count += 1;
                 let (name, value) =
                     field(&value).filter(|_| count <= FIELDS_MAX).ok_or_else(|| {
-                        let expected = format!("\"Name: value\", {FIELDS_MAX} times at most");
+                        let expected =
+                            format!("\"Name: value\" but for Host, {FIELDS_MAX} times at most");
                         query::invalid("header", &expected, &value)
                     })?;
                 fields.push(name.as_str().as_bytes(), value.as_bytes());
@@ -103,7 +105,8 @@ fn absolute(url: &str) -> Result<(Scheme, String, String), Problem> {
 
 fn field(line: &str) -> Option<(HeaderName, HeaderValue)> {
     let (name, value) = line.split_once(':')?;
-    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    // The host is the URL's.
+    let name = HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| *name != HOST)?;
     Some((name, HeaderValue::from_str(value.trim()).ok()?))
 }
 

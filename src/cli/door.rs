@@ -151,7 +151,10 @@ impl DoorError {
             }
             // What was asked for makes no sense there.
             Self::Refused {
-                status: StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY,
+                status:
+                    StatusCode::BAD_REQUEST
+                    | StatusCode::UNPROCESSABLE_ENTITY
+                    | StatusCode::URI_TOO_LONG,
                 ..
             } => ExitCode::from(USAGE),
             _ => ExitCode::FAILURE,

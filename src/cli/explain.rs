@@ -14,7 +14,8 @@ use super::table::{Section, bytes, rows, text};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tell what a node would do with a request, and why: which rules matter and who gives them, how
-/// fresh what is stored is, and which purge would cover it. Nothing is fetched
+/// fresh what is stored is, and which purge would cover it. Nothing is fetched; the look-up is a use
+/// of what is stored, as any other
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -23,7 +24,7 @@ Examples:
   headland explain https://static.example.com/app.js --json | jq .data.rules")]
 pub(super) struct Args {
     /// The URL, with scheme and host
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = url)]
     url: String,
     /// The method of the request
     #[arg(long, value_name = "METHOD", default_value = "GET")]
@@ -36,6 +37,16 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     node: NodeArgs,
+}
+
+/// Bytes of a URL that is asked about: what a node takes by default.
+const URL_MAX: usize = 8 << 10;
+
+fn url(text: &str) -> Result<String, String> {
+    match text.len() {
+        0..=URL_MAX => Ok(text.to_owned()),
+        length => Err(format!("expected at most {URL_MAX} bytes, found {length}")),
+    }
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {

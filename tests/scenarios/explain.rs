@@ -159,7 +159,7 @@ async fn what_is_refused_or_not_understood_is_told() {
         ("?url=http://a/&method=G%20T", "method: expected a method, found \"G T\""),
         (
             "?url=http://a/&header=x",
-            "header: expected \"Name: value\", 64 times at most, found \"x\"",
+            "header: expected \"Name: value\" but for Host, 64 times at most, found \"x\"",
         ),
         ("?uri=x", "uri: unknown parameter; expected url, method or header"),
     ] {

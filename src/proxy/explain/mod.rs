@@ -1,5 +1,6 @@
 //! What would become of a request, and why: by the same look-up and the same decisions as those of
-//! the live path, of which this is the first half. Nothing is fetched, counted or logged.
+//! the live path, of which this is the first half. Nothing is fetched or logged, no hit or miss is
+//! counted; the look-up is a use of what it finds, as any other.
 //!
 //! ```text
 //!  request ─► locate ─► key ─► look up ─► verdict ─┐
