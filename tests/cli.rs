@@ -66,6 +66,7 @@ fn help_is_given_for_every_command() {
         "purge tag",
         "purge site",
         "purges",
+        "sign",
         "nodes",
         "nodes forget",
         "status",
@@ -330,4 +331,28 @@ fn top_prints_a_frame_where_there_is_no_terminal() {
         }
     }
     node.shutdown();
+}
+
+#[test]
+fn urls_are_signed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("signing.key");
+    std::fs::write(&file, "a secret of some length\n").unwrap();
+    let sign = |more: &[&str]| {
+        let url = "https://shop.example/media/a?q=1";
+        let key = ["sign", url, "--key-file", file.to_str().unwrap(), "--expires", "1h"];
+        headland(&[&key[..], more].concat())
+    };
+    let signed = sign(&["--prefix", "/media/", "--ip", "192.0.2.1", "--key", "main"]);
+    let url = stdout(&signed);
+    let (before, rest) = url.split_once("&hl_expires=").unwrap();
+    assert_eq!((code(&signed), before), (0, "https://shop.example/media/a?q=1"));
+    assert!(rest.contains("&hl_ip=1&hl_key=main&hl_prefix=7&hl_signature="), "{url}");
+    let json: Value = serde_json::from_str(&stdout(&sign(&["--json"]))).unwrap();
+    assert!(json["data"]["url"].as_str().unwrap().starts_with(before));
+    let wrong = sign(&["--prefix", "/other/"]);
+    assert_eq!((code(&wrong), stdout(&wrong)), (2, String::new()));
+    assert!(stderr(&wrong).contains("does not begin with the prefix"));
+    std::fs::write(&file, "short").unwrap();
+    assert_eq!(code(&sign(&[])), 2);
 }

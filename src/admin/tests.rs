@@ -13,7 +13,7 @@ use crate::message::{Body, Fields, Protocol, Scheme};
 use crate::net::peer::PeerProof;
 use crate::proxy::{Parts, ProxyConfig, Routing, Served};
 use crate::purge::{EventLoops, Journal, PurgerParts};
-use crate::site::{Generations, SiteTable};
+use crate::site::{Generations, SiteRules, SiteTable};
 use crate::store::{CacheDirectory, DiskConfig, KnownLog, RuleBounds, Rules, Store, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, AccessLog, Format, Target};
 use crate::upstream::{Egress, ShieldSettings, Upstreams};
@@ -54,9 +54,12 @@ fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
     let config = Config::parse(CONFIG, "test.toml", "".as_ref(), &|_| None).unwrap();
     let log = AccessConfig { target: Target::Off, format: Format::Json, queue_bytes_max: 1 };
     let routing = Routing {
-        sites: SiteTable::from_config(&config.sites, &Generations::default(), |name| {
-            metrics.register_site(name)
-        }),
+        sites: SiteTable::from_config(
+            &config.sites,
+            SiteRules::read(&config.sites, &config.geo).unwrap(),
+            &Generations::default(),
+            |name| metrics.register_site(name),
+        ),
         upstreams: Upstreams::from_config(&config.origins, &Egress::default(), metrics, None)
             .and_then(|upstreams| {
                 upstreams.with_shields(Some(shield(&config)), &Egress::default(), metrics, None)

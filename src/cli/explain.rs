@@ -14,8 +14,8 @@ use super::table::{Section, bytes, rows, text};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tell what a node would do with a request, and why: which rules matter and who gives them, how
-/// fresh what is stored is, and which purge would cover it. Nothing is fetched; the look-up is a use
-/// of what is stored, as any other
+/// fresh what is stored is, and which purge would cover it. Nothing is fetched; the look-up is a
+/// use of what is stored, as any other
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -13,6 +13,7 @@ mod explain;
 mod nodes;
 mod purge;
 mod purges;
+mod sign;
 mod status;
 mod table;
 mod token;
@@ -48,6 +49,7 @@ Examples:
   headland explain https://static.example.com/app.js
   headland status --node http://127.0.0.1:9180
   headland top --node http://127.0.0.1:9180
+  headland sign https://static.example.com/film.mp4 --key-file signing.key --expires 1h
   headland cache verify --config edge.toml
   headland token new --name deploy --role purge
 
@@ -83,6 +85,7 @@ Examples:
     Explain(explain::Args),
     Purge(purge::Args),
     Purges(purges::Args),
+    Sign(sign::Args),
     Nodes(nodes::Args),
     Status(status::Args),
     Top(top::Args),
@@ -101,6 +104,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Purge(args) => purge::run(&args),
         Command::Purges(args) => purges::run(&args),
+        Command::Sign(args) => sign::run(&args),
         Command::Nodes(args) => nodes::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),

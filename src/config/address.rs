@@ -24,6 +24,16 @@ impl HostPattern {
             None => parse_host(text).map(Self::Exact),
         }
     }
+
+    /// Whether it answers to `host`, a lower-case name without port.
+    pub fn takes(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(own) => own == host,
+            Self::Below(parent) => {
+                host.strip_suffix(parent.as_str()).is_some_and(|labels| labels.ends_with('.'))
+            }
+        }
+    }
 }
 
 impl fmt::Display for HostPattern {
@@ -190,6 +200,64 @@ fn host_bits(address: IpAddr, prefix: u8) -> u128 {
     }
 }
 
+/// The origin of a page (RFC 6454), or many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OriginPattern {
+    /// Every origin.
+    Any,
+    /// Those of one scheme and port at some hosts.
+    Of {
+        /// `http://`, `https://`, or that of an app.
+        scheme: String,
+        /// One host, or all below it.
+        host: HostPattern,
+        /// The port where it is not the scheme's own, with its colon.
+        port: String,
+    },
+}
+
+impl OriginPattern {
+    /// Reads `*`, `https://app.example.com`, `https://*.example.com` or `http://localhost:3000`.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Any);
+        }
+        let end = text.find("://")? + "://".len();
+        let (scheme, rest) = text.split_at(end);
+        let behind_address = rest.rfind(']').unwrap_or(0);
+        let port = rest[behind_address..].find(':').map_or("", |at| &rest[behind_address + at..]);
+        let scheme = scheme.to_ascii_lowercase();
+        let is_own = matches!((scheme.as_str(), port), ("http://", ":80") | ("https://", ":443"));
+        let port = if is_own { "" } else { port }.to_owned();
+        Some(Self::Of { scheme, host: HostPattern::parse(rest)?, port })
+    }
+
+    /// Whether the value of an `Origin` field is meant.
+    pub fn matches(&self, origin: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Of { scheme, host, port } => origin
+                .strip_prefix(scheme.as_str())
+                .and_then(|rest| rest.strip_suffix(port.as_str()))
+                .is_some_and(|name| host.takes(name) && !is_with_port(name)),
+        }
+    }
+}
+
+/// Whether a port is left in it: then it is another origin.
+fn is_with_port(name: &str) -> bool {
+    name.rsplit(']').next().unwrap_or_default().contains(':')
+}
+
+impl fmt::Display for OriginPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Of { scheme, host, port } => write!(f, "{scheme}{host}{port}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,6 +337,43 @@ mod tests {
         assert_eq!(Network::parse("::1").unwrap().prefix, 128);
         for text in ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/x", "2001:db8::1/64"] {
             assert!(Network::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn origins_are_told_apart() {
+        let cases = [
+            ("*", "https://any.example", true),
+            ("*", "null", true),
+            ("https://a.example", "https://a.example", true),
+            ("https://A.example:443", "https://a.example", true),
+            ("https://a.example", "https://a.example:443", false),
+            ("https://a.example", "http://a.example", false),
+            ("https://a.example", "https://a.example:8443", false),
+            ("https://a.example", "https://a.example.evil", false),
+            ("https://a.example", "https://evil-a.example", false),
+            ("https://a.example", "null", false),
+            ("https://a.example:8443", "https://a.example:8443", true),
+            ("https://a.example:8443", "https://a.example", false),
+            ("https://*.a.example", "https://x.a.example", true),
+            ("https://*.a.example", "https://x.y.a.example", true),
+            ("https://*.a.example", "https://a.example", false),
+            ("https://*.a.example", "https://evila.example", false),
+            ("https://*.a.example", "https://evil.example:1.a.example", false),
+            ("https://*.a.example:8443", "https://x.a.example:8443", true),
+            ("https://*.a.example:8443", "https://x.a.example", false),
+            ("http://localhost:3000", "http://localhost:3000", true),
+            ("http://[::1]:3000", "http://[::1]:3000", true),
+            ("http://[::1]", "http://[::1]", true),
+            ("capacitor://localhost", "capacitor://localhost", true),
+        ];
+        for (pattern, origin, expected) in cases {
+            let parsed = OriginPattern::parse(pattern).unwrap();
+            assert_eq!(parsed.matches(origin), expected, "{pattern} {origin}");
+            assert_eq!(OriginPattern::parse(&parsed.to_string()), Some(parsed));
+        }
+        for text in ["", "a.example", "https://", "https://*", "https://a.example/", "https://a*"] {
+            assert_eq!(OriginPattern::parse(text), None, "{text}");
         }
     }
 }

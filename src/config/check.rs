@@ -12,6 +12,7 @@ use super::node::Role;
 use super::origin::Origin;
 use super::reader::{Document, did_you_mean, nearest};
 use super::shield::Shield;
+use super::site::check::rules as edge_rules;
 use super::site::{Route, Site};
 use super::units::show_duration;
 
@@ -31,6 +32,7 @@ pub(super) fn rules(config: &Config, document: &Document<'_>) {
     }
     served.origins();
     check.tokens();
+    check.geo();
 }
 
 /// Tells each broken rule between origins and sites, as they stand by themselves.
@@ -193,6 +195,23 @@ impl Check<'_> {
         }
     }
 
+    /// Sites that are published find out when they come.
+    fn geo(&self) {
+        if self.config.geo.database.is_some() || self.document.is_faulty("geo") {
+            return;
+        }
+        let routes = self.config.sites.iter().flat_map(|site| &site.routes);
+        let needs = |route: &Route| {
+            let policy = &route.policy;
+            let is_listed = !(policy.country_allow.is_empty() && policy.country_deny.is_empty());
+            is_listed || policy.key.country
+        };
+        if routes.into_iter().any(needs) {
+            let expected = "a database, by which sites tell countries";
+            self.document.tell("geo.database", expected, "found none");
+        }
+    }
+
     fn cache(&self) {
         let cache = &self.config.cache;
         if cache.max_object > cache.memory && self.document.says("cache.max_object") {
@@ -271,6 +290,7 @@ impl Served<'_> {
             }
             self.routes(&format!("site[{index}]"), site, &origins);
         }
+        edge_rules(sites, self.document);
         self.document.unique(sites.iter().enumerate().flat_map(|(index, site)| {
             let key = move |(host, pattern)| (format!("site[{index}].hosts[{host}]"), pattern);
             site.hosts.iter().enumerate().map(key)

@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::control_plane::{Backend, ControlPlane, PurgeLog};
 use super::fault::{Fault, Report};
 use super::logging::AccessLog;
-use super::peer::SecretFault;
+use super::secret::SecretFault;
 use super::tls::Tls;
 use super::{Config, Source};
 
@@ -30,6 +30,11 @@ impl Config {
                 check("peer.ca_file", "a PEM certificate", ca, read_certificates(ca));
             }
         }
+        if let Some(database) = &self.geo.database {
+            let read = self.geo.read().map(drop).map_err(|error| error.to_string());
+            check("geo.database", "a database of at most 512 MiB", database, read);
+        }
+        super::site::files::check(&self.sites, &self.source, &mut check);
         if let AccessLog::File(path) = &self.logging.access {
             check("logging.access", "a file in a folder that exists", path, find_folder(path));
         }

@@ -2,19 +2,13 @@
 
 /// Keys that are read and checked but not served by this version. Accepting one silently would
 /// promise what the node does not do. Whoever builds one of these takes its row away.
-pub(super) const LATER: [&str; 12] = [
+pub(super) const LATER: [&str; 6] = [
     "listen.probes",
     "listen.proxy_protocol",
     "origin.s3",
     "site.compress",
-    "site.cors",
-    "site.ip_allow",
-    "site.ip_deny",
     "site.max_object",
-    "site.rate_limit",
-    "site.redirects",
     "site.server_timing",
-    "site.signed_urls",
 ];
 
 /// What a fault says of them.

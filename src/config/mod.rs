@@ -19,6 +19,7 @@ pub mod control;
 pub mod control_plane;
 pub mod fault;
 mod files;
+pub mod geo;
 mod key;
 mod later;
 pub mod limits;
@@ -52,6 +53,7 @@ use std::path::Path;
 use self::cache::Cache;
 use self::control::Control;
 use self::fault::{Place, Report};
+use self::geo::Geo;
 use self::limits::Limits;
 use self::listen::Listen;
 use self::load::{load, read_file};
@@ -93,6 +95,8 @@ pub struct Config {
     pub logging: Logging,
     /// `[purge]`
     pub purge: Purge,
+    /// `[geo]`
+    pub geo: Geo,
     /// Each `[[origin]]`
     pub origins: Vec<Origin>,
     /// Each `[[site]]`
@@ -158,6 +162,7 @@ impl Config {
         list.key("limits", Limits::ABOUT, &none.limits, &Anything);
         list.key("logging", Logging::ABOUT, &none.logging, &Anything);
         list.key("purge", Purge::ABOUT, &none.purge, &Anything);
+        list.key("geo", Geo::ABOUT, &none.geo, &Anything);
         list.key("origin", Origin::ABOUT, &none.origins, &Anything);
         list.key("site", Site::ABOUT, &none.sites, &Anything);
         list.key("token", Token::ABOUT, &none.tokens, &Anything);
@@ -182,6 +187,7 @@ impl Config {
             limits: table.key("limits", &none.limits, &Anything),
             logging: table.key("logging", &none.logging, &Anything),
             purge: table.key("purge", &none.purge, &Anything),
+            geo: table.key("geo", &none.geo, &Anything),
             origins: table.key("origin", &none.origins, &Anything),
             sites: table.key("site", &none.sites, &Anything),
             tokens: table.key("token", &none.tokens, &Anything),

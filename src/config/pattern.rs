@@ -40,6 +40,27 @@ impl Pattern {
         }
         text.ends_with(tail)
     }
+
+    /// What each `*` stands for where the whole of `text` matches: as little as it can, but for the
+    /// last, which has the rest.
+    pub fn captures<'t>(&self, text: &'t str) -> Option<Vec<&'t str>> {
+        let Some((head, rest)) = self.0.split_once('*') else {
+            return (self.0 == text).then(Vec::new);
+        };
+        let mut text = text.strip_prefix(head)?;
+        let mut taken = Vec::new();
+        let (middle, tail) = match rest.rsplit_once('*') {
+            Some((middle, tail)) => (Some(middle), tail),
+            None => (None, rest),
+        };
+        for piece in middle.into_iter().flat_map(|middle| middle.split('*')) {
+            let at = text.find(piece)?;
+            taken.push(&text[..at]);
+            text = &text[at + piece.len()..];
+        }
+        taken.push(text.strip_suffix(tail)?);
+        Some(taken)
+    }
 }
 
 impl fmt::Display for Pattern {
@@ -94,7 +115,45 @@ mod tests {
         }
     }
 
+    #[test]
+    fn captures() {
+        let cases: &[(&str, &str, Option<&[&str]>)] = &[
+            ("/a", "/a", Some(&[])),
+            ("/a", "/b", None),
+            ("*", "", Some(&[""])),
+            ("/a/*", "/a/b/c", Some(&["b/c"])),
+            ("/*/b/*", "/a/b/c", Some(&["a", "c"])),
+            ("/*/b/*", "/a/b/b/b/c", Some(&["a", "b/b/c"])),
+            ("*a*b*c", "aabbc", Some(&["", "a", "b"])),
+            ("a*a", "a", None),
+            ("a**b", "axb", Some(&["", "x"])),
+            ("/é*", "/école", Some(&["cole"])),
+        ];
+        for (pattern, text, expected) in cases {
+            assert_eq!(
+                Pattern::new(*pattern).captures(text).as_deref(),
+                *expected,
+                "{pattern} {text}"
+            );
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_taken_makes_the_text_again(pattern in "[ab*]{0,6}", text in "[ab]{0,8}") {
+            let pattern = Pattern::new(pattern);
+            let taken = pattern.captures(&text);
+            prop_assert_eq!(taken.is_some(), pattern.matches(&text));
+            if let Some(taken) = taken {
+                let mut taken = taken.into_iter();
+                let mut pieces = pattern.as_str().split('*');
+                let first = pieces.next().unwrap_or_default().to_owned();
+                let add = |again, piece| again + taken.next().unwrap() + piece;
+                let again = pieces.fold(first, add);
+                prop_assert_eq!(again, text);
+            }
+        }
+
         #[test]
         fn agrees_with_the_definition(pattern in "[ab*]{0,6}", text in "[ab]{0,8}") {
             let chars = |s: &str| s.chars().collect::<Vec<_>>();

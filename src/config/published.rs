@@ -31,9 +31,9 @@ pub struct Published {
 }
 
 /// The sections that each node has of its own.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "node", "listen", "tls", "cache", "shield", "peer", "control", "limits", "logging", "purge",
-    "token",
+    "geo", "token",
 ];
 
 impl Published {
@@ -269,7 +269,7 @@ set = { x-key = "${KEY}" }
         let mut keys = Config::keys();
         keys.retain(|key| !key.path.contains('.'));
         let sections: Vec<_> = keys.iter().map(|key| key.path.as_str()).collect();
-        let all: Vec<_> = OWN[..10].iter().chain(&["origin", "site"]).chain(&OWN[10..]).collect();
+        let all: Vec<_> = OWN[..11].iter().chain(&["origin", "site"]).chain(&OWN[11..]).collect();
         assert_eq!(sections.iter().collect::<Vec<_>>(), all);
     }
 }

@@ -1,6 +1,8 @@
 //! Secrets that never print, and are compared in a time that does not tell how much was right.
 
 use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// A secret in clear: a bearer token as it came with a request. Prints as `…`.
 #[derive(Clone)]
@@ -29,6 +31,34 @@ impl Eq for Secret {}
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
+    }
+}
+
+/// Bytes that a secret has at least.
+pub(super) const SECRET_MIN: usize = 16;
+
+/// Why a file holds no secret.
+#[derive(Debug, thiserror::Error)]
+#[error("expected {}, found {}: {cause}", SecretFault::EXPECTED, file.display())]
+pub struct SecretFault {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub cause: String,
+}
+
+impl SecretFault {
+    /// What such a file has to hold.
+    pub(super) const EXPECTED: &'static str = "a text of at least 16 bytes";
+}
+
+/// Reads a secret.
+pub(super) fn read_secret(file: &Path) -> Result<Secret, SecretFault> {
+    let fault = |cause| SecretFault { file: file.to_owned(), cause };
+    let text = fs::read_to_string(file).map_err(|error| fault(error.to_string()))?;
+    match text.trim() {
+        secret if secret.len() < SECRET_MIN => Err(fault(format!("{} bytes", secret.len()))),
+        secret => Ok(Secret::new(secret)),
     }
 }
 

@@ -8,6 +8,15 @@
 //! [[site.route]]      Policy ◀─┘                 routes[0]   path "/media/*"
 //! ```
 
+pub(super) mod check;
+pub mod cors;
+pub(super) mod files;
+pub mod pages;
+pub mod rate_limit;
+pub mod redirects;
+pub mod security;
+pub mod signed_urls;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -15,7 +24,14 @@ use std::time::Duration;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, Method};
 
-use super::address::HostPattern;
+use self::cors::Cors;
+use self::pages::{ErrorPages, Maintenance, Respond};
+use self::rate_limit::RateLimit;
+use self::redirects::Redirects;
+use self::security::{Hotlink, Security};
+use self::signed_urls::SignedUrls;
+use super::address::{HostPattern, Network};
+use super::geo::Country;
 use super::pattern::Pattern;
 use super::reader::{Node, Table};
 use super::reference::Keys;
@@ -51,6 +67,33 @@ section! {
         origin: String = String::new(), ORIGIN;
         /// Methods that are let through, others get 405; empty: every method.
         allow: Vec<Method> = vec![];
+        /// Networks whose clients are let in, others get 403; empty: all that are not denied.
+        ip_allow: Vec<Network> = vec![], Unordered;
+        /// Networks whose clients get 403, whatever is allowed.
+        ip_deny: Vec<Network> = vec![], Unordered;
+        /// Countries whose clients are let in, others get 403, and so do clients of whom it is not
+        /// known; empty: all that are not denied. Needs geo.database.
+        country_allow: Vec<Country> = vec![], Unordered;
+        /// Countries whose clients get 403, whatever is allowed. Needs geo.database.
+        country_deny: Vec<Country> = vec![], Unordered;
+        /// How often a client may ask. An IPv4 address, or a /64 of IPv6, is a client.
+        rate_limit: Option<RateLimit> = None;
+        /// Everybody gets 503 while it is on.
+        maintenance: Maintenance = Maintenance::default();
+        /// Clients that are sent elsewhere.
+        redirects: Redirects = Redirects::default();
+        /// URLs that hold for a while.
+        signed_urls: SignedUrls = SignedUrls::default();
+        /// Whose pages may embed what is served.
+        hotlink: Hotlink = Hotlink::default();
+        /// A response that is the same for everybody; false for none.
+        respond: Option<Respond> = None;
+        /// Pages in the place of errors.
+        error_pages: ErrorPages = ErrorPages::default();
+        /// What browsers are told for the safety of their users.
+        security: Security = Security::default();
+        /// Which pages of other origins may read responses.
+        cors: Cors = Cors::default();
         /// What makes two requests ask for the same thing, beyond host, path and query.
         key: KeyPolicy = KeyPolicy::default();
         /// How long responses stay fresh where the origin leaves it open, and beyond.
@@ -65,6 +108,14 @@ section! {
     pub struct KeyPolicy {
         /// Request header fields whose values are part of the key.
         headers: Vec<HeaderName> = vec![], Unordered;
+        /// Cookies whose values are part of the key, at most 16.
+        cookies: Vec<String> = vec![], CookieNames;
+        /// Whether the class of the client's device is: "mobile", "tablet", "desktop" or "bot". It
+        /// is told to the origin in Headland-Device.
+        device: bool = false;
+        /// Whether the client's country is. It is told to the origin in Headland-Country, where it
+        /// is known. Needs geo.database.
+        country: bool = false;
         /// How the query goes into the key.
         query: QueryPolicy = QueryPolicy::default();
     }
@@ -73,6 +124,9 @@ section! {
 section! {
     /// How the query goes into the key.
     pub struct QueryPolicy {
+        /// Names of parameters that are kept, and all others left out; "*" stands for any
+        /// characters. Empty: all are kept.
+        keep: Vec<Pattern> = vec![], Unordered;
         /// Names of parameters that are left out; "*" stands for any characters.
         ignore: Vec<Pattern> = vec![], Unordered;
         /// Sorts the parameters by name, so that their order does not matter.
@@ -142,6 +196,28 @@ section! {
         set: HeaderMap = HeaderMap::new(), Settable;
         /// Fields that are removed.
         remove: Vec<HeaderName> = vec![], Settable;
+    }
+}
+
+/// Each is looked for in every request.
+struct CookieNames;
+
+impl Rule<Vec<String>> for CookieNames {
+    fn apply(&self, mut names: Vec<String>) -> Result<Vec<String>, String> {
+        names.sort_unstable();
+        names.dedup();
+        // RFC 6265 section 4.1.1: a name is a token.
+        let in_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_token = |name: &String| !name.is_empty() && name.bytes().all(in_token);
+        match names.len() <= 16 && names.iter().all(is_token) {
+            true => Ok(names),
+            false => Err(self.bounds()),
+        }
+    }
+
+    fn bounds(&self) -> String {
+        "at most 16 names of cookies".to_owned()
     }
 }
 
@@ -271,7 +347,11 @@ const HOSTS: Sample = Required(r#"["static.example.com", "*.cdn.example.com"]"#)
 const SITE_NAME: Form = named("\"shop\"");
 
 impl Section for Site {
-    const ABOUT: &'static str = "What is done for some hosts. An unknown host gets 421.";
+    const ABOUT: &'static str = "What is done for some hosts. An unknown host gets 421. Edge rules \
+                                 are asked in this order, and the first that speaks is heard: \
+                                 ip_deny and ip_allow, country_deny and country_allow, rate_limit, \
+                                 cors for a preflight, maintenance, redirects, signed_urls, \
+                                 hotlink, respond, allow. A shield asks none for an edge.";
 
     fn read_from(table: &mut Table<'_>, base: &Self) -> Self {
         let name = table.key("name", &base.name, &SITE_NAME);

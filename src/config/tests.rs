@@ -1,6 +1,8 @@
 //! Each fault that a config can have, with its place and its words: what is added to a sound
 //! config, and the one line that it makes.
 
+mod edge_rules;
+
 use std::path::Path;
 
 use super::Config;
@@ -358,10 +360,10 @@ fn rules_between_tiers() {
 #[test]
 fn what_this_version_does_not_serve_is_refused() {
     check_each(&[
-        ("redirects = []", "10:1: site[0].redirects: not supported yet by this version"),
+        ("compress = []", "10:1: site[0].compress: not supported yet by this version"),
         (
-            "[[site.route]]\npath = \"/\"\ncors = {}",
-            "12:1: site[0].route[0].cors: not supported yet by this version",
+            "[[site.route]]\npath = \"/\"\ncompress = {}",
+            "12:1: site[0].route[0].compress: not supported yet by this version",
         ),
     ]);
     assert_eq!(

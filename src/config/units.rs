@@ -168,6 +168,45 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
     Some((number.parse().ok()?, rest))
 }
 
+/// So many a second, minute or hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frequency {
+    count: u32,
+    per: char,
+}
+
+impl Default for Frequency {
+    fn default() -> Self {
+        Self { count: 100, per: 's' }
+    }
+}
+
+impl Frequency {
+    /// Reads `100/s`, `1000/m` or `5/h`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (count, per) = text.split_once('/')?;
+        let per = per.parse().ok().filter(|per| matches!(per, 's' | 'm' | 'h'))?;
+        let count = count.parse().ok().filter(|count| (1..=1_000_000).contains(count))?;
+        Some(Self { count, per })
+    }
+
+    /// From one to the next.
+    pub fn interval(self) -> Duration {
+        let per = match self.per {
+            's' => Duration::from_secs(1),
+            'm' => Duration::from_mins(1),
+            _ => Duration::from_hours(1),
+        };
+        per / self.count
+    }
+}
+
+impl fmt::Display for Frequency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.count, self.per)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -246,6 +285,19 @@ mod tests {
             prop_assert_eq!(parse_duration(&show_duration(duration)), Some(duration));
             // Whatever is written, reading it ends in a value or in none.
             let _ = (text.parse::<ByteSize>(), text.parse::<Rate>(), parse_duration(&text));
+        }
+    }
+
+    #[test]
+    fn frequencies() {
+        for (text, micros) in [("1/s", 1_000_000), ("100/s", 10_000), ("60/m", 1_000_000)] {
+            let frequency = Frequency::parse(text).unwrap();
+            assert_eq!(frequency.interval(), Duration::from_micros(micros), "{text}");
+            assert_eq!(frequency.to_string(), text);
+        }
+        assert_eq!(Frequency::parse("2/h").unwrap().interval(), Duration::from_mins(30));
+        for text in ["", "1", "0/s", "-1/s", "1/", "1/d", "1 /s", "1/sec", "1000001/s", "1.5/s"] {
+            assert_eq!(Frequency::parse(text), None, "{text}");
         }
     }
 }

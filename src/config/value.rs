@@ -8,13 +8,14 @@ use http::header::HeaderName;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method};
 
-use super::address::{Endpoint, HostPattern, Network};
+use super::address::{Endpoint, HostPattern, Network, OriginPattern};
+use super::geo::Country;
 use super::pattern::Pattern;
 use super::reader::Node;
 use super::reference::Keys;
-use super::secret::TokenHash;
+use super::secret::{SECRET_MIN, Secret, TokenHash};
 use super::section::Section;
-use super::units::{ByteSize, Rate, parse_duration, show_duration};
+use super::units::{ByteSize, Frequency, Rate, parse_duration, show_duration};
 
 /// A type that can stand to the right of `key =`.
 pub(super) trait Value: Clone {
@@ -71,13 +72,16 @@ impl<S: Section> Value for S {
     }
 }
 
-/// Left out means none.
+/// Left out means none; so does `false`, where something else would be inherited.
 impl<V: Value> Value for Option<V> {
     fn expected() -> String {
         V::expected()
     }
 
     fn read(node: &Node<'_>, base: Option<&Self>) -> Option<Self> {
+        if node.boolean() == Some(false) {
+            return Some(None);
+        }
         V::read(node, base.and_then(Option::as_ref)).map(Some)
     }
 
@@ -293,9 +297,17 @@ text! {
     Endpoint: "a URL without path such as \"http://10.0.0.5:8080\"", Self::parse,
         |server| (!server.host.is_empty()).then(|| server.to_string());
     Network: "a network such as \"10.0.0.0/8\"", Self::parse, |network| Some(network.to_string());
+    OriginPattern: "an origin such as \"https://app.example.com\"", Self::parse,
+        |origin| Some(origin.to_string());
+    Country: "a country by its two letters such as \"DE\"", Self::parse,
+        |country| Some(country.to_string());
+    Frequency: "so many a second, minute or hour such as \"100/s\"", Self::parse,
+        |frequency| Some(frequency.to_string());
     Pattern: "a pattern such as \"utm_*\"",
         |text: &str| (!text.is_empty()).then(|| Self::new(text)),
         |pattern| Some(pattern.to_string());
+    Secret: "a secret of at least 16 bytes",
+        |text: &str| (text.len() >= SECRET_MIN).then(|| Secret::new(text)), |_| None;
     TokenHash: "a hash \"blake3:…\" as `headland token new` prints it", Self::parse, |_| None;
     Authority: "a host such as \"static.example.com\", with a port if need be",
         |text: &str| text.parse().ok().filter(|_| !text.contains('@')),

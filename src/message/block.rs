@@ -49,6 +49,16 @@ impl FieldBlock {
         field_lines(&self.0)
     }
 
+    /// The lines whose names `left_out` does not name.
+    #[must_use]
+    pub fn without(&self, left_out: impl Fn(&str) -> bool) -> Self {
+        let mut lines = Vec::with_capacity(self.0.len());
+        for (name, value) in self.iter().filter(|(name, _)| !left_out(name)) {
+            push_field(&mut lines, name, value);
+        }
+        Self(lines.into())
+    }
+
     /// The value of the first line named `name` (lower-case).
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.iter().find_map(|(found, value)| (found == name).then_some(value))

@@ -5,6 +5,12 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
+/// The field in which nodes tell the class of a client's device.
+pub const DEVICE: &str = "headland-device";
+
+/// The field in which nodes tell a client's country.
+pub const COUNTRY: &str = "headland-country";
+
 /// Fields kept without an allocation. Browsers send 12 to 20, tools 3 to 6.
 const INLINE: usize = 16;
 
@@ -85,6 +91,17 @@ impl Fields {
                 && self.part(span.name, span.name_len).eq_ignore_ascii_case(name.as_bytes());
             same.then(|| self.value(span))
         })
+    }
+
+    /// The same, with what nodes tell of a client as `told` and not as the client says.
+    pub fn telling<V: AsRef<str>>(&self, told: impl Iterator<Item = (&'static str, V)>) -> Self {
+        let is_told = |name: &[u8]| Seen::TOLD.any(Seen::of(name));
+        let mut fields = FieldsBuilder::with_capacity(self.buffer.len() + 64);
+        for (name, value) in self.iter().filter(|(name, _)| !is_told(name)) {
+            fields.push(name, value);
+        }
+        told.for_each(|(name, value)| fields.push(name.as_bytes(), value.as_ref().as_bytes()));
+        fields.build()
     }
 
     /// A map of the fields for which `keep` (given the lower-case name) says yes. A line that is no
@@ -183,6 +200,8 @@ seen! {
     CONTENT_LENGTH = "content-length",
     COOKIE = "cookie",
     EXPECT = "expect",
+    HEADLAND_COUNTRY = "headland-country",
+    HEADLAND_DEVICE = "headland-device",
     HEADLAND_PEER = "headland-peer",
     HOST = "host",
     IF_MATCH = "if-match",
@@ -205,6 +224,9 @@ impl Seen {
         .or(Self::IF_MODIFIED_SINCE)
         .or(Self::IF_NONE_MATCH)
         .or(Self::IF_UNMODIFIED_SINCE);
+
+    /// Fields in which nodes tell of a client.
+    pub const TOLD: Self = Self::HEADLAND_COUNTRY.or(Self::HEADLAND_DEVICE);
 
     /// Both sets together.
     pub const fn or(self, other: Self) -> Self {
@@ -262,6 +284,19 @@ mod tests {
         let map = fields.to_map(|name| name != "range");
         assert_eq!(map.len(), 3);
         assert_eq!(map["x-one"], "1");
+    }
+
+    #[test]
+    fn what_a_client_tells_of_itself_is_not_believed() {
+        let fields: Fields =
+            [("host", "a"), ("Headland-Device", "bot"), ("x", "1"), ("headland-country", "XX")]
+                .into_iter()
+                .collect();
+        let told = fields.telling([(DEVICE, "mobile")].into_iter());
+        let pairs: Vec<_> = told.iter().collect();
+        let name = DEVICE.as_bytes();
+        assert_eq!(pairs, [(&b"host"[..], &b"a"[..]), (b"x", b"1"), (name, b"mobile")]);
+        assert_eq!(fields.telling(std::iter::empty::<(_, &str)>()).len(), 2);
     }
 
     #[test]

@@ -24,6 +24,6 @@ mod response;
 pub use block::{FieldBlock, field_lines, push_field};
 pub use body::{Body, BodyError, BodyErrorKind, BodyStream, Chain, FilePart, Piece, PieceList};
 pub use exchange::{Answer, Ended, Fault, Interim, Later, OnInterim, Outcome, Reply, Waited};
-pub use fields::{Fields, FieldsBuilder, Seen};
+pub use fields::{COUNTRY, DEVICE, Fields, FieldsBuilder, Seen};
 pub use request::{Peer, Protocol, Request, Scheme};
 pub use response::{Extra, Response};

@@ -14,7 +14,7 @@ use super::generations::KeptGenerations;
 use super::identity::{Identity, IdentityError};
 use super::observe::Observer;
 use super::published::Configs;
-use super::routing::{proof_of_edges, sites, upstreams};
+use super::routing::{proof_of_edges, set_up, sites};
 use super::storage::{self, Opened};
 use super::{Addresses, StartError};
 use crate::admin::{AdminDoor, Life};
@@ -94,8 +94,8 @@ pub(super) fn assemble(own: Config) -> Result<(Assembled, Sockets), StartError> 
     let loops = loops(configs.own());
     let metrics = Arc::new(Metrics::new(&Served::NAMES));
     // Before keys are drawn for the sites: those that are not served have none.
-    let (config, upstreams) =
-        configs.settle(|config| upstreams(config, &Egress::of(loops), &metrics, None))?;
+    let (config, (upstreams, rules)) =
+        configs.settle(|config| set_up(config, &Egress::of(loops), &metrics, None))?;
     let log = Arc::new(open_log(&config.logging, &metrics)?);
     let limits = Arc::new(limits(&config));
     let tls = match config.tls.certificates.is_empty() {
@@ -111,7 +111,8 @@ pub(super) fn assemble(own: Config) -> Result<(Assembled, Sockets), StartError> 
     let control = control.transpose()?;
     let Opened { store, journal, followed, generations } =
         storage::open(&config, directory, &metrics)?;
-    let routing = Routing { sites: sites(&config, generations.lock().used(), &metrics), upstreams };
+    let sites = sites(&config, rules, generations.lock().used(), &metrics);
+    let routing = Routing { sites, upstreams };
     let identity = identity(&config)?.map(Arc::new);
     // Before the first request: whoever follows says when it comes down.
     store.rules().fence(control.as_ref().is_some_and(|control| control.starts_fenced(followed)));

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::config::node::Role;
-use crate::config::peer::SecretFault;
+use crate::config::secret::SecretFault;
 use crate::net::peer::PeerProof;
 use crate::proxy::Routing;
-use crate::site::{Generations, SiteTable};
+use crate::site::{Generations, SiteRules, SiteRulesFault, SiteTable};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{Egress, SetupError, ShieldSettings, Upstreams};
 
@@ -20,6 +20,9 @@ pub enum RoutingFault {
     /// A shield cannot be set up.
     #[error("shield: {0}")]
     Shield(#[source] SetupError),
+    /// An edge rule cannot be set up.
+    #[error(transparent)]
+    Rules(#[from] SiteRulesFault),
     /// The secret of the fleet cannot be had.
     #[error("peer.secret_file: {0}")]
     Secret(#[from] SecretFault),
@@ -35,12 +38,24 @@ pub(super) fn routing(
     previous: Option<&Routing>,
 ) -> Result<Routing, RoutingFault> {
     let previous = previous.map(|routing| &routing.upstreams);
-    let upstreams = upstreams(config, egress, metrics, previous)?;
-    Ok(Routing { sites: sites(config, generations, metrics), upstreams })
+    let (upstreams, rules) = set_up(config, egress, metrics, previous)?;
+    Ok(Routing { sites: sites(config, rules, generations, metrics), upstreams })
 }
 
-/// The same without the sites.
-pub(super) fn upstreams(
+/// What may fail of it: all but the table of the sites.
+pub(super) fn set_up(
+    config: &Config,
+    egress: &Egress,
+    metrics: &Arc<Metrics>,
+    previous: Option<&Upstreams>,
+) -> Result<(Upstreams, SiteRules), RoutingFault> {
+    Ok((
+        upstreams(config, egress, metrics, previous)?,
+        SiteRules::read(&config.sites, &config.geo)?,
+    ))
+}
+
+fn upstreams(
     config: &Config,
     egress: &Egress,
     metrics: &Arc<Metrics>,
@@ -56,11 +71,12 @@ pub(super) fn upstreams(
 /// The sites of a config.
 pub(super) fn sites(
     config: &Config,
+    rules: SiteRules,
     generations: &Generations,
     metrics: &Arc<Metrics>,
 ) -> SiteTable {
     let metric = |name: &str| metrics.register_site(name);
-    SiteTable::from_config(&config.sites, generations, metric).said_by(config.source.clone())
+    SiteTable::from_config(&config.sites, rules, generations, metric).said_by(config.source.clone())
 }
 
 /// What edges prove to this node; none where it is no shield.

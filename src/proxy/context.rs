@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use super::demand::{Demand, is_between_tiers};
 use super::error::Refusal;
 use super::linger::Basis;
+use super::page;
 use super::{Proxy, Routing};
-use crate::message::{Body, Fields, Interim, Peer, Request, Response, Seen};
+use crate::message::{Body, Fields, Interim, Peer, Request, Response, Scheme, Seen};
 use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
 use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
 use crate::semantics::directives::RequestDirectives;
@@ -25,7 +26,9 @@ use crate::semantics::headers::cdn_loop_seen;
 use crate::semantics::time::Timestamp;
 use crate::semantics::uri::normalize_host;
 use crate::semantics::vary::write_selection;
-use crate::site::{ResourceUrl, Route, Site, SiteLabel, SiteTable};
+use crate::site::{
+    Access, Asked, Denial, EdgeRules, ResourceUrl, Route, Site, SiteLabel, SiteTable,
+};
 use crate::store::Rules;
 use crate::telemetry::metrics::Source;
 use crate::upstream::{Origin, UpstreamError};
@@ -99,10 +102,81 @@ impl Inbound {
         let target = self.target().ok_or((Refusal::InvalidTarget, site.label))?;
         let (route, resource) =
             site.locate(host, target).ok_or((Refusal::InvalidTarget, site.label))?;
-        if !route.allows(&self.method) {
-            return Err((Refusal::Method, site.label));
-        }
         Ok((site, route, resource))
+    }
+
+    /// What becomes of this request by the rules of its route. An edge has asked its own.
+    #[inline]
+    pub(super) fn access(&self, route: &Route, resource: &ResourceUrl<'_>) -> Access {
+        match self.rules(route) {
+            Some(rules) => rules.judge(&self.asked(resource)),
+            None => Access::Admit,
+        }
+    }
+
+    /// The rules of a route for the response to this request; an edge has its own.
+    #[inline]
+    pub(super) fn rules<'r>(&self, route: &'r Route) -> Option<&'r EdgeRules> {
+        route.rules.as_deref().filter(|_| self.edge.is_none())
+    }
+
+    /// Makes a response from store or upstream what the rules of the route have it be for this
+    /// client.
+    #[inline]
+    pub(super) fn dress(&self, route: &Route, response: &mut Response) {
+        let Some(rules) = self.rules(route) else { return };
+        rules.push_own(self.is_secure(), &self.fields, &mut response.extra);
+        if let Some(page) = rules.page_for_origin(response.status) {
+            page::put_in_place(page, &self.method, response);
+        }
+    }
+
+    /// The same for a response that was made here.
+    pub(super) fn dress_own(&self, route: &Route, denial: Option<Denial>, response: &mut Response) {
+        let Some(rules) = self.rules(route) else { return };
+        self.push_fields(rules, response);
+        if let Some(page) = rules.page(response.status, denial) {
+            page::put_in_place(page, &self.method, response);
+        }
+    }
+
+    /// Appends every field that the rules of the route have for a response that is made here.
+    pub(super) fn push_fields(&self, rules: &EdgeRules, response: &mut Response) {
+        rules.push_fixed(&mut response.extra);
+        rules.push_own(self.is_secure(), &self.fields, &mut response.extra);
+    }
+
+    fn is_secure(&self) -> bool {
+        self.peer.scheme == Scheme::Https
+    }
+
+    fn asked<'a>(&'a self, resource: &'a ResourceUrl<'_>) -> Asked<'a> {
+        let authority = std::str::from_utf8(&self.host).unwrap_or_default();
+        // The colon of a port comes behind the bracket of an IPv6 address, if there is one.
+        let port = authority.rsplit_once(':').map(|(_, port)| port);
+        Asked {
+            method: &self.method,
+            is_secure: self.is_secure(),
+            host: &resource.host,
+            port: port.filter(|port| !port.is_empty() && !port.contains(']')),
+            path: &resource.path,
+            query: self.query(),
+            fields: &self.fields,
+            client: self.peer.address.ip(),
+            now: self.arrival.now,
+        }
+    }
+
+    /// Has the fields tell of the client what its route wants to know. An edge has told it; what a
+    /// client says there is not believed.
+    #[inline]
+    pub(super) fn tell(&mut self, sites: &SiteTable, name: &str) {
+        if self.edge.is_none() && (sites.tells() || self.fields.seen().any(Seen::TOLD)) {
+            let country = || sites.country_of(self.peer.address.ip());
+            let located = self.locate(sites, name).ok();
+            let told = located.map(|(_, route, _)| route.key.told(&self.fields, country));
+            self.fields = self.fields.telling(told.into_iter().flatten());
+        }
     }
 
     /// The target, if it is a path (or the `*` of OPTIONS) without what no target can hold: key and
@@ -112,6 +186,11 @@ impl Inbound {
         let no_part = |byte: u8| byte <= b' ' || byte == b'#' || byte == 0x7f;
         let is_path = target.starts_with('/') && !target.bytes().any(no_part);
         (is_path || (target == "*" && self.method == Method::OPTIONS)).then_some(target)
+    }
+
+    /// The query as sent.
+    pub(super) fn query(&self) -> Option<&str> {
+        self.target()?.split_once('?').map(|(_, query)| query)
     }
 
     /// The facts that the verdict asks for.
@@ -210,6 +289,8 @@ pub enum Served {
     Collapsed,
     /// From upstream, not shared.
     Pass,
+    /// By a rule of the route, from what it says.
+    Answered,
     /// Not at all, by a limit or rule of ours.
     Refused,
     /// Not at all, for upstream failed.
@@ -220,8 +301,18 @@ pub enum Served {
 
 impl Served {
     /// Every way, in the order of the metrics' indices.
-    pub const NAMES: [&'static str; 9] =
-        ["hit", "stale", "revalidated", "miss", "collapsed", "pass", "refused", "error", "gone"];
+    pub const NAMES: [&'static str; 10] = [
+        "hit",
+        "stale",
+        "revalidated",
+        "miss",
+        "collapsed",
+        "pass",
+        "answered",
+        "refused",
+        "error",
+        "gone",
+    ];
 
     /// The stable name.
     pub fn as_str(self) -> &'static str {

@@ -172,9 +172,9 @@ fn precondition(
     let (block, content_length) = match status {
         // RFC 9110 section 15.4.5: no metadata of a representation that is not sent.
         StatusCode::NOT_MODIFIED => {
-            (without(block, |name| name.starts_with("content-") && name != LOCATION), None)
+            (block.without(|name| name.starts_with("content-") && name != LOCATION), None)
         }
-        _ => (without(block, is_of_representation), Some(0)),
+        _ => (block.without(is_of_representation), Some(0)),
     };
     let extra = std::mem::take(extra);
     Some(Response { status, content_length, block, extra, body: Body::Empty })
@@ -238,7 +238,7 @@ fn unsatisfiable(block: &FieldBlock, total: u64, extra: &mut Extra) -> Response 
     Response {
         status: StatusCode::RANGE_NOT_SATISFIABLE,
         content_length: Some(0),
-        block: without(block, is_of_representation),
+        block: block.without(is_of_representation),
         extra: std::mem::take(extra),
         body: Body::Empty,
     }
@@ -267,7 +267,7 @@ fn single(
     let length = range.end - range.start;
     // RFC 9110 section 14.4: on a 200 it said nothing.
     let block = match block.get("content-range") {
-        Some(_) => without(block, |name| name == "content-range"),
+        Some(_) => block.without(|name| name == "content-range"),
         None => block.clone(),
     };
     Some(Response {
@@ -306,19 +306,10 @@ fn multipart(
     Some(Response {
         status: StatusCode::PARTIAL_CONTENT,
         content_length: Some(length),
-        block: without(block, |name| matches!(name, "content-type" | "content-range")),
+        block: block.without(|name| matches!(name, "content-type" | "content-range")),
         extra: std::mem::take(extra),
         body: content.parts(parts)?,
     })
-}
-
-/// The lines whose names `left_out` does not name.
-fn without(block: &FieldBlock, left_out: impl Fn(&str) -> bool) -> FieldBlock {
-    let mut lines = Vec::with_capacity(block.as_bytes().len());
-    for (name, value) in block.iter().filter(|(name, _)| !left_out(name)) {
-        push_field(&mut lines, name, value);
-    }
-    FieldBlock::from_lines(lines.into())
 }
 
 impl Content<'_> {

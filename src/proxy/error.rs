@@ -5,11 +5,14 @@
 use http::StatusCode;
 
 use crate::message::{Body, Extra, Fault, FieldBlock, Response, push_field};
+use crate::site::Denial;
 use crate::upstream::{self, UpstreamError};
 
 /// A request that this node does not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// A rule of the route says no.
+    Denied(Denial),
     /// The host is no host name or address.
     InvalidHost,
     /// The target is no path.
@@ -28,6 +31,7 @@ impl Refusal {
     /// The status that the RFCs name.
     pub fn status(self) -> StatusCode {
         match self {
+            Self::Denied(denial) => denial.status(),
             Self::InvalidHost | Self::InvalidTarget => StatusCode::BAD_REQUEST,
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -39,6 +43,7 @@ impl Refusal {
     /// The stable name, in `Cache-Status`, log and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Denied(denial) => denial.as_str(),
             Self::InvalidHost => "invalid-host",
             Self::InvalidTarget => "invalid-target",
             Self::Loop => "loop",
@@ -51,6 +56,7 @@ impl Refusal {
     /// What the client reads.
     fn detail(self) -> &'static str {
         match self {
+            Self::Denied(denial) => denial.detail(),
             Self::InvalidHost => "The host is neither a host name nor an address.",
             Self::InvalidTarget => "The request target is not a valid path.",
             Self::Loop => "The request has passed through this server before.",
@@ -67,6 +73,11 @@ pub(super) fn refused(refusal: Refusal, allow: Option<&str>) -> Response {
     // RFC 9110 section 15.5.6.
     if let (Refusal::Method, Some(allow)) = (refusal, allow) {
         push_field(&mut response.extra, "allow", allow.as_bytes());
+    }
+    if let Refusal::Denied(denial) = refusal
+        && let Some(seconds) = denial.retry_after()
+    {
+        push_field(&mut response.extra, "retry-after", seconds.to_string().as_bytes());
     }
     response
 }

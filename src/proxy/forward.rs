@@ -100,13 +100,13 @@ impl Journey {
         request
     }
 
-    /// The client's request, handed on with its query as it is; its path is the one that chose the
-    /// route.
+    /// The client's request, handed on with its query as it is but for what is ours; its path is
+    /// the one that chose the route.
     pub(super) fn pass_request(&self, body: Body) -> OutgoingRequest {
-        let sent = &self.inbound.target;
-        let target = match memchr::memchr(b'?', sent) {
-            Some(query) => [self.resource.path.as_bytes(), &sent[query..]].concat(),
-            None => self.resource.path.as_bytes().to_vec(),
+        let query = self.inbound.query().and_then(|query| self.route.key.passed(query));
+        let target = match query {
+            Some(query) => format!("{}?{query}", self.resource.path),
+            None => self.resource.path.to_string(),
         };
         OutgoingRequest {
             method: self.inbound.method.clone(),

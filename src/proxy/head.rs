@@ -155,15 +155,16 @@ impl Preparation<'_> {
     /// Makes `headers` those that clients see; returns what tells which they were.
     fn leave(&self, headers: &mut HeaderMap) -> Option<Box<FieldBlock>> {
         let mut withheld = HeaderMap::new();
-        let set = self.rules.set.iter().map(|(name, _)| name);
-        for name in FOR_TIERS.iter().chain(&self.rules.remove).chain(set) {
+        let ours: Vec<_> =
+            self.rules.set.iter().chain(&self.rules.add).map(|(name, _)| name).collect();
+        for name in FOR_TIERS.iter().chain(&self.rules.remove).chain(ours.iter().copied()) {
             if !withheld.contains_key(name) {
                 for value in headers.get_all(name) {
                     withheld.append(name.clone(), value.clone());
                 }
             }
         }
-        for (name, _) in &self.rules.set {
+        for name in ours {
             if !withheld.contains_key(name) {
                 withheld.append(ADDED, HeaderValue::from_name(name.clone()));
             }

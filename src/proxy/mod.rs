@@ -4,11 +4,11 @@
 //! joins them by passing values: none of them knows another.
 //!
 //! ```text
-//!  serve ── route ── key ── look up ── verdict ─┬─ Serve, …AndRefresh ──► deliver   (no future)
-//!                                               ├─ Fetch, Revalidate ──► fetch ─► deliver
-//!                                               │        flight ── fill ── store, slices
-//!                                               ├─ Pass ───────────────► pass
-//!                                               └─ Refuse ─────────────► error
+//!  serve ── route ─┬─ key ── look up ── verdict ─┬─ Serve, …AndRefresh ──► deliver   (no future)
+//!                  │                             ├─ Fetch, Revalidate ──► fetch ─► deliver
+//!                  │                             │        flight ── fill ── store, slices
+//!                  │                             ├─ Pass ───────────────► pass
+//!                  └─ refuse, answer            └─ Refuse ─────────────► error
 //! ```
 //!
 //! Invariant: a hit is answered where it is found, on the event loop that asked, without a future,
@@ -27,6 +27,7 @@ mod forward;
 mod head;
 mod interim;
 mod linger;
+mod page;
 mod pass;
 mod posted;
 mod refuse;
@@ -51,7 +52,7 @@ use crate::message::{Answer, Later, Reply, Request};
 use crate::object::Stored;
 use crate::semantics::cacheability::{RequestFacts, is_odd};
 use crate::semantics::verdict::{Reason, Verdict, verdict};
-use crate::site::{SiteLabel, SiteTable};
+use crate::site::{Access, Route, SiteLabel, SiteTable};
 use crate::store::{Lookup, Store};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -156,14 +157,19 @@ impl Proxy {
 
     /// Answers a request: at once if a fresh response is resident.
     pub fn serve(self: &Arc<Self>, request: Request, arrival: Arrival) -> Answer<Exchange> {
-        let (inbound, body) = Inbound::new(request, arrival, self.store.rules());
+        let (mut inbound, body) = Inbound::new(request, arrival, self.store.rules());
         let routing = self.routing.load();
+        inbound.tell(&routing.sites, &self.config.name);
         let (site, route, resource) = match inbound.locate(&routing.sites, &self.config.name) {
             Ok(found) => found,
             Err((refusal, site)) => {
-                return Answer::Now(self.refuse_request(inbound, site, refusal));
+                return Answer::Now(self.refuse_request(inbound, site, None, refusal));
             }
         };
+        match inbound.access(route, &resource) {
+            Access::Admit if route.allows(&inbound.method) => {}
+            access => return Answer::Now(self.not_admitted(inbound, site.label, route, access)),
+        }
         let facts = inbound.facts(&body, &route.freshness);
         let extra = route.key.extra(&inbound.fields);
         let primary = resource.key(site.generation, &extra);
@@ -185,7 +191,7 @@ impl Proxy {
             (Verdict::Serve(reason), Lookup::Found(_, stored))
                 if is_met && stored.slices().is_none() =>
             {
-                return Answer::Now(self.hit(inbound, site.label, stored, reason));
+                return Answer::Now(self.hit(inbound, site.label, route, stored, reason));
             }
             (_, lookup) => lookup,
         };
@@ -224,6 +230,7 @@ impl Proxy {
         &self,
         inbound: Inbound,
         site: SiteLabel,
+        route: &Route,
         stored: Arc<Stored>,
         reason: Reason,
     ) -> Reply<Exchange> {
@@ -231,6 +238,7 @@ impl Proxy {
         let status = deliver::hit_status(&self.config.name, &stored.head, inbound.arrival.now);
         let block = inbound.lines_of(&stored.head);
         let mut response = deliver::stored(&inbound, &stored, block, &status);
+        inbound.dress(route, &mut response);
         if let Some(demand) = &inbound.edge {
             let stamp = demand.stamp_of(&stored.head, self.store.rules());
             tier::push_stamp(stamp, &mut response.extra);

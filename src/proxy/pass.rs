@@ -203,6 +203,10 @@ impl Journey {
     /// The reply, and what will be told of it.
     pub(super) fn finish(self, mut sent: Sent) -> Reply<Exchange> {
         push_stamp(sent.stamp, &mut sent.response.extra);
+        match sent.source {
+            Source::Synthetic => self.inbound.dress_own(&self.route, None, &mut sent.response),
+            _ => self.inbound.dress(&self.route, &mut sent.response),
+        }
         let mut exchange = self.inbound.exchange(self.site.label, sent.served, sent.reason);
         exchange.sent(sent.response.status, sent.source);
         exchange.origin_status = sent.origin_status;

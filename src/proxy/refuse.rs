@@ -1,4 +1,5 @@
-//! Requests that go nowhere: refused here, or by an engine before they came here.
+//! Requests that go nowhere: refused or answered by a rule, or refused by an engine before they
+//! came here.
 
 use bytes::Bytes;
 use http::Method;
@@ -6,26 +7,74 @@ use http::Method;
 use super::context::{Arrival, Exchange, Inbound, Served};
 use super::error::{self, Refusal};
 use super::{Proxy, deliver};
-use crate::message::{Fault, Fields, Peer, Reply, Response};
+use crate::message::{Body, Extra, Fault, Fields, Peer, Reply, Response};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::uri::normalize_host;
-use crate::site::SiteLabel;
+use crate::site::{Access, Canned, Route, SiteLabel};
 use crate::telemetry::metrics::Source;
 
 /// What a route without a list of its own is asked for; others pass as well.
 const USUAL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 impl Proxy {
-    /// The reply to a request that is not served here.
+    /// The reply to a request that is not served here, by its route where it has one.
     pub(super) fn refuse_request(
         &self,
         inbound: Inbound,
         site: SiteLabel,
+        route: Option<&Route>,
         refusal: Refusal,
     ) -> Reply<Exchange> {
         let allow = self.allowed(&inbound);
-        let response = error::refused(refusal, allow.as_deref());
-        self.refused_with(inbound, site, response, refusal.as_str())
+        let mut response = error::refused(refusal, allow.as_deref());
+        if let Some(route) = route {
+            let denial = match refusal {
+                Refusal::Denied(denial) => Some(denial),
+                _ => None,
+            };
+            inbound.dress_own(route, denial, &mut response);
+        }
+        self.made(inbound, site, response, Served::Refused, refusal.as_str())
+    }
+
+    /// The reply to a request that the rules of its route keep from going on, or its method.
+    pub(super) fn not_admitted(
+        &self,
+        inbound: Inbound,
+        site: SiteLabel,
+        route: &Route,
+        access: Access,
+    ) -> Reply<Exchange> {
+        let refusal = match access {
+            Access::Admit => Refusal::Method,
+            Access::Refuse(denial) => {
+                self.metrics.refused(site.name, denial.as_str());
+                Refusal::Denied(denial)
+            }
+            Access::Answer(canned) => return self.answer(inbound, site, route, canned),
+        };
+        self.refuse_request(inbound, site, Some(route), refusal)
+    }
+
+    /// The reply that a rule has ready.
+    fn answer(
+        &self,
+        inbound: Inbound,
+        site: SiteLabel,
+        route: &Route,
+        canned: Canned,
+    ) -> Reply<Exchange> {
+        let Canned { reason, status, block, content_length, body } = canned;
+        let body = match body.is_empty() || inbound.method == Method::HEAD {
+            true => Body::Empty,
+            false => Body::Full(body),
+        };
+        let extra = Extra::new();
+        let mut response = Response { status, content_length, block, extra, body };
+        if let Some(rules) = inbound.rules(route) {
+            inbound.push_fields(rules, &mut response);
+        }
+        self.made(inbound, site, response, Served::Answered, reason)
     }
 
     /// The reply to a request that an engine had to refuse.
@@ -40,21 +89,24 @@ impl Proxy {
             content_length: None,
             edge: None,
         };
-        self.refused_with(inbound, SiteLabel::NONE, error::faulty(fault), fault.detail)
+        let (site, served) = (SiteLabel::NONE, Served::Refused);
+        self.made(inbound, site, error::faulty(fault), served, fault.detail)
     }
 
-    fn refused_with(
+    /// The reply of a response that was made here.
+    fn made(
         &self,
         inbound: Inbound,
         site: SiteLabel,
         mut response: Response,
+        served: Served,
         reason: &'static str,
     ) -> Reply<Exchange> {
         let cache = &self.config.name;
         let status = CacheStatus { cache, detail: Some(reason), ..CacheStatus::default() };
         deliver::push_cache_status(&status, &mut response.extra);
         deliver::push_date(inbound.arrival.now, &mut response.extra);
-        let mut exchange = inbound.exchange(site, Served::Refused, reason);
+        let mut exchange = inbound.exchange(site, served, reason);
         exchange.sent(response.status, Source::Synthetic);
         Reply { response, exchange }
     }

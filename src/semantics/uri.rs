@@ -43,11 +43,11 @@ pub fn split_target(target: &str) -> (Cow<'_, str>, Option<&str>) {
     }
 }
 
-/// Drops the parameters whose names match a pattern of `ignore`, and orders the others by name if
-/// `sort`; parameters of one name keep their order, for it may matter.
-pub fn normalize_query<'a>(query: &'a str, ignore: &[Pattern], sort: bool) -> Cow<'a, str> {
-    let kept = |pair: &&str| !ignore.iter().any(|pattern| pattern.matches(name_of(pair)));
-    let all_kept = ignore.is_empty() || query.split('&').all(|pair| kept(&pair));
+/// Drops the parameters whose names are not `kept`, and orders the others by name if `sort`;
+/// parameters of one name keep their order, for it may matter.
+pub fn normalize_query(query: &str, kept: impl Fn(&str) -> bool, sort: bool) -> Cow<'_, str> {
+    let kept = |pair: &&str| kept(name_of(pair));
+    let all_kept = query.split('&').all(|pair| kept(&pair));
     let in_order = !sort || query.split('&').map(name_of).is_sorted();
     if all_kept && in_order {
         return Cow::Borrowed(query);

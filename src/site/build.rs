@@ -5,35 +5,49 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::access::{EdgeRules, PARAMETERS, SiteRules};
 use super::generations::Generations;
+use super::header_rules::HeaderRules;
 use super::key_policy::KeyPolicy;
-use super::table::{HeaderRules, Route, Site, SiteLabel, SiteTable};
+use super::table::{Route, Site, SiteLabel, SiteTable};
+use crate::config::pattern::Pattern as PatternConfig;
 use crate::config::site::{
-    self as config, FieldRules, Policy, RequestDirectives, Route as RouteConfig,
+    self as config, KeyPolicy as KeyPolicyConfig, Policy, RequestDirectives, Route as RouteConfig,
     Site as SiteConfig, Statuses,
 };
+use crate::message::{COUNTRY, DEVICE};
 use crate::object::SiteKey;
 use crate::semantics::freshness::{FreshnessPolicy, SetCookie, StatusMatch};
 use crate::semantics::uri::Pattern;
 
 impl SiteTable {
-    /// The table of `sites`, whose key generations are among `generations`; `metric` gives a site's
-    /// index in the metrics.
+    /// The table of `sites` with their `rules`, whose key generations are among `generations`;
+    /// `metric` gives a site's index in the metrics.
     pub fn from_config(
         sites: &[SiteConfig],
+        rules: SiteRules,
         generations: &Generations,
         metric: impl Fn(&str) -> usize,
     ) -> Self {
-        let entry = |site: &SiteConfig| {
+        let entry = |(site, rules): (&SiteConfig, Vec<_>)| {
             let hosts = site.hosts.iter().map(ToString::to_string).collect();
-            (build_site(site, generations, metric(&site.name)), hosts)
+            (build_site(site, rules, generations, metric(&site.name)), hosts)
         };
-        Self::new(sites.iter().map(entry).collect())
+        let SiteRules { rules, countries } = rules;
+        let mut table = Self::new(sites.iter().zip(rules).map(entry).collect());
+        table.countries = countries;
+        table
     }
 }
 
-fn build_site(site: &SiteConfig, generations: &Generations, metric: usize) -> Site {
-    let routes = site.routes.iter().map(|route| Arc::new(build_route(route))).collect();
+fn build_site(
+    site: &SiteConfig,
+    rules: Vec<Option<Box<EdgeRules>>>,
+    generations: &Generations,
+    metric: usize,
+) -> Site {
+    let routes = site.routes.iter().zip(rules);
+    let routes = routes.map(|(route, rules)| Arc::new(build_route(route, rules))).collect();
     Site {
         label: SiteLabel::new(&site.name, metric),
         key: SiteKey::new(&site.name),
@@ -43,17 +57,26 @@ fn build_site(site: &SiteConfig, generations: &Generations, metric: usize) -> Si
     }
 }
 
-fn build_route(route: &RouteConfig) -> Route {
-    let Policy { origin, allow, key, freshness, headers } = &route.policy;
+fn build_route(route: &RouteConfig, edge_rules: Option<Box<EdgeRules>>) -> Route {
+    let Policy { origin, allow, signed_urls, key, freshness, headers, .. } = &route.policy;
+    let mut response_headers = HeaderRules::from_config(&headers.response);
+    if let Some(rules) = &edge_rules {
+        rules.extend(&mut response_headers);
+    }
     let everything = route.path.as_str() == "*";
     Route {
         path: (!everything).then(|| Pattern::new(route.path.as_str())),
         origin: origin.clone(),
         allow: (!allow.is_empty()).then(|| allow.clone()),
         key: KeyPolicy {
-            ignore: key.query.ignore.iter().map(|name| Pattern::new(name.as_str())).collect(),
+            ignore: patterns(&key.query.ignore),
+            own: if signed_urls.keys.is_empty() { &[] } else { &PARAMETERS },
             sort: key.query.sort,
-            headers: key.headers.clone(),
+            keep: patterns(&key.query.keep),
+            headers: key_headers(key),
+            cookies: key.cookies.clone(),
+            device: key.device,
+            country: key.country,
         },
         freshness: FreshnessPolicy {
             default: seconds(freshness.default),
@@ -67,9 +90,21 @@ fn build_route(route: &RouteConfig) -> Route {
                 config::SetCookie::Store => SetCookie::Store,
             },
         },
-        request_headers: rules(&headers.request),
-        response_headers: rules(&headers.response),
+        request_headers: HeaderRules::from_config(&headers.request),
+        response_headers,
+        rules: edge_rules,
     }
+}
+
+fn patterns(patterns: &[PatternConfig]) -> Vec<Pattern> {
+    patterns.iter().map(|pattern| Pattern::new(pattern.as_str())).collect()
+}
+
+/// What is told of a client is in its fields by then.
+fn key_headers(key: &KeyPolicyConfig) -> Vec<HeaderName> {
+    let device = key.device.then(|| HeaderName::from_static(DEVICE));
+    let country = key.country.then(|| HeaderName::from_static(COUNTRY));
+    key.headers.iter().cloned().chain(device).chain(country).collect()
 }
 
 fn negative((statuses, lifetime): (Statuses, Duration)) -> (StatusMatch, u32) {
@@ -82,9 +117,4 @@ fn negative((statuses, lifetime): (Statuses, Duration)) -> (StatusMatch, u32) {
 
 fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
-}
-
-fn rules(rules: &FieldRules) -> HeaderRules {
-    let set = rules.set.iter().map(|(name, value)| (HeaderName::clone(name), value.clone()));
-    HeaderRules { set: set.collect(), remove: rules.remove.clone() }
 }

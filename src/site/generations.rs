@@ -84,19 +84,20 @@ fn settings(site: &Site, sites: &[Site]) -> blake3::Hash {
     // Their order says nothing, and may be another in another node's file.
     let mut hosts: Vec<_> = site.hosts.iter().collect();
     hosts.sort_unstable();
-    let settings = format!("{:?} {hosts:?} {keys:?} {taken:?}", site.name);
+    let mut settings = format!("{:?} {hosts:?} {keys:?} {taken:?}", site.name);
+    for (number, route) in site.routes.iter().enumerate() {
+        // Parameters of signatures are left out of keys. Sites without are as they ever were.
+        if !route.policy.signed_urls.keys.is_empty() {
+            settings.push_str(&format!(" signed {number}"));
+        }
+    }
     blake3::hash(settings.as_bytes())
 }
 
 /// Whether some of the hosts below `own` are `host`'s.
 fn takes_from(host: &HostPattern, own: &HostPattern) -> bool {
     let (HostPattern::Exact(name) | HostPattern::Below(name)) = host;
-    match own {
-        HostPattern::Below(parent) => {
-            name.strip_suffix(parent.as_str()).is_some_and(|label| label.ends_with('.'))
-        }
-        HostPattern::Exact(_) => false,
-    }
+    matches!(own, HostPattern::Below(_)) && own.takes(name)
 }
 
 #[cfg(test)]
@@ -143,6 +144,13 @@ mod tests {
         assert_ne!(one.settings_of("shop"), one.settings_of("b"));
         let sorted = "hosts = [\"a.example\"]\n[site.key.query]\nsort = true";
         assert_ne!(of(&[("shop", sorted)]).settings_of("shop"), one.settings_of("shop"));
+        let signed = |secret: &str| {
+            let keys = format!("keys = [{{ secret = \"{secret}\" }}]");
+            let lines = format!("hosts = [\"a.example\"]\n[site.signed_urls]\n{keys}");
+            of(&[("shop", &lines)]).settings_of("shop")
+        };
+        assert_ne!(signed("a secret of 16 bytes"), of(&both[..1]).settings_of("shop"));
+        assert_eq!(signed("a secret of 16 bytes"), signed("another of 16 bytes"));
         assert_eq!(one.settings_of("other"), None);
     }
 

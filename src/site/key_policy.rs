@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use http::HeaderName;
 use smallvec::SmallVec;
 
-use crate::message::Fields;
+use super::device::class;
+use crate::config::geo::Country;
+use crate::message::{COUNTRY, DEVICE, Fields};
 use crate::object::{CacheKey, SiteKey, TargetUri};
 use crate::semantics::uri::{Pattern, Reference, normalize_host, normalize_query, split_target};
 
@@ -17,10 +19,21 @@ use crate::semantics::uri::{Pattern, Reference, normalize_host, normalize_query,
 pub struct KeyPolicy {
     /// Query parameters that are left out of the key and of what is asked upstream.
     pub ignore: Vec<Pattern>,
+    /// Query parameters that alone are part of the key and of what is asked upstream; empty: all.
+    pub keep: Vec<Pattern>,
     /// Whether the order of query parameters says nothing.
     pub sort: bool,
+    /// Query parameters that are for this node alone: they are in neither, nor in what is passed
+    /// on as it is.
+    pub own: &'static [&'static str],
     /// Request fields whose values are part of the key.
     pub headers: Vec<HeaderName>,
+    /// Cookies whose values are part of the key.
+    pub cookies: Vec<String>,
+    /// Whether the class of the client's device is. It stands among `headers` then.
+    pub device: bool,
+    /// Whether the client's country is. It stands among `headers` then.
+    pub country: bool,
 }
 
 /// A URL in the form that keys and purges are made of.
@@ -43,19 +56,41 @@ impl KeyPolicy {
         path: Cow<'a, str>,
         query: Option<&'a str>,
     ) -> ResourceUrl<'a> {
-        let query = query.map(|query| (query, normalize_query(query, &self.ignore, self.sort)));
-        let query = match query {
-            // Nothing is left of what was there: the same as no query.
-            Some((whole, rest)) if rest.is_empty() && !whole.is_empty() => None,
-            Some((_, query)) => Some(query),
-            None => None,
-        };
+        let query = query.and_then(|query| self.query(query, |name| self.keeps(name), self.sort));
         ResourceUrl { host, path, query }
+    }
+
+    /// A query that is passed on as it is but for what is for this node alone; `None` where nothing
+    /// else was there.
+    pub fn passed<'a>(&self, query: &'a str) -> Option<Cow<'a, str>> {
+        self.query(query, |name| !self.own.contains(&name), false)
+    }
+
+    fn query<'a>(
+        &self,
+        query: &'a str,
+        kept: impl Fn(&str) -> bool,
+        sort: bool,
+    ) -> Option<Cow<'a, str>> {
+        if self.keeps_query() {
+            return Some(Cow::Borrowed(query));
+        }
+        let rest = normalize_query(query, kept, sort);
+        // Nothing is left of what was there: the same as no query.
+        (!rest.is_empty() || query.is_empty()).then_some(rest)
+    }
+
+    /// Whether a parameter of this name is part of the key.
+    fn keeps(&self, name: &str) -> bool {
+        let is_in = |list: &[Pattern]| list.iter().any(|pattern| pattern.matches(name));
+        !self.own.contains(&name)
+            && (self.keep.is_empty() || is_in(&self.keep))
+            && !is_in(&self.ignore)
     }
 
     /// Whether every query is left as it is sent.
     pub fn keeps_query(&self) -> bool {
-        self.ignore.is_empty() && !self.sort
+        self.ignore.is_empty() && self.keep.is_empty() && self.own.is_empty() && !self.sort
     }
 
     /// What a request's fields add to the key. Absent and empty differ, and no value can be taken
@@ -63,15 +98,47 @@ impl KeyPolicy {
     pub fn extra(&self, fields: &Fields) -> SmallVec<[u8; 64]> {
         let mut extra = SmallVec::new();
         for name in &self.headers {
-            for value in fields.all(name.as_str()) {
-                extra.push(b'=');
-                extra.extend_from_slice(&(value.len() as u64).to_le_bytes());
-                extra.extend_from_slice(value);
-            }
-            extra.push(b';');
+            push_values(fields.all(name.as_str()), &mut extra);
+        }
+        for name in &self.cookies {
+            push_values(cookie(fields, name).into_iter(), &mut extra);
         }
         extra
     }
+
+    /// Whether this node tells of clients in the fields of their requests.
+    pub(super) fn tells(&self) -> bool {
+        self.device || self.country
+    }
+
+    /// What it tells, before the key is made of it.
+    pub fn told(
+        &self,
+        fields: &Fields,
+        country: impl FnOnce() -> Option<Country>,
+    ) -> impl Iterator<Item = (&'static str, String)> {
+        let class = || class(fields.get("user-agent"), fields.get("sec-ch-ua-mobile"));
+        let device = self.device.then(|| (DEVICE, class().to_owned()));
+        let country = self.country.then(country).flatten();
+        device.into_iter().chain(country.map(|country| (COUNTRY, country.to_string())))
+    }
+}
+
+fn push_values<'v>(values: impl Iterator<Item = &'v [u8]>, extra: &mut SmallVec<[u8; 64]>) {
+    for value in values {
+        extra.push(b'=');
+        extra.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        extra.extend_from_slice(value);
+    }
+    extra.push(b';');
+}
+
+/// The value of the first cookie of this name (RFC 6265 section 4.2).
+fn cookie<'f>(fields: &'f Fields, name: &str) -> Option<&'f [u8]> {
+    let pairs = fields.all("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
+    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
+        pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+    })
 }
 
 impl ResourceUrl<'_> {
@@ -133,7 +200,14 @@ mod tests {
 
     fn policy() -> KeyPolicy {
         let ignore = ["utm_*", "fbclid"].map(Pattern::new).into();
-        KeyPolicy { ignore, sort: true, headers: vec![HeaderName::from_static("x-device")] }
+        KeyPolicy {
+            ignore,
+            own: &["sig"],
+            sort: true,
+            cookies: vec!["tier".to_owned()],
+            headers: vec![HeaderName::from_static("x-device")],
+            ..KeyPolicy::default()
+        }
     }
 
     fn resource<'a>(policy: &KeyPolicy, target: &'a str) -> ResourceUrl<'a> {
@@ -152,6 +226,10 @@ mod tests {
             ("/a?", "/a?"),
             ("/a?utm_source=x", "/a"),
             ("/a?b=2&utm_x=1&a=1", "/a?a=1&b=2"),
+            ("/a?sig=1", "/a"),
+            ("/a?sig", "/a"),
+            ("/a?sigs=1&sig=2", "/a?sigs=1"),
+            ("/a?sig=1&utm_x=2&b&sig=3", "/a?b"),
             ("/x/../a", "/a"),
             ("/%61", "/a"),
             ("/a%2fb", "/a%2Fb"),
@@ -188,6 +266,42 @@ mod tests {
         assert!(
             policy.resource("a.example".into(), "/".into(), None).is_itself("https://a.example")
         );
+    }
+
+    #[test]
+    fn cookies_of_the_key_tell_requests_apart() {
+        let extra = |lines: &[&str]| {
+            let fields: Fields = lines.iter().map(|line| ("Cookie", *line)).collect();
+            policy().extra(&fields)
+        };
+        let absent = extra(&[]);
+        let gold = extra(&["tier=gold"]);
+        for same in [&["a=1; tier=gold"][..], &["a=1", "tier=gold"], &["tier=gold;tier=other"]] {
+            assert_eq!(extra(same), gold, "{same:?}");
+        }
+        for other in [&["tier="][..], &["tier=silver"], &["tier=gold2"], &["xtier=gold"]] {
+            assert_ne!(extra(other), gold, "{other:?}");
+        }
+        assert_eq!(extra(&["atier=gold; tiers=1; tier"]), absent);
+        assert_ne!(extra(&["tier="]), absent);
+    }
+
+    #[test]
+    fn a_list_of_what_is_kept_leaves_all_else_out() {
+        let patterns = |list: &[&str]| list.iter().map(|text| Pattern::new(text)).collect();
+        let policy =
+            KeyPolicy { keep: patterns(&["q", "page*"]), ignore: patterns(&["pagex"]), ..policy() };
+        for (sent, meant) in [
+            ("/a?q=1&x=2&page=3", "/a?page=3&q=1"),
+            ("/a?pagex=1&pages=2", "/a?pages=2"),
+            ("/a?x=1", "/a"),
+            ("/a?", "/a?"),
+        ] {
+            assert_eq!(resource(&policy, sent).target(), meant, "{sent}");
+        }
+        assert!(!policy.keeps_query());
+        let keep = KeyPolicy { keep: patterns(&["q"]), ..KeyPolicy::default() };
+        assert!(!keep.keeps_query());
     }
 
     proptest! {

@@ -5,19 +5,30 @@
 //!
 //! ```text
 //!  host ──► SiteTable ──► Site ── path ──► Route ── KeyPolicy ──► ResourceUrl ──► CacheKey
+//!                                            └─ EdgeRules ──► admit, refuse or answer
 //!  purge ─► SiteTable ──► PurgeRule
 //!  why? ──► SiteTable ──► Said
 //! ```
 
+mod access;
 mod build;
+mod countries;
+mod device;
 mod generations;
+mod header_rules;
 mod key_policy;
 mod purges;
 mod said;
 mod table;
 
+pub use access::{
+    Access, Asked, Canned, Denial, EdgeRules, Grant, Page, RuleFault, SiteRules, SiteRulesFault,
+    Unsignable, sign_url,
+};
+pub use countries::Countries;
 pub use generations::Generations;
+pub use header_rules::HeaderRules;
 pub use key_policy::{KeyPolicy, ResourceUrl};
 pub use purges::{Resolved, Unresolved};
 pub use said::Said;
-pub use table::{HeaderRules, Route, Site, SiteLabel, SiteTable};
+pub use table::{Route, Site, SiteLabel, SiteTable};

@@ -127,6 +127,7 @@ mod tests {
             freshness: FreshnessPolicy::default(),
             request_headers: HeaderRules::default(),
             response_headers: HeaderRules::default(),
+            rules: None,
         };
         let site = |name: &str, host: &str| {
             let sorting = KeyPolicy { sort: true, ..KeyPolicy::default() };

@@ -64,7 +64,10 @@ path = "/api/*"
     #[test]
     fn the_route_is_asked_before_its_site() {
         let config = Config::parse(CONFIG, "edge.toml", "".as_ref(), &|_| None).unwrap();
-        let table = SiteTable::from_config(&config.sites, &Generations::default(), |_| 1);
+        let table = {
+            let rules = crate::site::SiteRules::read(&config.sites, &config.geo).unwrap();
+            SiteTable::from_config(&config.sites, rules, &Generations::default(), |_| 1)
+        };
         let table = table.said_by(config.source);
         let site = table.find("shop.example").unwrap();
         let said = |path: &str, key: &str| {

@@ -2,13 +2,18 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::Method;
 use parking_lot::Mutex;
 
+use super::access::EdgeRules;
+use super::countries::Countries;
+use super::header_rules::HeaderRules;
 use super::key_policy::{KeyPolicy, ResourceUrl};
 use crate::config::Source;
+use crate::config::geo::Country;
 use crate::object::SiteKey;
 use crate::semantics::freshness::FreshnessPolicy;
 use crate::semantics::uri::{Pattern, split_target};
@@ -21,6 +26,10 @@ pub struct SiteTable {
     wildcard: HashMap<Box<str>, Arc<Site>>,
     sites: Vec<Arc<Site>>,
     source: Source,
+    /// Whether any route has clients told of.
+    tells: bool,
+    /// Where clients are.
+    pub(super) countries: Option<Arc<Countries>>,
 }
 
 /// One site.
@@ -87,15 +96,8 @@ pub struct Route {
     pub request_headers: HeaderRules,
     /// Changes to the response, made once when it comes from the origin.
     pub response_headers: HeaderRules,
-}
-
-/// Fields set and removed.
-#[derive(Clone, Debug, Default)]
-pub struct HeaderRules {
-    /// Takes the place of all lines of the name.
-    pub set: Vec<(HeaderName, HeaderValue)>,
-    /// Taken out, before anything is set.
-    pub remove: Vec<HeaderName>,
+    /// What is done for clients before anything is looked up; `None` where there is no such rule.
+    pub rules: Option<Box<EdgeRules>>,
 }
 
 impl SiteTable {
@@ -110,6 +112,7 @@ impl SiteTable {
                     None => table.exact.insert(host.into(), site.clone()),
                 };
             }
+            table.tells |= site.routes.iter().any(|route| route.key.tells());
             table.sites.push(site);
         }
         table
@@ -134,6 +137,16 @@ impl SiteTable {
             return None;
         }
         host.match_indices('.').find_map(|(dot, _)| self.wildcard.get(&host[dot + 1..]))
+    }
+
+    /// Whether any route has this node tell of clients in the fields of their requests.
+    pub fn tells(&self) -> bool {
+        self.tells
+    }
+
+    /// Which country a client is in, if that is known.
+    pub fn country_of(&self, client: IpAddr) -> Option<Country> {
+        self.countries.as_ref()?.of(client)
     }
 
     /// The sites in the order of the config.
@@ -169,18 +182,6 @@ impl Route {
     }
 }
 
-impl HeaderRules {
-    /// Changes `headers`.
-    pub fn apply(&self, headers: &mut HeaderMap) {
-        for name in &self.remove {
-            headers.remove(name);
-        }
-        for (name, value) in &self.set {
-            headers.insert(name.clone(), value.clone());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +196,7 @@ mod tests {
                 freshness: FreshnessPolicy::default(),
                 request_headers: HeaderRules::default(),
                 response_headers: HeaderRules::default(),
+                rules: None,
             })
         };
         let routes = vec![route(Some("/media/*"), "bucket"), route(None, "app")];

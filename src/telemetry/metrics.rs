@@ -55,6 +55,7 @@ pub struct Metrics {
     slices: IntCounterVec,
     origin_requests: IntCounterVec,
     shield_requests: IntCounterVec,
+    rule_refusals: IntCounterVec,
     store_objects: IntGaugeVec,
     store_bytes: IntGaugeVec,
     evictions: IntCounterVec,
@@ -153,6 +154,7 @@ impl Metrics {
             slices: counters(&registry, names::SLICES),
             origin_requests: counters(&registry, names::ORIGIN_REQUESTS),
             shield_requests: counters(&registry, names::SHIELD_REQUESTS),
+            rule_refusals: counters(&registry, names::RULE_REFUSALS),
             store_objects: gauges(&registry, names::STORE_OBJECTS),
             store_bytes: gauges(&registry, names::STORE_BYTES),
             evictions: counters(&registry, names::EVICTIONS),
@@ -263,6 +265,11 @@ impl Metrics {
     /// Counts an exchange with the configured `shield`; `None` if it ended without a status.
     pub fn shield_request(&self, shield: &str, status: Option<u16>) {
         self.shield_requests.with_label_values(&[shield, outcome_label(status)]).inc();
+    }
+
+    /// Counts a request that an edge rule of a site refused.
+    pub fn refused(&self, site: &str, reason: &'static str) {
+        self.rule_refusals.with_label_values(&[site, reason]).inc();
     }
 
     /// Counts a slice that was opened for a response.

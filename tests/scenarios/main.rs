@@ -19,6 +19,7 @@ mod disk;
 mod disk_damage;
 mod disk_faults;
 mod drain;
+mod edge_rules;
 mod explain;
 mod fleet;
 mod freshness;

@@ -16,6 +16,7 @@ pub(crate) mod faults;
 pub(crate) mod film;
 pub(crate) mod gate;
 pub(crate) mod line;
+pub(crate) mod mmdb;
 pub(crate) mod node;
 pub(crate) mod origin;
 pub(crate) mod process;

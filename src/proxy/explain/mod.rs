@@ -85,9 +85,13 @@ pub struct Found {
 impl Proxy {
     /// Tells what would become of a request without content.
     pub async fn explain(self: &Arc<Self>, request: Request, arrival: Arrival) -> Explanation {
-        let (inbound, body) = Inbound::new(request, arrival, self.store.rules());
+        let (mut inbound, body) = Inbound::new(request, arrival, self.store.rules());
         let routing = self.routing();
+        inbound.tell(&routing.sites, &self.config.name);
         let (site, route, resource) = match inbound.locate(&routing.sites, &self.config.name) {
+            Ok((_, route, _)) if !route.allows(&inbound.method) => {
+                return Explanation::Refused(Refusal::Method);
+            }
             Ok((site, route, resource)) => (site.clone(), route.clone(), resource.into_owned()),
             Err((refusal, _)) => return Explanation::Refused(refusal),
         };

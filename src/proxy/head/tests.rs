@@ -24,7 +24,7 @@ fn preparation(rules: &HeaderRules) -> Preparation<'_> {
 fn rules(set: &[(&'static str, &'static str)], remove: &[&'static str]) -> HeaderRules {
     let set = map(set).into_iter().filter_map(|(name, value)| Some((name?, value)));
     let remove = remove.iter().map(|name| HeaderName::from_static(name));
-    HeaderRules { set: set.collect(), remove: remove.collect() }
+    HeaderRules { set: set.collect(), add: vec![], remove: remove.collect() }
 }
 
 fn lines(block: &FieldBlock) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Journeys of requests, from the request handed in to the last byte of the response.
 
 mod flights;
+mod rules;
 mod shaken;
 mod shared;
 mod slices;

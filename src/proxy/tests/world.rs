@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::message::{Body, FieldsBuilder, Peer, Piece, Protocol, Response, Scheme};
 use crate::object::{LogId, LogNumbers, LogSequence, PurgeCommand, PurgeKind};
 use crate::semantics::time::Timestamp;
-use crate::site::Generations;
+use crate::site::{Generations, SiteRules};
 use crate::store::{RuleBounds, StoreLimits};
 use crate::telemetry::access_log::{AccessConfig, Format, Target};
 use crate::upstream::Egress;
@@ -305,7 +305,12 @@ fn proxy(origin: &str, site: &str, catch_up: Duration) -> Proxy {
     let generations = Generations::default().next(&config.sites);
     let parts = Parts {
         routing: Routing {
-            sites: SiteTable::from_config(&config.sites, &generations, |_| 0),
+            sites: SiteTable::from_config(
+                &config.sites,
+                SiteRules::read(&config.sites, &config.geo).unwrap(),
+                &generations,
+                |_| 0,
+            ),
             upstreams: Upstreams::from_config(&config.origins, &Egress::default(), &metrics, None)
                 .unwrap(),
         },

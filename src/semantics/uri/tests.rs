@@ -8,6 +8,11 @@ fn patterns(texts: &[&str]) -> Vec<Pattern> {
     texts.iter().map(|text| Pattern::new(text)).collect()
 }
 
+/// A query without the parameters that are ignored.
+fn normal<'q>(query: &'q str, ignore: &[Pattern], sort: bool) -> Cow<'q, str> {
+    normalize_query(query, |name| !ignore.iter().any(|pattern| pattern.matches(name)), sort)
+}
+
 #[test]
 fn paths() {
     let cases = [
@@ -73,7 +78,7 @@ fn queries() {
         ("a=1=2&b", &["a"], false, "b"),
     ];
     for (query, ignore, sort, wanted) in cases {
-        let found = normalize_query(query, &patterns(ignore), sort);
+        let found = normal(query, &patterns(ignore), sort);
         assert_eq!(found, wanted, "{query}");
         let borrowed = matches!(found, Cow::Borrowed(_));
         assert!(borrowed || query != wanted, "{query} is normal and was copied");
@@ -170,16 +175,16 @@ proptest! {
         list.reverse();
         let other = list.join("&");
         prop_assert_eq!(
-            normalize_query(&one, &ignore, true),
-            normalize_query(&other, &ignore, true)
+            normal(&one, &ignore, true),
+            normal(&other, &ignore, true)
         );
     }
 
     #[test]
     fn normalising_a_query_is_idempotent(query in "[abz_=&]{0,20}", sort in any::<bool>()) {
         let ignore = patterns(&["a*"]);
-        let once = normalize_query(&query, &ignore, sort).into_owned();
-        prop_assert_eq!(normalize_query(&once, &ignore, sort), once.as_str());
+        let once = normal(&query, &ignore, sort).into_owned();
+        prop_assert_eq!(normal(&once, &ignore, sort), once.as_str());
     }
 
     #[test]

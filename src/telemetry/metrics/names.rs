@@ -65,6 +65,12 @@ pub(super) const SHIELD_REQUESTS: Declared = Declared {
     labels: &["shield", "status"],
 };
 
+pub(super) const RULE_REFUSALS: Declared = Declared {
+    name: "headland_rule_refusals_total",
+    help: "Requests refused by an edge rule, by its reason",
+    labels: &["site", "reason"],
+};
+
 pub(super) const STORE_OBJECTS: Declared =
     Declared { name: "headland_store_objects", help: "Stored responses", labels: &["tier"] };
 
