@@ -1,5 +1,5 @@
 # Every command that takes more than cargo.
-.PHONY: bench crash model partition simulate test
+.PHONY: bench crash fuzz model partition simulate test
 
 # All tests, with the foreign clients that they speak to.
 test:
@@ -35,6 +35,12 @@ simulate: SEED = 0
 simulate:
 	HEADLAND_SEEDS=$(SEEDS) HEADLAND_SEED=$(SEED) cargo test --locked --lib \
 		what_is_purged_stays_purged_whatever_befalls_the_fleet -- --nocapture
+
+# Every parser of bytes from outside, guided by coverage; finds are kept in tests/corpus, which the
+# tests replay. TARGET=name runs one.
+fuzz: SECONDS = 60
+fuzz:
+	tests/fuzz/run.sh "$(TARGET)" $(SECONDS)
 
 # The models of the purge protocol, within larger bounds than the tests search: some minutes.
 model:

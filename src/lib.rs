@@ -44,6 +44,8 @@ pub mod config;
 pub mod control;
 pub mod door;
 pub mod durable;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod listener;
 pub mod message;
 pub mod net;

@@ -178,7 +178,11 @@ impl Network {
         let address: IpAddr = address.parse().ok()?;
         let width = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
-            Some(prefix) => prefix.parse().ok().filter(|prefix| *prefix <= width)?,
+            // `parse` lets a sign pass.
+            Some(prefix) if !prefix.starts_with('+') => {
+                prefix.parse().ok().filter(|prefix| *prefix <= width)?
+            }
+            Some(_) => return None,
             None => width,
         };
         (host_bits(address, prefix) == 0).then_some(Self { address, prefix })
@@ -335,7 +339,8 @@ mod tests {
             assert_eq!(Network::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Network::parse("::1").unwrap().prefix, 128);
-        for text in ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/x", "2001:db8::1/64"] {
+        for text in ["", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/x", "10.0.0.0/+8", "2001:db8::1/64"]
+        {
             assert!(Network::parse(text).is_none(), "{text}");
         }
     }

@@ -19,6 +19,8 @@ pub mod control;
 pub mod control_plane;
 pub mod fault;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod geo;
 mod key;
 mod later;

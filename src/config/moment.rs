@@ -33,8 +33,9 @@ impl Moment {
             _ => return None,
         };
         let days = days(i64::from(date.year), i64::from(date.month), i64::from(date.day));
-        // What was before 1970 has been all the same.
-        Some(Self(u64::try_from(days * 86_400 + seconds).unwrap_or(0)))
+        // What was before 1970 has been all the same, and an offset leads beyond the last year that
+        // can be written.
+        Some(Self(u64::try_from(days * 86_400 + seconds).unwrap_or(0).min(LAST_SECOND)))
     }
 }
 
@@ -83,6 +84,9 @@ impl fmt::Display for Moment {
 /// A year has four digits.
 const LAST_YEAR: i64 = 9999;
 
+/// 9999-12-31T23:59:59Z.
+const LAST_SECOND: u64 = 253_402_300_799;
+
 /// Days from 1970 to a date of the Gregorian calendar.
 ///
 /// Years are counted from March, so that the leap day is the last of its year.
@@ -107,6 +111,7 @@ mod tests {
             ("2026-11-22T06:30:33+01:30", Some(1_795_323_633)),
             ("2026-11-21 23:00:33.9-06:00", Some(1_795_323_633)),
             ("1960-01-01", Some(0)),
+            ("9999-12-31T23:59:59-01:00", Some(LAST_SECOND)),
             ("2026-11-22T05:00:33", None),
             ("05:00:33", None),
             ("2026-02-30", None),

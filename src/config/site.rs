@@ -258,8 +258,12 @@ pub enum Statuses {
 }
 
 impl Statuses {
-    /// Reads `404` or `5xx`.
+    /// Reads `404` or `5xx`: each is written in one way, so that none stands twice in a table.
     pub fn parse(text: &str) -> Option<Self> {
+        let digits = text.strip_suffix("xx").unwrap_or(text);
+        if text.len() != 3 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return None;
+        }
         if let Some(class) = text.strip_suffix("xx") {
             return class.parse().ok().filter(|class| (3..=5).contains(class)).map(Self::Class);
         }

@@ -119,6 +119,11 @@ fn values() {
              such as \"5xx\", found \"600\"",
         ),
         (
+            "[site.freshness]\nnegative = { \"+404\" = \"1s\" }",
+            "11:22: site[0].freshness.negative.+404: expected a status of 300 to 599 or a class \
+             such as \"5xx\", found \"+404\"",
+        ),
+        (
             "[site.headers]\nrequest = { set = { \"x y\" = \"1\" } }",
             "11:29: site[0].headers.request.set.x y: expected the name of a header field such as \
              \"accept-language\", found \"x y\"",

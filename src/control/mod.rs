@@ -23,6 +23,8 @@ pub mod backup;
 mod clock;
 pub mod door;
 pub mod fleet;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod home;
 mod hook;
 mod lead;

@@ -10,6 +10,8 @@ pub mod body;
 #[cfg(test)]
 pub mod described;
 mod foreground;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod life;
 pub mod query;
 mod signals;

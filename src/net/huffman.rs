@@ -124,16 +124,17 @@ fn long(bits: u64) -> Option<(u8, u32)> {
     })
 }
 
-#[cfg(test)]
-pub(super) mod tests {
+/// The coder, and a fuzz target that decodes what it codes.
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz {
     use super::*;
 
     /// The code of a byte, and its length.
-    fn code(byte: u8) -> (u32, usize) {
+    pub(super) fn code(byte: u8) -> (u32, usize) {
         let length = usize::from(LENGTHS[usize::from(byte)]);
         let start = usize::from(TABLES.start[length]);
         let offset = TABLES.symbols[start..].iter().position(|&symbol| symbol == byte);
-        (TABLES.first[length] + offset.unwrap() as u32, length)
+        (TABLES.first[length] + offset.expect("a symbol") as u32, length)
     }
 
     /// The coding of `text`: only tests send Huffman strings.
@@ -152,6 +153,25 @@ pub(super) mod tests {
         }
         out
     }
+
+    /// Coded text: no text is coded in two ways.
+    pub(in crate::net) fn decode(bytes: &[u8]) {
+        let mut out = b"before".to_vec();
+        if super::decode(bytes, &mut out).is_ok() {
+            let text = out.strip_prefix(b"before").expect("appended");
+            assert!(text.len() <= bytes.len() * 8 / 5);
+            assert_eq!(encode(text), bytes);
+        }
+        let mut back = Vec::new();
+        assert_eq!(super::decode(&encode(bytes), &mut back), Ok(()));
+        assert_eq!(back, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fuzz::{code, encode};
+    use super::*;
 
     fn decoded(input: &[u8]) -> Result<Vec<u8>, Invalid> {
         let mut out = Vec::new();

@@ -14,6 +14,8 @@ pub mod bind;
 pub mod client;
 mod drain;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod h1;
 mod h2;
 pub mod h3;

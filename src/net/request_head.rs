@@ -148,8 +148,9 @@ impl FieldList {
                 return Err("te other than trailers");
             }
             b"cookie" => {
-                // RFC 9113 section 8.2.3, RFC 9114 section 4.2.1: crumbs are one field again.
-                if !self.cookie.is_empty() {
+                // RFC 9113 section 8.2.3, RFC 9114 section 4.2.1: crumbs are one field again. An
+                // empty one at the end would leave a blank there, which no value may end with.
+                if !self.cookie.is_empty() && !value.is_empty() {
                     self.cookie.extend_from_slice(b"; ");
                 }
                 self.cookie.extend_from_slice(value);

@@ -83,6 +83,11 @@ impl ObjectHead {
             return None;
         }
         let withheld = bytes.slice(own_end..withheld_end);
+        // Of lines that are cut off the last would be lost without a word.
+        let are_lines = |bytes: &[u8]| bytes.is_empty() || bytes.ends_with(b"\r\n");
+        if !(are_lines(&bytes[FIXED..FIXED + lines]) && are_lines(&withheld)) {
+            return None;
+        }
         let withheld = (!withheld.is_empty()).then(|| Box::new(FieldBlock::from_lines(withheld)));
         let head = Self::over_bytes(
             StatusCode::from_u16(u16::from_le_bytes([fixed[0], fixed[1]])).ok()?,

@@ -10,6 +10,8 @@
 
 mod block;
 mod encoding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod head;
 mod key;
 mod large;

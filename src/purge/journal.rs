@@ -26,6 +26,8 @@
 //! was not synced, and so costs what is stored at worst.
 
 mod layout;
+#[cfg(any(test, fuzzing))]
+pub(super) use layout::fuzz;
 #[cfg(test)]
 pub(super) mod tests;
 

@@ -26,6 +26,8 @@ mod barrier;
 mod commit;
 mod fault;
 mod follow;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod journal;
 mod ledger;
 mod repeat;

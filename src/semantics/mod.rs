@@ -16,6 +16,8 @@ pub mod cacheability;
 pub mod conditional;
 pub mod directives;
 pub mod freshness;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod headers;
 pub mod multipart;
 pub mod range;

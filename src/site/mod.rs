@@ -14,6 +14,8 @@ mod access;
 mod build;
 mod countries;
 mod device;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod generations;
 mod header_rules;
 mod key_policy;

@@ -23,6 +23,8 @@ mod scan;
 
 use std::sync::Arc;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use disk::fuzz;
 pub use disk::{
     Damage, Directory as CacheDirectory, DiskConfig, KnownLog, OpenError, Others, SegmentReport,
     StoreReport, Sums, is_at, may_pass, verify,

@@ -14,6 +14,8 @@
 //! line that cannot be queued or written is counted, and never torn into the next one.
 //! Uses nothing of ours.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod line;
 #[cfg(test)]
 mod tests;

@@ -82,6 +82,12 @@ pub(crate) const ROOMS: &[Room] = &[
         7,
         &["node", "control", "bench", "net", "store", "site", "object", "semantics", "durable"],
     ),
+    // The targets of all rooms in one list.
+    room(
+        "fuzz",
+        8,
+        &["semantics", "telemetry", "object", "net", "site", "store", "door", "purge", "control"],
+    ),
     room("main", 8, &["cli", "node", "control", "bench", "net", "store", "site", "object"]),
 ];
 

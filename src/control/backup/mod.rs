@@ -40,8 +40,8 @@ use super::log::{Kept, Logged};
 use super::publish::shelf::Shelved;
 use crate::object::{Entry, Position, PurgeCommand};
 
-const MAGIC: &str = "headland backup ";
-const VERSION: &str = "1";
+pub(in crate::control) const MAGIC: &str = "headland backup ";
+pub(in crate::control) const VERSION: &str = "1";
 
 /// What a backup holds.
 #[derive(Clone, Debug, PartialEq)]

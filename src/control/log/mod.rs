@@ -19,6 +19,8 @@
 
 pub mod embedded;
 mod folded;
+#[cfg(any(test, fuzzing))]
+pub(in crate::control) mod fuzz;
 mod history;
 mod kept;
 mod layout;

@@ -117,11 +117,11 @@ impl Decoder {
                         return Err(BodyError::new(BodyErrorKind::TooLarge, "trailers"));
                     }
                     let Some(length) = length else { return Ok(Decoded::More) };
-                    let section = input.split_to(length);
+                    let fields = trailers(&input.split_to(length))?;
                     self.step = Step::End;
-                    return Ok(match trailers(&section)? {
-                        fields if fields.is_empty() => Decoded::End,
-                        fields => Decoded::Trailers(fields),
+                    return Ok(match fields.is_empty() {
+                        true => Decoded::End,
+                        false => Decoded::Trailers(fields),
                     });
                 }
                 Step::End => return Ok(Decoded::End),
@@ -220,7 +220,9 @@ mod tests {
         let mut input = BytesMut::new();
         let mut rest = wire.chunks(step);
         loop {
-            match decoder.decode(&mut input)? {
+            let decoded = decoder.decode(&mut input);
+            assert!(decoded.is_ok() || !decoder.at_end(), "nothing can follow a fault");
+            match decoded? {
                 Decoded::Data(data) => content.extend_from_slice(&data),
                 Decoded::Trailers(map) => trailers = map.len(),
                 Decoded::End => break,

@@ -29,6 +29,8 @@
 mod close;
 mod decode;
 mod encode;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod head;
 mod input;
 mod out;

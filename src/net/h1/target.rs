@@ -88,7 +88,7 @@ fn strip_scheme<'a>(raw: &'a [u8], scheme: &[u8]) -> Option<&'a [u8]> {
 }
 
 /// `uri-host [ ":" port ]` of RFC 9110 section 4.2.1, without user information and not empty.
-fn is_authority(authority: &[u8]) -> bool {
+pub(super) fn is_authority(authority: &[u8]) -> bool {
     let (host_is_valid, port) = if let Some(rest) = authority.strip_prefix(b"[") {
         let Some(end) = memchr::memchr(b']', rest) else { return false };
         let literal = &rest[..end];

@@ -21,6 +21,8 @@ mod connection;
 mod deadlines;
 mod flow;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod hpack;
 mod incoming;
 mod outgoing;

@@ -125,6 +125,22 @@ impl Control {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl Control {
+    /// Hears the pieces of the client's stream number `index`.
+    pub(super) fn hear<'a>(
+        &mut self,
+        index: u64,
+        mut pieces: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<bool, Failure> {
+        let id = StreamId::new(quinn_proto::Side::Client, quinn_proto::Dir::Uni, index);
+        self.open(id);
+        pieces.try_fold(true, |useful, piece| {
+            Ok(useful && self.take(id, Bytes::copy_from_slice(piece))?)
+        })
+    }
+}
+
 fn take_frame(frame: Frame, settings: &mut bool) -> Result<(), Failure> {
     let code = match frame {
         Frame::Whole(kind::SETTINGS, payload) if !*settings => {

@@ -24,6 +24,8 @@ pub mod client;
 mod code;
 mod control;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod head;
 mod inbox;
 mod outgoing;

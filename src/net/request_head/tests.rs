@@ -64,6 +64,8 @@ fn one_list_serves_many_heads() {
 fn cookie_crumbs_are_joined() {
     let head = read(&get(&[("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2")])).unwrap();
     assert_eq!(head.fields.all("cookie").collect::<Vec<_>>(), [b"a=1; b=2"]);
+    let head = read(&get(&[("cookie", ""), ("cookie", "a=1"), ("cookie", "")])).unwrap();
+    assert_eq!(head.fields.all("cookie").collect::<Vec<_>>(), [b"a=1"], "no blank at its end");
 }
 
 #[test]

@@ -15,6 +15,8 @@
 //!   stored is possibly purged from there on;
 //! - the fence is up before the first request is served, and down only as `lease` says.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod heart;
 mod lease;
 mod nowhere;

@@ -26,6 +26,9 @@
 //! Whoever changes the layout raises [`VERSION`]: a file of another version is damaged, which costs
 //! what is stored and no more.
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::purge) mod fuzz;
+
 use std::io::{self, Read};
 
 use crc32fast::Hasher;

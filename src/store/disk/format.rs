@@ -340,7 +340,7 @@ pub(super) fn crc_of<const N: usize>(parts: [&[u8]; N]) -> u32 {
 }
 
 /// The first `N` bytes of `bytes`, which has as many.
-fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+pub(super) fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut out = [0; N];
     out.copy_from_slice(&bytes[..N]);
     out

@@ -26,6 +26,8 @@ mod admission;
 mod body;
 mod directory;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod health;
 mod index;
 mod location;

@@ -39,7 +39,7 @@ pub(super) fn load(path: &Path) -> Option<Vec<u64>> {
     }
 }
 
-fn encode(tags: &[u64]) -> Vec<u8> {
+pub(super) fn encode(tags: &[u64]) -> Vec<u8> {
     let mut out = Vec::with_capacity(FRONT + tags.len() * 8);
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&[0; 4]);
@@ -50,7 +50,7 @@ fn encode(tags: &[u64]) -> Vec<u8> {
     out
 }
 
-fn decode(bytes: &[u8]) -> Option<Vec<u64>> {
+pub(super) fn decode(bytes: &[u8]) -> Option<Vec<u64>> {
     let tags = bytes.get(FRONT..)?.as_chunks::<8>().0;
     let tags: Vec<_> = tags.iter().map(|tag| u64::from_le_bytes(*tag)).collect();
     (encode(&tags) == bytes).then_some(tags)

@@ -19,6 +19,8 @@
 //!   so that all who read it agree (`tail`);
 //! - messages are let go only when a snapshot stands for them (`saved`).
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod keeper;
 mod messages;
 mod reading;

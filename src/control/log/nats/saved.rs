@@ -42,7 +42,7 @@ pub(super) struct Saved {
 
 /// Where the parts of a snapshot are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Index {
+pub(super) struct Index {
     /// The revision that the one before was named after.
     before: u64,
     /// The revision that this one is named after.
@@ -144,12 +144,12 @@ async fn clear(bucket: &Store, revision: u64) -> Result<(), NatsError> {
 }
 
 impl Index {
-    fn part(&self, part: usize) -> String {
+    pub(super) fn part(&self, part: usize) -> String {
         let Self { revision, random, .. } = self;
         format!("{KEY}.{revision}.{random:016x}.{part}")
     }
 
-    fn to_json(&self) -> String {
+    pub(super) fn to_json(&self) -> String {
         let Self { before, revision, random, parts, sequence, hash } = self;
         let place = format!("{revision}.{random:016x}");
         json!({
@@ -158,7 +158,7 @@ impl Index {
         .to_string()
     }
 
-    fn from_json(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn from_json(bytes: &[u8]) -> Option<Self> {
         let json: Value = serde_json::from_slice(bytes).ok()?;
         let (revision, random) = json["place"].as_str()?.split_once('.')?;
         Some(Self {

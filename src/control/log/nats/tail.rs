@@ -136,7 +136,7 @@ impl Tail {
 }
 
 /// What a message holds.
-enum Message {
+pub(super) enum Message {
     Begin(Position),
     Entries(Vec<Arc<Logged>>),
 }
@@ -159,7 +159,7 @@ pub(super) fn is_start(payload: &[u8]) -> bool {
 
 const BEGIN: &str = "{\"begin\":\"";
 
-fn read(payload: &[u8]) -> Option<Message> {
+pub(super) fn read(payload: &[u8]) -> Option<Message> {
     if let Some(rest) = payload.strip_prefix(BEGIN.as_bytes()) {
         let rest = str::from_utf8(rest).ok()?;
         if let Some(log) = rest.strip_suffix("\"}") {

@@ -99,6 +99,12 @@ impl Decoder {
         Ok(Text::Unpacked(start, self.scratch.len()))
     }
 
+    /// Bytes of the table, as they are counted against its size.
+    #[cfg(any(test, fuzzing))]
+    pub(in crate::net::h2) fn table_size(&self) -> usize {
+        self.table.size()
+    }
+
     /// Gives back memory that only a block being decoded needs.
     pub(in crate::net::h2) fn shrink(&mut self) {
         self.scratch = Vec::new();

@@ -94,7 +94,7 @@ impl Table {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn size(&self) -> usize {
         self.size
     }

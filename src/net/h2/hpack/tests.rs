@@ -183,7 +183,7 @@ fn literal(out: &mut Vec<u8>, name: &[u8], value: &[u8], indexed: bool, huffman:
     out.push(if indexed { 0x40 } else { 0 });
     for text in [name, value] {
         if huffman {
-            let coded = huffman::tests::encode(text);
+            let coded = huffman::fuzz::encode(text);
             prefix_integer::put(out, 0x80, 7, coded.len());
             out.extend_from_slice(&coded);
         } else {
