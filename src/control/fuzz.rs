@@ -9,7 +9,7 @@ use crate::config::control_plane::Hook;
 use crate::object::PurgeCommand;
 
 /// Name and function of a target.
-pub(in crate::control) type Target = (&'static str, fn(&[u8]));
+type Target = (&'static str, fn(&[u8]));
 
 /// The targets of this room.
 pub(crate) const TARGETS: [&[Target]; 2] = [OWN, log::fuzz::TARGETS];

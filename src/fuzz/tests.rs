@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::targets;
 
 /// Changes of each file, unless `HEADLAND_FUZZ_CHANGES` says otherwise.
-const CHANGES: u64 = 8;
+const CHANGES: u64 = 32;
 
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")

@@ -12,6 +12,9 @@
 //! shared slice of it: no allocation while earlier requests have let go of theirs.
 //! Past a limit nothing more is kept, though the engine goes on to decode, for its table's sake.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 

@@ -3,7 +3,9 @@
 
 use super::layout::{Contents, FRAME, HEADER, Writer, seal};
 use super::nats;
-use crate::control::fuzz::Target;
+
+/// Name and function of a target.
+type Target = (&'static str, fn(&[u8]));
 
 /// The targets of the log.
 pub(in crate::control) const TARGETS: &[Target] =

@@ -8,8 +8,11 @@ use super::{encode, target};
 use crate::message::{BodyError, BodyErrorKind, Scheme};
 use crate::net::{Fault, Limits};
 
-pub(in crate::net) const TARGETS: &[crate::net::fuzz::Target] =
-    &[("h1-body", body), ("h1-head", head)];
+/// Name and function of a target.
+type Target = (&'static str, fn(&[u8]));
+
+/// The targets of this protocol.
+pub(in crate::net) const TARGETS: &[Target] = &[("h1-body", body), ("h1-head", head)];
 
 /// The first byte says in how large pieces the head arrives, and by which scheme.
 fn head(bytes: &[u8]) {

@@ -7,9 +7,13 @@ use super::frame::{self, Frame, FrameReader};
 use super::head::SectionReader;
 use super::qpack;
 use crate::net::Limits;
-use crate::net::fuzz::check_head;
+use crate::net::request_head::fuzz::check_head;
 
-pub(in crate::net) const TARGETS: &[crate::net::fuzz::Target] =
+/// Name and function of a target.
+type Target = (&'static str, fn(&[u8]));
+
+/// The targets of this protocol.
+pub(in crate::net) const TARGETS: &[Target] =
     &[("h3-control", control), ("h3-frames", frames), ("h3-head", head), ("qpack", section)];
 
 /// The longest payload that is gathered.
