@@ -120,7 +120,7 @@ fn values() {
         ),
         (
             "[site.freshness]\nnegative = { \"+404\" = \"1s\" }",
-            "11:22: site[0].freshness.negative.+404: expected a status of 300 to 599 or a class \
+            "11:23: site[0].freshness.negative.+404: expected a status of 300 to 599 or a class \
              such as \"5xx\", found \"+404\"",
         ),
         (
