@@ -21,6 +21,7 @@ RUSTFLAGS="--cfg fuzzing ${coverage[*]}" CARGO_TARGET_DIR=$build \
 failed=()
 for kept in tests/corpus/${only:-*}/; do
     target=$(basename "$kept")
+    [ -d "$kept" ] || { echo "expected a target as in tests/corpus, found $target" >&2; exit 2; }
     mkdir -p "$build/corpus/$target"
     echo "== $target"
     HEADLAND_FUZZ=$target "$build/$host/debug/fuzz" -max_total_time="$seconds" -timeout=10 \
