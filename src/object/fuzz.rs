@@ -47,7 +47,13 @@ fn command(bytes: &[u8]) {
 
 fn check(command: &PurgeCommand) {
     assert!(!command.value.is_empty() && command.value.len() <= 8192);
-    assert!(command.check_asked().is_err() <= matches!(command.target, PurgeTarget::Prefix(_)));
+    match command.clone().asked() {
+        Ok(asked) => {
+            assert_eq!(asked.target, command.target, "another spelling of the same");
+            assert_eq!(asked.clone().asked(), Ok(asked));
+        }
+        Err(_) => assert!(matches!(command.target, PurgeTarget::Prefix(_))),
+    }
     match &command.target {
         PurgeTarget::Url(url) | PurgeTarget::Prefix(url) => check_url(url, false),
         PurgeTarget::Wildcard(url) => {
