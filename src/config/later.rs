@@ -2,11 +2,10 @@
 
 /// Keys that are read and checked but not served by this version. Accepting one silently would
 /// promise what the node does not do. Whoever builds one of these takes its row away.
-pub(super) const LATER: [&str; 6] = [
+pub(super) const LATER: [&str; 5] = [
     "listen.probes",
     "listen.proxy_protocol",
     "origin.s3",
-    "site.compress",
     "site.max_object",
     "site.server_timing",
 ];

@@ -15,6 +15,7 @@
 pub mod address;
 pub mod cache;
 mod check;
+pub mod compress;
 pub mod control;
 pub mod control_plane;
 pub mod fault;

@@ -31,6 +31,7 @@ use self::redirects::Redirects;
 use self::security::{Hotlink, Security};
 use self::signed_urls::SignedUrls;
 use super::address::{HostPattern, Network};
+use super::compress::Compress;
 use super::geo::Country;
 use super::pattern::Pattern;
 use super::reader::{Node, Table};
@@ -100,6 +101,8 @@ section! {
         freshness: Freshness = Freshness::default();
         /// Header fields set and removed.
         headers: HeaderRules = HeaderRules::default();
+        /// Which responses leave compressed, where the origin has not done so itself.
+        compress: Option<Compress> = None;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Config to parts, in the order of the floors.
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::num::NonZero;
 use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -195,6 +196,11 @@ fn proxy_config(config: &Config, whole_max: u64) -> ProxyConfig {
         collapse_wait: config.cache.collapse_wait,
         relay_window: config.limits.relay_window.0,
         linger: config.purge.linger,
+        compress_threads: match config.cache.compress_threads {
+            0 => available_parallelism().map_or(1, NonZero::get).div_ceil(2),
+            threads => threads,
+        },
+        compressions: config.cache.compressions,
     }
 }
 

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -20,6 +20,7 @@ use super::{Proxy, Routing};
 use crate::message::{Body, Fields, Interim, Peer, Request, Response, Scheme, Seen};
 use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
 use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
+use crate::semantics::coding::Coding;
 use crate::semantics::directives::RequestDirectives;
 use crate::semantics::freshness::{FreshnessPolicy, ResponseFacts};
 use crate::semantics::headers::cdn_loop_seen;
@@ -71,13 +72,16 @@ pub(super) struct Inbound {
     pub(super) content_length: Option<u64>,
     /// What an edge asks for beside the resource; `None` where a client asks.
     pub(super) edge: Option<Box<Demand>>,
+    /// The one coding that it takes, once its route has settled that.
+    pub(super) coding: OnceLock<Coding>,
 }
 
 impl Inbound {
     pub(super) fn new(request: Request, arrival: Arrival, rules: &Rules) -> (Self, Body) {
         let Request { method, host, target, fields, body, content_length, peer } = request;
         let edge = arrival.from_edge.then(|| Box::new(Demand::read(&fields, rules)));
-        (Self { method, host, target, fields, peer, arrival, content_length, edge }, body)
+        let coding = OnceLock::new();
+        (Self { method, host, target, fields, peer, arrival, content_length, edge, coding }, body)
     }
 
     /// The site and route that serve this request, and the URL it stands for. A refusal tells the
@@ -213,7 +217,10 @@ impl Inbound {
     /// Writes the normalised selecting fields of this request.
     pub(super) fn select(&self, spec: &VarySpec, out: &mut Selection) {
         let get = |name: &str| {
-            let lines: SmallVec<[_; 4]> = self.fields.all(name).collect();
+            let lines: SmallVec<[_; 4]> = match self.coding.get() {
+                Some(coding) if name == "accept-encoding" => smallvec![coding.as_str().as_bytes()],
+                _ => self.fields.all(name).collect(),
+            };
             // Nothing that tiers tell each other chooses a variant, whatever `Vary` says.
             (!lines.is_empty() && !is_between_tiers(name)).then_some(lines)
         };
@@ -228,6 +235,7 @@ impl Inbound {
             target: self.target.clone(),
             fields: self.fields.clone(),
             edge: self.edge.clone(),
+            coding: self.coding.clone(),
             ..*self
         }
     }

@@ -21,14 +21,14 @@ use crate::semantics::range::{
 use crate::semantics::time::{Timestamp, parse_http_date, write_http_date};
 
 /// Where a body is.
-enum Content<'a> {
+pub(super) enum Content<'a> {
     Resident(&'a Stored),
     Arriving(&'a Arriving),
     Sliced(&'a Wanted),
 }
 
 /// What a response takes of a body in slices.
-struct Wanted {
+pub(super) struct Wanted {
     total: u64,
     parts: Cell<Vec<Part>>,
 }
@@ -92,6 +92,17 @@ pub(super) fn arriving(
     let mut response = deliver(inbound, &arriving.head, block, Content::Arriving(arriving), lines)?;
     push_cache_status(status, &mut response.extra);
     Some(response)
+}
+
+/// The response from the coded copy of an object, in the place of one from the object itself, which
+/// had the lines of `extra`; `None` as above.
+pub(super) fn coded(
+    inbound: &Inbound,
+    head: &ObjectHead,
+    content: Content<'_>,
+    extra: Extra,
+) -> Option<Response> {
+    deliver(inbound, head, head.block(), content, extra)
 }
 
 /// The response of `head`, told by the lines of `block`.

@@ -17,6 +17,7 @@ use tokio::time::timeout_at;
 
 use super::account::Departure;
 use super::cold::source_of;
+use super::compress::Overtaken;
 use super::context::{Exchange, Journey, Sent, Served, Trouble};
 use super::deliver;
 use super::fill::{Fill, Led};
@@ -78,6 +79,7 @@ impl Journey {
             Standing::OtherSite => self.pass(body, Forward::Request, "sites-differ").await,
         };
         let sent = self.begin(sent, verdict.reason()).await;
+        let sent = self.in_its_coding(sent).await;
         departure.stay();
         self.finish(sent)
     }
@@ -99,6 +101,22 @@ impl Journey {
             }
         }
         self.failed(&UpstreamError::of_another(&self.route.origin), reason.forward())
+    }
+
+    /// Codes a response where that is wanted. One that is overtaken by a purge meanwhile is not the
+    /// one to send; in the end the identity is good enough.
+    async fn in_its_coding(&self, mut sent: Sent) -> Sent {
+        for _ in 0..ROUNDS_MAX {
+            match self.coded(sent).await {
+                Ok(coded) => return coded,
+                Err(Overtaken) => {
+                    let (lookup, verdict) = self.look_again();
+                    let again = Box::pin(self.go(verdict, lookup, Body::Empty)).await;
+                    sent = self.begin(again, verdict.reason()).await;
+                }
+            }
+        }
+        sent
     }
 
     async fn go(&self, verdict: Verdict, lookup: Lookup, mut body: Body) -> Sent {

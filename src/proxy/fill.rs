@@ -18,6 +18,7 @@ use super::context::Journey;
 use super::forward::ask_for_slice;
 use super::head::{Prepared, as_received, facts_of, inherit_tags};
 use super::tier::Fetched;
+use super::{ProxyConfig, coding};
 use crate::collapse::{Arriving, Landing, Leader, Relay, RelayWriter, Sliced};
 use crate::message::{Body, BodyError, BodyErrorKind, Piece, Protocol};
 use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Sequence, Stored, Variant};
@@ -138,7 +139,8 @@ impl Fill {
                 Some(stored) => self.stand_in(stored, None),
                 None => self.tell(Led::Failed(error)),
             },
-            Ok(Fetched { response, sequence, source }) => {
+            Ok(Fetched { mut response, sequence, source }) => {
+                coding::mark(&mut response, self.journey.compress());
                 (self.sequence, self.source) = (sequence, source);
                 let response_time = self.journey.inbound.arrival.later();
                 let times = Times { request: request_time, response: response_time };
@@ -340,7 +342,11 @@ impl Fill {
         };
         self.tell(Led::Arriving(arriving.clone(), self.source, beginning));
         self.leader.land(Landing::Arriving(arriving));
-        match self.pour(&writer, body).await {
+        let outgrown = || {
+            self.not_to_be_shared();
+            self.leader.close();
+        };
+        match pour(&self.journey.proxy.config, &writer, body, outgrown).await {
             Ok(trailers) => {
                 if let Some(pieces) = writer.pieces() {
                     let stored = Stored::new(&head, &pieces);
@@ -351,41 +357,6 @@ impl Fill {
             Err(error) => {
                 tracing::debug!(%error, "a fill broke off");
                 writer.fail(error);
-            }
-        }
-    }
-
-    /// Reads the body to its end. Once it is too large to be stored only a window of it is kept,
-    /// and it is read while anybody reads on.
-    async fn pour(
-        &self,
-        writer: &RelayWriter,
-        mut body: Body,
-    ) -> Result<Option<HeaderMap>, BodyError> {
-        let config = &self.journey.proxy.config;
-        let mut windowed = false;
-        loop {
-            let piece = if windowed {
-                writer.room().await;
-                tokio::select! {
-                    biased;
-                    () = writer.deserted() => return Err(DESERTED),
-                    piece = body.next() => piece,
-                }
-            } else {
-                body.next().await
-            };
-            match piece {
-                None => return Ok(None),
-                Some(Ok(Piece::Trailers(trailers))) => return Ok(Some(trailers)),
-                Some(Ok(Piece::Data(data))) => writer.push(data),
-                Some(Err(error)) => return Err(error),
-            }
-            if !windowed && writer.written() > config.max_object {
-                windowed = true;
-                self.not_to_be_shared();
-                self.leader.close();
-                writer.keep_window(config.relay_window);
             }
         }
     }
@@ -413,6 +384,41 @@ impl Fill {
                 store.insert(primary, variant, stored);
             }
         });
+    }
+}
+
+/// Pours a body to its end into a relay. Once it is too large to be stored, which `outgrown` is
+/// told, only a window of it is kept, and it is read while anybody reads on.
+pub(super) async fn pour(
+    config: &ProxyConfig,
+    writer: &RelayWriter,
+    mut body: Body,
+    outgrown: impl FnOnce(),
+) -> Result<Option<HeaderMap>, BodyError> {
+    let mut outgrown = Some(outgrown);
+    loop {
+        let piece = if outgrown.is_none() {
+            writer.room().await;
+            tokio::select! {
+                biased;
+                () = writer.deserted() => return Err(DESERTED),
+                piece = body.next() => piece,
+            }
+        } else {
+            body.next().await
+        };
+        match piece {
+            None => return Ok(None),
+            Some(Ok(Piece::Trailers(trailers))) => return Ok(Some(trailers)),
+            Some(Ok(Piece::Data(data))) => writer.push(data),
+            Some(Err(error)) => return Err(error),
+        }
+        if writer.written() > config.max_object
+            && let Some(outgrown) = outgrown.take()
+        {
+            outgrown();
+            writer.keep_window(config.relay_window);
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The request that goes upstream, made from the client's.
 
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, RANGE, VIA,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PRAGMA, RANGE, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
@@ -130,6 +130,9 @@ impl Journey {
             headers.remove(name);
         }
         insert(&mut headers, HOST, host.to_vec());
+        if let Some(coding) = inbound.coding.get() {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding.as_str()));
+        }
         if !edge {
             let client = inbound.peer.address.ip().to_canonical();
             insert(&mut headers, X_FORWARDED_FOR, client.to_string().into());

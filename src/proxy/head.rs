@@ -7,9 +7,10 @@
 //!  304 ───────► freshened: block and withheld, its fields in their places ─► leave
 //! ```
 
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, SET_COOKIE, TRAILER, VIA};
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, SET_COOKIE, TRAILER, VARY, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use super::coding;
 use super::context::{Inbound, Journey};
 use crate::message::{FieldBlock, Protocol, push_field};
 use crate::object::ObjectHead;
@@ -22,11 +23,12 @@ use crate::site::HeaderRules;
 const TAGS: [&str; 2] = ["surrogate-key", "cache-tag"];
 
 /// Fields that are for tiers and not sent to clients.
-const FOR_TIERS: [HeaderName; 4] = [
+static FOR_TIERS: [HeaderName; 5] = [
     HeaderName::from_static(TAGS[0]),
     HeaderName::from_static(TAGS[1]),
     HeaderName::from_static("surrogate-control"),
     HeaderName::from_static("headland-cdn-cache-control"),
+    coding::MARK,
 ];
 
 /// Stands among withheld lines for a field that we set and upstream did not: its value is the name.
@@ -155,8 +157,9 @@ impl Preparation<'_> {
     /// Makes `headers` those that clients see; returns what tells which they were.
     fn leave(&self, headers: &mut HeaderMap) -> Option<Box<FieldBlock>> {
         let mut withheld = HeaderMap::new();
-        let ours: Vec<_> =
-            self.rules.set.iter().chain(&self.rules.add).map(|(name, _)| name).collect();
+        let varies = headers.contains_key(coding::MARK).then_some(&VARY);
+        let ours = self.rules.set.iter().chain(&self.rules.add).map(|(name, _)| name);
+        let ours: Vec<_> = ours.chain(varies).collect();
         for name in FOR_TIERS.iter().chain(&self.rules.remove).chain(ours.iter().copied()) {
             if !withheld.contains_key(name) {
                 for value in headers.get_all(name) {
@@ -173,6 +176,9 @@ impl Preparation<'_> {
             headers.remove(name);
         }
         self.rules.apply(headers);
+        if varies.is_some() {
+            coding::vary(headers);
+        }
         (!withheld.is_empty()).then(|| Box::new(FieldBlock::from_map(&withheld)))
     }
 }

@@ -15,7 +15,9 @@
 //! a lock that cores share, or a copy of the body.
 
 mod account;
+mod coding;
 mod cold;
+mod compress;
 mod context;
 mod deliver;
 mod demand;
@@ -44,6 +46,7 @@ use arc_swap::ArcSwap;
 pub use context::{Arrival, Exchange, Served};
 pub use error::Refusal;
 
+use self::compress::Compressors;
 use self::context::{Inbound, Journey};
 use self::linger::Basis;
 pub use crate::collapse::Flights;
@@ -75,6 +78,10 @@ pub struct ProxyConfig {
     pub relay_window: u64,
     /// How long a body may run on that began before a hard purge.
     pub linger: Duration,
+    /// Threads that compress.
+    pub compress_threads: usize,
+    /// Bodies that are compressed at once.
+    pub compressions: usize,
 }
 
 /// Serves requests from the store and from upstream.
@@ -90,6 +97,7 @@ pub struct Proxy {
     refreshed: RememberedKeys,
     /// The position at which purges that edges know of were waited for in vain.
     lags_at: AtomicU64,
+    compressors: Compressors,
     metrics: Arc<Metrics>,
     log: Arc<AccessLog>,
 }
@@ -127,7 +135,9 @@ impl Proxy {
     /// A proxy over its parts.
     pub fn new(config: ProxyConfig, parts: Parts) -> Self {
         let (keys, lifetime) = parts.hit_for_miss;
+        let compressors = Compressors::new(config.compress_threads, config.compressions);
         Self {
+            compressors,
             config,
             routing: ArcSwap::from_pointee(parts.routing),
             store: parts.store,
@@ -170,6 +180,7 @@ impl Proxy {
             Access::Admit if route.allows(&inbound.method) => {}
             access => return Answer::Now(self.not_admitted(inbound, site.label, route, access)),
         }
+        inbound.settle_coding(route);
         let facts = inbound.facts(&body, &route.freshness);
         let extra = route.key.extra(&inbound.fields);
         let primary = resource.key(site.generation, &extra);
@@ -188,10 +199,15 @@ impl Proxy {
         let is_met =
             inbound.edge.as_ref().is_none_or(|demand| demand.is_met() && demand.is_of(site));
         let lookup = match (verdict, lookup) {
-            (Verdict::Serve(reason), Lookup::Found(_, stored))
+            (Verdict::Serve(reason), Lookup::Found(key, stored))
                 if is_met && stored.slices().is_none() =>
             {
-                return Answer::Now(self.hit(inbound, site.label, route, stored, reason));
+                match self.coded_hit(&inbound, primary, stored) {
+                    Ok(stored) => {
+                        return Answer::Now(self.hit(inbound, site.label, route, stored, reason));
+                    }
+                    Err(stored) => Lookup::Found(key, stored),
+                }
             }
             (_, lookup) => lookup,
         };
@@ -215,6 +231,7 @@ impl Proxy {
         if let (Verdict::ServeAndRefresh(reason), Lookup::Found(key, stored)) = (verdict, &lookup)
             && is_met
             && stored.slices().is_none()
+            && !journey.may_code()
         {
             self.count_hit(stored);
             let sent = journey.stale_while_revalidate(*key, stored, reason);

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, StatusCode};
 
+use super::coding;
 use super::context::{Exchange, Journey, Sent, Served};
 use super::fill::is_same;
 use super::head::facts_of;
@@ -109,12 +110,13 @@ impl Journey {
     /// The response that came to this request alone.
     pub(super) fn passed(
         &self,
-        incoming: IncomingResponse,
+        mut incoming: IncomingResponse,
         source: Source,
         forward: Forward,
         reason: &'static str,
     ) -> Sent {
         let origin_status = Some(incoming.status.as_u16());
+        let is_marked = coding::mark(&mut incoming, self.compress());
         let status = CacheStatus {
             cache: &self.proxy.config.name,
             fwd: Some(forward),
@@ -127,13 +129,16 @@ impl Journey {
         // RFC 9110 section 8.6: neither has a length of its own to tell.
         let lengthless = matches!(incoming.status.as_u16(), 204 | 304);
         let to_edge = self.inbound.edge.is_some();
-        let response = Response {
+        let mut response = Response {
             status: incoming.status,
             content_length: incoming.content_length.filter(|_| !lengthless),
             block: self.preparation().passed(incoming.headers, incoming.protocol, to_edge),
             extra,
             body: incoming.body,
         };
+        if is_marked {
+            self.code_alone(&mut response);
+        }
         let (served, stamp) = (Served::Pass, self.stamp_fetched());
         let basis = Basis::Own;
         Sent { response, served, source, origin_status, reason, slices: None, stamp, basis }

@@ -1,6 +1,8 @@
 //! Requests that go nowhere: refused or answered by a rule, or refused by an engine before they
 //! came here.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use http::Method;
 
@@ -88,6 +90,7 @@ impl Proxy {
             arrival,
             content_length: None,
             edge: None,
+            coding: OnceLock::new(),
         };
         let (site, served) = (SiteLabel::NONE, Served::Refused);
         self.made(inbound, site, error::faulty(fault), served, fault.detail)

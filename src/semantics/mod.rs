@@ -13,6 +13,7 @@
 pub mod cache_control;
 pub mod cache_status;
 pub mod cacheability;
+pub mod coding;
 pub mod conditional;
 pub mod directives;
 pub mod freshness;

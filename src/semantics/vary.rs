@@ -103,7 +103,7 @@ where
 }
 
 /// A member of a list of preferences: its name, and its weight in thousandths.
-type Preference<'a> = (&'a [u8], u16);
+pub(super) type Preference<'a> = (&'a [u8], u16);
 
 /// Writes `name;weight,` for each member, the most wanted first. The order among those of one
 /// weight says nothing (RFC 9110 sections 12.5.3 and 12.5.4: it cannot be relied upon).
@@ -135,7 +135,7 @@ fn write_preferences<'a>(lines: impl IntoIterator<Item = &'a [u8]>, out: &mut im
 
 /// Splits `gzip;q=0.5`. A weight that cannot be read, or a parameter that is none, stays part of
 /// the name, so that it is at least equal to itself only.
-fn preference(member: &[u8]) -> Preference<'_> {
+pub(super) fn preference(member: &[u8]) -> Preference<'_> {
     let Some(at) = memchr::memchr(b';', member) else {
         return (canonical(member), 1000);
     };

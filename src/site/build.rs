@@ -10,6 +10,7 @@ use super::generations::Generations;
 use super::header_rules::HeaderRules;
 use super::key_policy::KeyPolicy;
 use super::table::{Route, Site, SiteLabel, SiteTable};
+use crate::config::compress::{Coding as CodingConfig, Compress};
 use crate::config::pattern::Pattern as PatternConfig;
 use crate::config::site::{
     self as config, KeyPolicy as KeyPolicyConfig, Policy, RequestDirectives, Route as RouteConfig,
@@ -17,6 +18,7 @@ use crate::config::site::{
 };
 use crate::message::{COUNTRY, DEVICE};
 use crate::object::SiteKey;
+use crate::semantics::coding::{Coding, CompressPolicy, Levels};
 use crate::semantics::freshness::{FreshnessPolicy, SetCookie, StatusMatch};
 use crate::semantics::uri::Pattern;
 
@@ -58,7 +60,8 @@ fn build_site(
 }
 
 fn build_route(route: &RouteConfig, edge_rules: Option<Box<EdgeRules>>) -> Route {
-    let Policy { origin, allow, signed_urls, key, freshness, headers, .. } = &route.policy;
+    let Policy { origin, allow, signed_urls, key, freshness, headers, compress, .. } =
+        &route.policy;
     let mut response_headers = HeaderRules::from_config(&headers.response);
     if let Some(rules) = &edge_rules {
         rules.extend(&mut response_headers);
@@ -93,6 +96,26 @@ fn build_route(route: &RouteConfig, edge_rules: Option<Box<EdgeRules>>) -> Route
         request_headers: HeaderRules::from_config(&headers.request),
         response_headers,
         rules: edge_rules,
+        compress: compress.as_ref().filter(|it| !it.codings.is_empty()).map(compress_policy),
+    }
+}
+
+fn compress_policy(compress: &Compress) -> CompressPolicy {
+    let coding = |coding: &CodingConfig| match coding {
+        CodingConfig::Zstd => Coding::Zstd,
+        CodingConfig::Brotli => Coding::Brotli,
+        CodingConfig::Gzip => Coding::Gzip,
+    };
+    let Compress { zstd_level, br_level, gzip_level, .. } = *compress;
+    CompressPolicy {
+        codings: compress.codings.iter().map(coding).collect(),
+        types: compress.types.iter().map(|types| Pattern::new(types.as_str())).collect(),
+        lengths: (compress.min.0, compress.max.0),
+        levels: Levels {
+            zstd: zstd_level as u32,
+            brotli: br_level as u32,
+            gzip: gzip_level as u32,
+        },
     }
 }
 

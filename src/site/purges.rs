@@ -128,6 +128,7 @@ mod tests {
             request_headers: HeaderRules::default(),
             response_headers: HeaderRules::default(),
             rules: None,
+            compress: None,
         };
         let site = |name: &str, host: &str| {
             let sorting = KeyPolicy { sort: true, ..KeyPolicy::default() };

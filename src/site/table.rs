@@ -15,6 +15,7 @@ use super::key_policy::{KeyPolicy, ResourceUrl};
 use crate::config::Source;
 use crate::config::geo::Country;
 use crate::object::SiteKey;
+use crate::semantics::coding::CompressPolicy;
 use crate::semantics::freshness::FreshnessPolicy;
 use crate::semantics::uri::{Pattern, split_target};
 
@@ -98,6 +99,8 @@ pub struct Route {
     pub response_headers: HeaderRules,
     /// What is done for clients before anything is looked up; `None` where there is no such rule.
     pub rules: Option<Box<EdgeRules>>,
+    /// What is compressed for clients, and how; `None` for nothing.
+    pub compress: Option<CompressPolicy>,
 }
 
 impl SiteTable {
@@ -197,6 +200,7 @@ mod tests {
                 request_headers: HeaderRules::default(),
                 response_headers: HeaderRules::default(),
                 rules: None,
+                compress: None,
             })
         };
         let routes = vec![route(Some("/media/*"), "bucket"), route(None, "app")];

@@ -52,6 +52,7 @@ const PURGE_APPLY_BOUNDS: [f64; 11] =
 pub struct Metrics {
     registry: Registry,
     hot: Arc<Hot>,
+    compressions: IntCounterVec,
     slices: IntCounterVec,
     origin_requests: IntCounterVec,
     shield_requests: IntCounterVec,
@@ -151,6 +152,7 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         register(&registry, Box::new(ProcessCollector::for_self()));
         Self {
+            compressions: counters(&registry, names::COMPRESSIONS),
             slices: counters(&registry, names::SLICES),
             origin_requests: counters(&registry, names::ORIGIN_REQUESTS),
             shield_requests: counters(&registry, names::SHIELD_REQUESTS),
@@ -231,6 +233,11 @@ impl Metrics {
         self.hot.shards.here(|shard| {
             shard.collapsed.fetch_add(1, Relaxed);
         });
+    }
+
+    /// Counts a body that was to be compressed; `result` says what became of it.
+    pub fn compression(&self, coding: &'static str, result: &'static str) {
+        self.compressions.with_label_values(&[coding, result]).inc();
     }
 
     /// Counts a client connection that begins to speak `protocol`.

@@ -9,6 +9,7 @@ mod support;
 mod access_log;
 mod backup;
 mod collapse;
+mod compress;
 mod conditional;
 mod conformance;
 mod crash;

@@ -49,6 +49,17 @@ impl DiskScene {
     ) -> Self {
         let origin = Origin::start().await;
         let home = set(Home::new(&Setup::new(&origin).cache(cache)));
+        Self::at(protocol, origin, home).await
+    }
+
+    /// A node with the [smallest](SMALL) tiers, and a site with these lines.
+    pub(crate) async fn serving(protocol: Protocol, site: &str) -> Self {
+        let origin = Origin::start().await;
+        let home = Home::new(&Setup::new(&origin).cache(SMALL).site(site));
+        Self::at(protocol, origin, home).await
+    }
+
+    async fn at(protocol: Protocol, origin: Origin, home: Home) -> Self {
         let mut scene = Self { protocol, origin, home, run: None };
         scene.start().await;
         scene

@@ -169,6 +169,8 @@ fn proxy(
         collapse_wait: Duration::from_millis(600),
         relay_window: 512,
         linger: Duration::from_secs(30),
+        compress_threads: 1,
+        compressions: 8,
     };
     Arc::new(Proxy::new(config, parts))
 }

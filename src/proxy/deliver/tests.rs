@@ -34,6 +34,7 @@ fn inbound(method: &str, fields: &[(&str, &str)]) -> Inbound {
         },
         content_length: None,
         edge: None,
+        coding: Default::default(),
     }
 }
 

@@ -95,6 +95,7 @@ impl Proxy {
             Ok((site, route, resource)) => (site.clone(), route.clone(), resource.into_owned()),
             Err((refusal, _)) => return Explanation::Refused(refusal),
         };
+        inbound.settle_coding(&route);
         let facts = inbound.facts(&body, &route.freshness);
         let facts = RequestFacts { odd: is_odd(inbound.fields.iter()), ..facts };
         let primary = resource.key(site.generation, &route.key.extra(&inbound.fields));

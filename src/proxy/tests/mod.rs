@@ -1,5 +1,6 @@
 //! Journeys of requests, from the request handed in to the last byte of the response.
 
+mod compress;
 mod flights;
 mod rules;
 mod shaken;

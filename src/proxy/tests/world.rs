@@ -329,6 +329,8 @@ fn proxy(origin: &str, site: &str, catch_up: Duration) -> Proxy {
         collapse_wait: Duration::from_secs(60),
         relay_window: 32,
         linger: Duration::from_secs(30),
+        compress_threads: 1,
+        compressions: 8,
     };
     Proxy::new(config, parts)
 }

@@ -47,6 +47,12 @@ pub(super) const COLLAPSED: Declared = Declared {
     labels: &[],
 };
 
+pub(super) const COMPRESSIONS: Declared = Declared {
+    name: "headland_compressions_total",
+    help: "Bodies begun to be compressed, or left as they came for too many were on their way",
+    labels: &["coding", "result"],
+};
+
 pub(super) const CONNECTIONS: Declared = Declared {
     name: "headland_connections",
     help: "Client connections open now",
