@@ -91,11 +91,7 @@ fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
 
 /// A door of a node that serves, with the given tokens.
 fn door(tokens: Vec<Token>) -> AdminDoor {
-    door_with(tokens, None)
-}
-
-fn door_with(tokens: Vec<Token>, journal: Option<Journal>) -> AdminDoor {
-    door_over(Store::new(LIMITS), tokens, journal)
+    door_over(Store::new(LIMITS), tokens, None)
 }
 
 fn door_over(store: Store, tokens: Vec<Token>, journal: Option<Journal>) -> AdminDoor {
@@ -397,7 +393,7 @@ async fn a_purge_that_cannot_be_journaled_is_refused_with_the_reason() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(&folder.path().join("purges.journal"), 64).unwrap().0;
     journal.break_writes();
-    let door = door_with(Vec::new(), Some(journal));
+    let door = door_over(Store::new(LIMITS), Vec::new(), Some(journal));
     let refused = purge(&door, "/v1/purges?wait=true", url("shop.example")).await;
     assert_eq!(refused.status, 503);
     let detail = refused.detail();

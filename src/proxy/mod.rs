@@ -211,22 +211,17 @@ impl Proxy {
             }
             (_, lookup) => lookup,
         };
-        let resource = resource.into_owned();
-        let (site, route) = (site.clone(), route.clone());
-        let proxy = self.clone();
-        let unknown_below = 0;
-        let facts = RequestFacts { odd: is_odd(inbound.fields.iter()), ..facts };
-        let interim = None;
+        let odd = is_odd(inbound.fields.iter());
         let journey = Journey {
-            proxy,
-            site,
-            route,
+            proxy: self.clone(),
+            site: site.clone(),
+            route: route.clone(),
+            resource: resource.into_owned(),
             inbound,
-            resource,
             primary,
-            facts,
-            unknown_below,
-            interim,
+            facts: RequestFacts { odd, ..facts },
+            unknown_below: 0,
+            interim: None,
         };
         if let (Verdict::ServeAndRefresh(reason), Lookup::Found(key, stored)) = (verdict, &lookup)
             && is_met
