@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::clock;
 use super::lead::{Contest, Lead};
 use super::log::embedded::{EmbeddedLog, FileError};
-use super::log::nats::NatsLog;
+use super::log::nats::{self, NatsLog};
 use super::log::{LogBounds, PurgeLog};
 use super::nats::{Nats, NatsError, NatsParts};
 use super::publish::folder::FolderShelf;
 use super::publish::nats::NatsShelf;
 use super::publish::shelf::Shelf;
-use super::registry::{FolderRegistry, NatsRegistry, Registry};
+use super::registry::{FolderRegistry, NatsRegistry, Registry, RegistryError};
 use crate::config::control_plane::{Backend, PurgeLog as Settings};
 
 /// The shortest term for which a control process leads.
@@ -41,6 +41,9 @@ pub enum HomeError {
     /// NATS.
     #[error(transparent)]
     Nats(#[from] NatsError),
+    /// The registrations of a log that is new.
+    #[error(transparent)]
+    Registrations(#[from] RegistryError),
 }
 
 /// How much of the log is kept in memory.
@@ -75,18 +78,30 @@ impl Home {
     pub(super) async fn open(settings: &Settings, lease: Duration) -> Result<Self, HomeError> {
         let bounds = bounds(settings);
         match settings.backend {
-            Backend::Embedded => Ok(Self {
-                log: Arc::new(EmbeddedLog::open(&settings.path, bounds)?),
-                registry: Arc::new(FolderRegistry::new(settings.path.clone())),
-                shelf: Arc::new(FolderShelf::new(settings.path.clone())),
-                lead: Lead::always(),
-                contest: None,
-            }),
+            Backend::Embedded => {
+                let log = EmbeddedLog::open(&settings.path, bounds)?;
+                let registry = FolderRegistry::new(settings.path.clone());
+                if log.is_new() {
+                    registry.begin().await?;
+                }
+                Ok(Self {
+                    log: Arc::new(log),
+                    registry: Arc::new(registry),
+                    shelf: Arc::new(FolderShelf::new(settings.path.clone())),
+                    lead: Lead::always(),
+                    contest: None,
+                })
+            }
             Backend::Nats => {
                 let (nats, lead) = (connect(settings).await?, Lead::none());
                 let contest = contest(&nats, lead.clone(), lease).await?;
+                let registry = NatsRegistry::new(&nats).await?;
+                // Before anybody begins the log: all who find it begun find that nobody was there.
+                if nats::is_new(&nats).await? {
+                    registry.begin().await?;
+                }
                 Ok(Self {
-                    registry: Arc::new(NatsRegistry::new(&nats).await?),
+                    registry: Arc::new(registry),
                     shelf: Arc::new(NatsShelf::new(&nats).await?),
                     log: Arc::new(NatsLog::open(nats, bounds).await?),
                     lead,
@@ -96,3 +111,6 @@ impl Home {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

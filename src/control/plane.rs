@@ -108,7 +108,7 @@ impl Plane {
     /// # Errors
     /// One of them cannot be read.
     pub async fn take_up(&self) -> Result<(), OpenError> {
-        let known = self.registrar.take_up().await?;
+        let known = self.registrar.take_up(self.bounds.lease).await?;
         self.publisher.forget();
         self.log.refresh().await?;
         let _alone = self.receipts.lock().await;

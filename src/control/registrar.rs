@@ -53,9 +53,24 @@ impl Registrar {
         Arc::new(Self { registry, fleet, clock, queue: Mutex::default() })
     }
 
-    /// What is registered, which from now on this process alone writes.
-    pub(super) async fn take_up(&self) -> Result<Vec<Registration>, RegistryError> {
-        self.registry.take_up().await
+    /// What is registered, which from now on this process alone writes. Where that is lost, one
+    /// that stands for whoever may have been, with leases of up to `lease`.
+    pub(super) async fn take_up(
+        &self,
+        lease: Duration,
+    ) -> Result<Vec<Registration>, RegistryError> {
+        if let Some(known) = self.registry.take_up().await? {
+            return Ok(known);
+        }
+        tracing::warn!(
+            ?lease,
+            "the registrations are gone: no purge completes within one lease, and nodes that serve \
+             on and are not heard until then are not waited for"
+        );
+        // Durable, lest a restart within that lease take the nodes for none.
+        let known = vec![Registration::unknown(lease)];
+        self.registry.write(known.clone()).await?;
+        Ok(known)
     }
 
     /// Registers a node that was admitted.

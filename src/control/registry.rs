@@ -1,5 +1,8 @@
 //! Where registrations are kept, behind one trait: a file of the control process, or one key of a
 //! bucket on NATS, which whoever leads takes over by compare-and-set.
+//!
+//! Nobody's are written down before the first purge of a log is taken. So where nothing is written
+//! down beside a log, what was is lost.
 
 use std::path::PathBuf;
 
@@ -12,18 +15,24 @@ use crate::net::worker::off_loop;
 
 /// Keeps the registrations of a fleet.
 pub trait Registry: Send + Sync {
-    /// What is registered now. Whoever writes goes on.
+    /// Writes down that nobody is registered, for a log that is new. What is there already stays.
+    ///
+    /// # Errors
+    /// It may or may not be durable.
+    fn begin(&self) -> Later<'_, Result<(), RegistryError>>;
+
+    /// What is registered now; `None` where nothing is written down. Whoever writes goes on.
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
-    fn look(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>>;
+    fn look(&self) -> Later<'_, Result<Known, RegistryError>>;
 
-    /// What is registered. What was written before by another process is in it, and what it writes
+    /// What is registered; `None` where nothing is written down. What was written before by another process is in it, and what it writes
     /// from now on fails.
     ///
     /// # Errors
     /// It cannot be read, or is damaged.
-    fn take_up(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>>;
+    fn take_up(&self) -> Later<'_, Result<Known, RegistryError>>;
 
     /// Makes registrations durable in the place of those before.
     ///
@@ -31,6 +40,9 @@ pub trait Registry: Send + Sync {
     /// They may or may not be durable.
     fn write(&self, nodes: Vec<Registration>) -> Later<'_, Result<(), RegistryError>>;
 }
+
+/// What is written down.
+pub type Known = Option<Vec<Registration>>;
 
 /// Why registrations cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +70,20 @@ impl FolderRegistry {
 }
 
 impl Registry for FolderRegistry {
-    fn look(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
+    fn begin(&self) -> Later<'_, Result<(), RegistryError>> {
+        Box::pin(async {
+            match self.look().await? {
+                Some(_) => Ok(()),
+                None => self.write(Vec::new()).await,
+            }
+        })
+    }
+
+    fn look(&self) -> Later<'_, Result<Known, RegistryError>> {
         self.take_up()
     }
 
-    fn take_up(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
+    fn take_up(&self) -> Later<'_, Result<Known, RegistryError>> {
         let folder = self.0.clone();
         Box::pin(async move { Ok(off_loop(move || registrations::read(&folder)).await??) })
     }
@@ -88,12 +109,14 @@ impl NatsRegistry {
     }
 
     /// The nodes of what stands at the key.
-    fn nodes(&self, text: &str) -> Result<Vec<Registration>, NatsError> {
+    fn nodes(&self, text: &str) -> Result<Known, NatsError> {
         match text.is_empty() {
-            true => Ok(Vec::new()),
-            false => registrations::decode(text).ok_or_else(|| {
+            true => Ok(None),
+            false => registrations::decode(text).map(Some).ok_or_else(|| {
                 let why = "damaged; take them from a backup, or delete the key \"nodes\" of the \
-                           bucket once no node runs that serves on without the control plane";
+                           bucket once no node runs that serves on without the control plane: no \
+                           purge completes within one fleet.lease then, which is to be as long as \
+                           it was";
                 self.0.failed("read", why)
             }),
         }
@@ -101,11 +124,15 @@ impl NatsRegistry {
 }
 
 impl Registry for NatsRegistry {
-    fn look(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
+    fn begin(&self) -> Later<'_, Result<(), RegistryError>> {
+        Box::pin(async { Ok(self.0.begin(&registrations::encode(&[])).await?) })
+    }
+
+    fn look(&self) -> Later<'_, Result<Known, RegistryError>> {
         Box::pin(async { Ok(self.nodes(&self.0.look().await?)?) })
     }
 
-    fn take_up(&self) -> Later<'_, Result<Vec<Registration>, RegistryError>> {
+    fn take_up(&self) -> Later<'_, Result<Known, RegistryError>> {
         Box::pin(async { Ok(self.0.take(|text| self.nodes(text)).await?) })
     }
 

@@ -95,6 +95,7 @@ pub fn take(config: &ControlPlane) -> Result<(Backup, Option<ShelfError>), Backu
             let log = embedded::look(&settings.path)?;
             let log = log.ok_or_else(|| BackupError::Nothing(settings.path.clone()))?;
             let nodes = registrations::read(&settings.path).map_err(RegistryError::from)?;
+            let nodes = nodes.unwrap_or_default();
             (log, nodes, runtime.block_on(FolderShelf::new(settings.path.clone()).look()))
         }
         Backend::Nats => runtime.block_on(take_from_nats(settings))?,
@@ -114,7 +115,8 @@ async fn take_from_nats(
     let (registry, shelf) = (NatsRegistry::new(&nats).await?, NatsShelf::new(&nats).await?);
     let log = NatsLog::open(nats, home::bounds(settings)).await?;
     log.refresh().await?;
-    Ok((Kept::of(&log).await?, registry.look().await?, shelf.look().await))
+    let nodes = registry.look().await?.unwrap_or_default();
+    Ok((Kept::of(&log).await?, nodes, shelf.look().await))
 }
 
 /// Brings a backup back where a config says, under a new identity. No control plane may run there.
@@ -161,7 +163,7 @@ fn known(nodes: &[Registration]) -> usize {
 fn registered(settings: &Settings, forces: bool) -> Result<Vec<Registration>, BackupError> {
     let folder = &settings.path;
     // Damaged ones are never given up here: what was purged would wait for none of them.
-    let nodes = registrations::read(folder).map_err(RegistryError::from)?;
+    let nodes = registrations::read(folder).map_err(RegistryError::from)?.unwrap_or_default();
     let is_empty = match embedded::look(folder) {
         Ok(log) => log.is_none_or(|log| log.is_empty()),
         Err(_) => false,
@@ -187,13 +189,14 @@ async fn restore_to_nats(
     }
     // Nobody else writes from here on.
     let restored = async {
-        let is_empty = nats::is_empty(&nats).await? && registry.look().await?.is_empty();
+        let registered = registry.look().await?.unwrap_or_default();
+        let is_empty = nats::is_empty(&nats).await? && registered.is_empty();
         let place = format!("the stream {:?}", settings.stream);
         if !is_empty && !forces {
             return Err(BackupError::NotEmpty(place));
         }
         check_shelf(&shelf, &place, forces).await?;
-        let nodes = joined(registry.take_up().await?);
+        let nodes = joined(registry.take_up().await?.unwrap_or_default());
         put(&shelf, published).await?;
         let count = known(&nodes);
         registry.write(nodes).await?;

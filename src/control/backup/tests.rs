@@ -132,7 +132,7 @@ async fn what_was_registered_is_waited_for_again() {
     let done = restored(empty.path(), &backup, false).await.unwrap();
     assert_eq!((done.head.number, done.nodes), (6, 1));
     assert_ne!(done.head.log, backup.log.base.log);
-    let registered = registrations::read(&empty.path().join("log")).unwrap();
+    let registered = registrations::read(&empty.path().join("log")).unwrap().unwrap();
     assert_eq!(registered, [node("fra-1", 1), Registration::unknown(LEASE)]);
     assert_eq!(published(empty.path()).await, backup.published);
     assert_eq!(backup.published.versions.latest(), 1);
@@ -146,7 +146,7 @@ async fn what_was_registered_is_waited_for_again() {
     registrations::write(&empty.path().join("log"), &since).unwrap();
     let done = restored(empty.path(), &backup, true).await.unwrap();
     assert_eq!(done.nodes, 2, "who was registered since is not forgotten");
-    let registered = registrations::read(&empty.path().join("log")).unwrap();
+    let registered = registrations::read(&empty.path().join("log")).unwrap().unwrap();
     assert_eq!(registered, [&since[..1], &[Registration::unknown(LEASE)], &since[1..]].concat());
     // Who they were is given up by an operator's own hand alone.
     let file = empty.path().join("log/nodes");

@@ -15,7 +15,7 @@ use crate::control::log::LogBounds;
 use crate::control::log::embedded::EmbeddedLog;
 use crate::control::publish::Publisher;
 use crate::control::publish::folder::FolderShelf;
-use crate::control::{FolderRegistry, Lead, Plane, PlaneParts};
+use crate::control::{FolderRegistry, Lead, Plane, PlaneParts, Registry};
 use crate::door::State;
 use crate::message::{Fields, Piece, Protocol, Scheme};
 use crate::net::Drain;
@@ -111,6 +111,7 @@ impl Stage {
             }
         };
         let registry = Arc::new(FolderRegistry::new(folder.path().to_owned()));
+        registry.begin().await.unwrap();
         let lead = Lead::always();
         let shelf = Arc::new(FolderShelf::new(folder.path().to_owned()));
         let publisher = Publisher::new(shelf, PUBLISH);

@@ -26,7 +26,7 @@
 //! - of two processes with one name the second is refused while the first may serve: while its
 //!   lease lives, or ever if it serves on; unless the second shows that it succeeds the first,
 //!   whose identity file it holds, so that the first has ended;
-//! - what waits for nodes that a restored log does not know waits for each of them that is heard;
+//! - what waits for nodes that nobody knows any more waits for each of them that is heard;
 //! - while a name passes from one process to another, neither gets a lease;
 //! - what a node acknowledged of another log counts as nothing.
 
@@ -81,12 +81,12 @@ pub struct Registration {
     pub lease: Duration,
 }
 
-/// Name of a registration that stands for nodes of which a restored log does not know.
-const UNKNOWN: &str = "nodes-since-the-backup";
+/// Name of a registration that stands for nodes which nobody knows any more.
+const UNKNOWN: &str = "nodes-not-known";
 
 impl Registration {
-    /// Stands for the nodes that were registered after a backup was taken, with leases of up to
-    /// `lease`. Nobody is ever heard by that name, so it is held for one lease from each take-up
+    /// Stands for nodes that were registered after a backup was taken, or whose registrations were
+    /// lost, with leases of up to `lease`. Nobody is ever heard by that name, so it is held for one lease from each take-up
     /// on, as every node is, and no receipt is complete before. Nodes that serve on are heard
     /// meanwhile.
     pub fn unknown(lease: Duration) -> Self {
@@ -285,7 +285,9 @@ impl Fleet {
 
     fn is_full(&self) -> bool {
         let new = || self.claims.keys().filter(|name| !self.nodes.contains_key(*name));
-        let (known, bound) = (self.nodes.len(), self.bounds.nodes);
+        // One that stands for nodes takes no node's place.
+        let known = self.nodes.len() - usize::from(self.nodes.contains_key(UNKNOWN));
+        let bound = self.bounds.nodes;
         known + self.claims.len() >= bound && known + new().count() >= bound
     }
 

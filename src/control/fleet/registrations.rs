@@ -39,20 +39,22 @@ pub enum RegistrationsError {
     /// The file is not as it was written.
     #[error(
         "the registrations {} are damaged; take them from a backup, or remove the file once no \
-         node runs that serves on without the control plane", .0.display()
+         node runs that serves on without the control plane: no purge completes within one \
+         fleet.lease then, which is to be as long as it was", .0.display()
     )]
     Damaged(PathBuf),
 }
 
-/// What is registered in a folder; nothing where no file is. Blocks.
+/// What is registered in a folder; `None` where no file is. Blocks.
 ///
 /// # Errors
 /// The file is damaged, or cannot be read.
-pub fn read(folder: &Path) -> Result<Vec<Registration>, RegistrationsError> {
+pub fn read(folder: &Path) -> Result<Option<Vec<Registration>>, RegistrationsError> {
     let file = file(folder);
     let damaged = || RegistrationsError::Damaged(file.path().to_owned());
     match file.read() {
-        Ok(lines) => from_lines(&lines.unwrap_or_default()).ok_or_else(damaged),
+        Ok(None) => Ok(None),
+        Ok(Some(lines)) => from_lines(&lines).map(Some).ok_or_else(damaged),
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(damaged()),
         Err(error) => Err(failed(&file, "read", error)),
     }
@@ -127,12 +129,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_damage_is_seen() {
         let folder = tempfile::tempdir().unwrap();
-        assert_eq!(read(folder.path()).unwrap(), []);
+        assert_eq!(read(folder.path()).unwrap(), None);
         for nodes in
             [vec![node("fra-1", true), node("a.\"b", false)], vec![node("x", true)], vec![]]
         {
             write(folder.path(), &nodes).unwrap();
-            assert_eq!(read(folder.path()).unwrap(), nodes);
+            assert_eq!(read(folder.path()).unwrap(), Some(nodes));
         }
         write(folder.path(), &[node("fra-1", true)]).unwrap();
         let path = folder.path().join(NAME);
@@ -154,6 +156,6 @@ mod tests {
         fs::create_dir(folder.path().join("nodes.new")).unwrap();
         let error = write(folder.path(), &[node("b", true)]).unwrap_err().to_string();
         assert!(error.ends_with("cannot be written: Is a directory (os error 21)"), "{error}");
-        assert_eq!(read(folder.path()).unwrap(), [node("a", true)]);
+        assert_eq!(read(folder.path()).unwrap(), Some(vec![node("a", true)]));
     }
 }

@@ -287,16 +287,16 @@ fn after_a_restore_every_receipt_waits_a_lease_and_for_whoever_is_heard_meanwhil
     let mut stage = restored();
     stage.append(1, 1001);
     stage.beat("a", 1002, serving(1, 1)).unwrap();
-    let rows = "a applied 1000, nodes-since-the-backup pending";
+    let rows = "a applied 1000, nodes-not-known pending";
     assert_eq!(stage.receipt(1), pending(rows));
     assert_eq!(stage.since("b", 1003, serving(2, 0)), Ok(1), "it trusts nothing before");
     stage.append(1, 1004);
     stage.beat("a", 1005, serving(1, 2)).unwrap();
     stage.fleet.advance(at(1000 + LAPSE));
-    let rows = "a applied 1000, nodes-since-the-backup fenced, b pending";
+    let rows = "a applied 1000, nodes-not-known fenced, b pending";
     assert_eq!(stage.receipt(1), pending(rows));
     stage.beat("b", 1012, serving(2, 2)).unwrap();
-    let rows = "a applied 1000, nodes-since-the-backup fenced, b applied 11000";
+    let rows = "a applied 1000, nodes-not-known fenced, b applied 11000";
     assert_eq!(stage.receipt(1), complete(rows));
     // Then all is as ever: a new one owes nothing of what was before.
     stage.fleet.advance(at(1000 + LAPSE + 100));
@@ -307,8 +307,8 @@ fn after_a_restore_every_receipt_waits_a_lease_and_for_whoever_is_heard_meanwhil
     let mut stage = restored();
     stage.append(1, 1001);
     stage.beat("a", 1002, serving(1, 1)).unwrap();
-    assert!(stage.fleet.remove("nodes-since-the-backup", "alice"), "by somebody's word at once");
-    let rows = "a applied 1000, nodes-since-the-backup removed by alice";
+    assert!(stage.fleet.remove("nodes-not-known", "alice"), "by somebody's word at once");
+    let rows = "a applied 1000, nodes-not-known removed by alice";
     assert_eq!(stage.receipt(1), complete(rows));
 }
 
@@ -340,7 +340,7 @@ fn a_restart_with_a_shorter_lease_holds_those_that_were_granted_before() {
     let mut restored = Stage { fleet: Fleet::new(BOUNDS, head(0), known, at(1000)), head: 0 };
     restored.append(1, 1001);
     restored.fleet.advance(at(1065));
-    assert_eq!(restored.receipt(1), pending("nodes-since-the-backup pending"));
+    assert_eq!(restored.receipt(1), pending("nodes-not-known pending"));
 }
 
 #[test]

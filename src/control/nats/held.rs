@@ -61,6 +61,19 @@ impl HeldKey {
         &self.bucket
     }
 
+    /// Puts `text` there if nothing ever was. Whoever writes goes on.
+    ///
+    /// # Errors
+    /// It may or may not stand there.
+    pub(in crate::control) async fn begin(&self, text: &str) -> Result<(), NatsError> {
+        let begun = self.bucket.update(self.key, self.value(text).into(), 0).await;
+        let Err(error) = begun else { return Ok(()) };
+        match self.bucket.entry(self.key).await {
+            Ok(Some(_)) => Ok(()),
+            _ => Err(self.failed("written", error)),
+        }
+    }
+
     /// What stands there, empty where nothing does. Whoever writes goes on.
     ///
     /// # Errors

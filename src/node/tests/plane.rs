@@ -17,7 +17,7 @@ use crate::control::log::LogBounds;
 use crate::control::log::embedded::EmbeddedLog;
 use crate::control::publish::Publisher;
 use crate::control::publish::folder::FolderShelf;
-use crate::control::{FolderRegistry, Lead, Plane, PlaneParts};
+use crate::control::{FolderRegistry, Lead, Plane, PlaneParts, Registry};
 use crate::net::Drain;
 
 /// Where the control plane listens.
@@ -45,10 +45,12 @@ pub(super) fn log_file(folder: &Path) -> PathBuf {
 pub(super) async fn process(network: Network, place: Place, folder: PathBuf, kept: usize) {
     let bounds = LogBounds { entries: kept, rules: 12, waiting: 2000 };
     let publisher = Publisher::new(Arc::new(FolderShelf::new(folder.clone())), Publish::default());
+    let registry = Arc::new(FolderRegistry::new(folder.clone()));
+    registry.begin().await.unwrap();
     let parts = PlaneParts {
         publisher,
         log: Arc::new(EmbeddedLog::open(&folder, bounds).unwrap()),
-        registry: Arc::new(FolderRegistry::new(folder)),
+        registry,
         lead: Lead::always(),
         bounds: FLEET,
         clock: now,

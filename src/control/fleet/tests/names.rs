@@ -114,3 +114,13 @@ fn of_two_that_are_new_one_claims_the_name() {
     }
     assert_eq!(fleet.admit("d", &node(4, 0), at(0)), Err(Refusal::Full), "claims count");
 }
+
+#[test]
+fn nodes_that_nobody_knows_take_no_place() {
+    let known = vec![Registration::unknown(BOUNDS.lease)];
+    let mut stage = Stage { fleet: Fleet::new(BOUNDS, head(0), known, at(0)), head: 0 };
+    for name in ["a", "b", "c"] {
+        assert_eq!(stage.beat(name, 1, node(1, 0)), Ok(()));
+    }
+    assert_eq!(stage.beat("d", 1, node(1, 0)), Err(Refusal::Full));
+}

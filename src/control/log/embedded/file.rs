@@ -60,6 +60,8 @@ pub(super) struct LogFile {
     is_named: bool,
     /// Whether something may stand behind the last durable entry.
     has_remains: bool,
+    /// Whether there was none before, damaged or not.
+    is_new: bool,
 }
 
 /// Holds the folder, which is made if need be, against every other process.
@@ -99,6 +101,7 @@ impl LogFile {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(failed("read")(error)),
         };
+        let is_new = bytes.is_none();
         let whole = match bytes {
             None => None,
             Some(bytes) => match Contents::read(&bytes) {
@@ -117,10 +120,15 @@ impl LogFile {
             OpenOptions::new().read(true).write(true).open(&path).map_err(failed("opened"))?;
         let length = contents.length as u64;
         let (log, length_max) = (contents.log, 2 * length + SLACK);
-        let mut file =
-            Self { path, file, log, length, length_max, is_named: false, has_remains: true };
+        let (is_named, has_remains) = (false, true);
+        let mut file = Self { path, file, log, length, length_max, is_named, has_remains, is_new };
         file.settle(&bytes[..contents.length])?;
         Ok((file, contents))
+    }
+
+    /// Whether it was begun where none was.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Makes entries durable, all or none, in one write and one sync.

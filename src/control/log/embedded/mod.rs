@@ -86,6 +86,11 @@ impl EmbeddedLog {
         })))
     }
 
+    /// Whether it was begun here, where there was none before.
+    pub fn is_new(&self) -> bool {
+        self.0.file.lock().is_new()
+    }
+
     /// Writes to another file from now on; the one that it wrote to.
     #[cfg(test)]
     pub fn write_to(&self, file: File) -> File {

@@ -39,7 +39,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-pub use self::restore::{is_empty, restore};
+pub use self::restore::{is_empty, is_new, restore};
 
 use self::keeper::Keeper;
 use super::history::{Bounds, History};

@@ -15,6 +15,14 @@ use crate::control::log::Kept;
 use crate::control::log::layout::Writer;
 use crate::control::nats::{Nats, NatsError};
 
+/// Whether nothing was ever written to a stream.
+///
+/// # Errors
+/// NATS does not answer, or the stream is not to be used.
+pub async fn is_new(nats: &Nats) -> Result<bool, NatsError> {
+    Ok(nats.stream().await?.cached_info().state.last_sequence == 0)
+}
+
 /// Whether a stream holds no purge.
 ///
 /// # Errors
