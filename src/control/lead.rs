@@ -172,13 +172,16 @@ impl Contest {
             // The answer may have been lost. When what stands there was asked for is not known: so
             // one more is asked for behind it.
             match self.look().await {
-                Ok(seen) if seen.holder == self.holder => revision = seen.revision,
-                Ok(_) => return None,
-                Err(error) => {
-                    tracing::debug!("{error}");
-                    sleep(self.term / 16).await;
+                Ok(seen) if seen.holder == self.holder && seen.revision != revision => {
+                    revision = seen.revision;
+                    continue;
                 }
+                // It was refused, by servers that answer.
+                Ok(seen) if seen.holder == self.holder => {}
+                Ok(_) => return None,
+                Err(error) => tracing::debug!("{error}"),
             }
+            sleep(self.term / 16).await;
         }
     }
 

@@ -11,7 +11,7 @@ use crate::control::nats::NatsParts;
 use crate::control::nats::server::NatsServer;
 use crate::control::publish::Publisher;
 use crate::control::publish::shelf::{Shelf, ShelfError, Shelved};
-use crate::control::{FolderRegistry, PlaneParts, clock};
+use crate::control::{FolderRegistry, PlaneParts, Registry, clock};
 use crate::object::PurgeCommand;
 
 const TERM: Duration = Duration::from_secs(10);
@@ -41,9 +41,11 @@ impl Shelf for Silent {
 
 async fn plane(lead: &Lead, folder: &Path) -> Arc<Plane> {
     let kept = LogBounds { entries: 8, rules: 64, waiting: 100 };
+    let registry = FolderRegistry::new(folder.to_owned());
+    registry.begin().await.unwrap();
     let parts = PlaneParts {
         log: Arc::new(EmbeddedLog::open(folder, kept).unwrap()),
-        registry: Arc::new(FolderRegistry::new(folder.to_owned())),
+        registry: Arc::new(registry),
         lead: lead.clone(),
         publisher: Publisher::new(Arc::new(Silent), Publish::default()),
         bounds: BOUNDS,
@@ -137,4 +139,28 @@ async fn one_that_stands_by_waits_for_the_longer_term_of_the_two() {
     let next = Contest::new(&nats, Lead::none(), term, stepping).await.unwrap();
     assert_eq!(next.stand_by().await, revision);
     assert!(stepping() > TERM, "it has waited for its own term alone");
+}
+
+static ROUNDS: AtomicU64 = AtomicU64::new(0);
+
+/// Looked at once a round.
+fn counting() -> Duration {
+    ROUNDS.fetch_add(1, Ordering::SeqCst);
+    clock::monotonic()
+}
+
+#[tokio::test]
+async fn servers_that_refuse_to_write_are_asked_a_few_times_a_term() {
+    let server = NatsServer::start();
+    let nats = Nats::connect(NatsParts::of(vec![server.url()])).await.unwrap();
+    let term = Duration::from_millis(320);
+    let one = Contest::new(&nats, Lead::none(), term, counting).await.unwrap();
+    let revision = one.hold(0).await.unwrap();
+    let mut bucket = one.bucket.stream.cached_info().config.clone();
+    bucket.max_message_size = 1;
+    nats.jetstream().update_stream(bucket).await.unwrap();
+    assert!(one.hold(revision).await.is_none());
+    assert!(one.hold_on(revision, one.a_term_from_now()).await.is_none());
+    let rounds = ROUNDS.load(Ordering::SeqCst);
+    assert!(rounds <= 1 + 16 + 1, "{rounds}");
 }
