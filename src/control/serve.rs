@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-use super::audit::Audit;
+use super::audit::{Audit, NotRegular};
 use super::door::{ControlDoor, DoorParts};
 use super::fleet::FleetBounds;
 use super::home::{Home, HomeError};
@@ -62,6 +62,9 @@ pub enum StartError {
     /// A certificate cannot be used.
     #[error("certificates: {0}")]
     Certificates(#[from] TlsFault),
+    /// The audit's file is none.
+    #[error(transparent)]
+    Audit(#[from] NotRegular),
     /// The log cannot be opened.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -123,7 +126,7 @@ impl Control {
             address,
             life: life.clone(),
             plane: plane.clone(),
-            audit: Arc::new(open_audit(audit, &purge_log)),
+            audit: Arc::new(open_audit(audit, &purge_log)?),
             metrics: Arc::default(),
             drain: feeds_watch,
             requests_per_second: limits.requests_per_second,
@@ -259,11 +262,11 @@ fn bounds(fleet: &Fleet, log: &PurgeLog) -> FleetBounds {
     FleetBounds { lease, forget, nodes, receipts: log.receipts }
 }
 
-fn open_audit(audit: config::Audit, log: &PurgeLog) -> Audit {
+fn open_audit(audit: config::Audit, log: &PurgeLog) -> Result<Audit, NotRegular> {
     let beside_log = (log.backend == Backend::Embedded).then(|| log.path.join("audit.log"));
     match audit.file.or(beside_log) {
         Some(file) => Audit::open(file, audit.events),
-        None => Audit::new(audit.events),
+        None => Ok(Audit::new(audit.events)),
     }
 }
 

@@ -131,7 +131,7 @@ section! {
 section! {
     /// What is remembered of who did what; each event is a line of the log as well.
     pub struct Audit {
-        /// Events, the newest kept.
+        /// Events, the newest kept; those that were refused are kept beside them, up to 1,024.
         events: usize = 10_000, Within(16..=1_048_576);
         /// File that keeps them over a restart, of this process alone. Without one it is
         /// `audit.log` in the folder of an embedded log; on NATS they end with the process.

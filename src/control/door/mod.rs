@@ -15,6 +15,7 @@ mod hooks;
 mod nodes;
 mod purges;
 mod rate;
+mod refusals;
 mod repeat;
 mod route;
 mod status;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 use self::config::Change;
 use self::feed::{End, Feed};
 use self::rate::RateLimit;
+use self::refusals::Refusals;
 use self::repeat::Repeats;
 use self::route::{Endpoint, View};
 use super::Plane;
@@ -89,6 +91,7 @@ struct Door {
     parts: DoorParts,
     access: watch::Sender<Arc<Access>>,
     rate: RateLimit,
+    refusals: Refusals,
     surveys: Surveys,
     repeats: Repeats,
 }
@@ -106,11 +109,12 @@ impl ControlDoor {
     /// A door for the holders of `tokens`.
     pub fn new(parts: DoorParts, tokens: Vec<Token>) -> Self {
         let access = watch::Sender::new(Arc::new(Access::new(tokens, parts.address)));
-        let rate = RateLimit::new(parts.requests_per_second);
+        let rate = RateLimit::new(parts.requests_per_second, usize::MAX);
         Self(Arc::new(Door {
             parts,
             access,
             rate,
+            refusals: Refusals::new(),
             surveys: Surveys::new(),
             repeats: Repeats::new(),
         }))
@@ -199,16 +203,10 @@ impl Door {
             }
         };
         let caller = admit().map_err(|Refusal { problem, holder }: Refusal| {
-            // Whoever is refused without end does not push out what others did.
-            if self.rate.take("", (self.parts.clock)()) {
-                if !holder.is_empty() {
-                    tracing::warn!(holder, path, detail = problem.detail, "a token was refused");
-                }
-                let caller = Caller { name: holder, ..Caller::default() };
-                let what = format!("{} {path}", request.method);
-                let asking = Asking { caller, what, peer: request.peer, trace };
-                self.note(&asking, problem.status, problem.detail.clone());
-            }
+            let caller = Caller { name: holder, ..Caller::default() };
+            let what = format!("{} {path}", request.method);
+            let asking = Asking { caller, what, peer: request.peer, trace };
+            self.note_refused(&asking, &problem);
             *problem
         })?;
         // All nodes ask for what is published at once.

@@ -155,13 +155,27 @@ async fn who_may_not_is_refused_and_audited() {
     let detail = "authorization: expected a token of role admin, found node";
     assert_eq!(event(1), json!(["edges", "DELETE /v1/nodes/a", 403, local, detail]));
     assert_eq!(audit["meta"]["next"], "5");
-    // Who is refused without end does not push out what others did.
-    for _ in 0..200 {
-        stage.ask("POST", "/v1/purges", "stranger", tag("a")).await;
-    }
+}
+
+#[tokio::test]
+async fn who_is_refused_without_end_hides_nobody() {
+    let stage = Stage::new(TOKENS).await;
+    stage.ask("POST", "/v1/purges", "deploy", tag("a")).await;
+    let refused = async |count, by| {
+        for _ in 0..count {
+            stage.ask("DELETE", "/v1/nodes/a", by, Value::Null).await;
+        }
+    };
+    refused(200, "stranger").await;
+    refused(1, "edges").await;
+    pass(1000);
+    refused(200, "stranger").await;
     let audit = stage.ask("GET", "/v1/audit?limit=100", "owner", Value::Null).await.data();
-    let by_deploy = |event: &Value| event["by"] == "deploy";
-    assert!(audit.as_array().unwrap().iter().any(by_deploy));
+    let by = |name: &str| audit.as_array().unwrap().iter().filter(|it| it["by"] == name).count();
+    assert_eq!([by("deploy"), by("edges"), by("")], [1, 1, 20]);
+    let detail = "authorization: expected a token of role admin, found node (and 190 refusals \
+                  before that are not noted)";
+    assert_eq!(audit[10]["detail"], detail);
 }
 
 #[tokio::test]
