@@ -245,6 +245,14 @@ fn a_new_token_is_one_that_a_config_takes() {
 }
 
 #[test]
+fn a_long_value_is_not_said_back() {
+    let output = headland(&["purge", "tag", &"x".repeat(9000), "--node", "http://127.0.0.1:1"]);
+    assert_eq!(code(&output), 2);
+    let told = stderr(&output);
+    assert!(told.len() < 500 && told.contains("value: expected at most 1024 bytes"), "{told}");
+}
+
+#[test]
 fn who_does_not_answer_is_named() {
     // Port 1 of loopback: nobody listens there.
     for arguments in [

@@ -153,6 +153,7 @@ impl DoorError {
             Self::Refused {
                 status:
                     StatusCode::BAD_REQUEST
+                    | StatusCode::PAYLOAD_TOO_LARGE
                     | StatusCode::UNPROCESSABLE_ENTITY
                     | StatusCode::URI_TOO_LONG,
                 ..

@@ -41,6 +41,6 @@ mod survey;
 pub use lead::Lead;
 pub use plane::{Grant, OpenError, Plane, PlaneParts};
 pub use registrar::NotGranted;
-pub use registry::{FolderRegistry, NatsRegistry, Registry, RegistryError};
+pub use registry::{FolderRegistry, Known, NatsRegistry, Registry, RegistryError};
 pub use run::run;
 pub use serve::{Control, StartError};

@@ -80,6 +80,10 @@ fn faults_are_told_by_the_files_name_and_refusals_say_why() {
     let role = "expected a token of role admin, found purge";
     assert!(code == 1 && stderr.contains(role), "{stderr}");
     assert_eq!(stage.run(&["config", "publish", "/nonexistent.toml"]).0, 2);
+    let long = format!("{SITES}{}", "#".repeat((256 << 10) + 1 - SITES.len()));
+    let (code, _, stderr) = stage.config(&long, &["publish", "FILE"]);
+    let told = "toml: expected at most 262144 bytes, found 262145";
+    assert!(code == 2 && stderr.contains(told), "{stderr}");
 }
 
 #[test]

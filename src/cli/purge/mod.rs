@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let commands = match args.values.iter().map(|it| command(kind, it, exact, args)).collect() {
         Ok(commands) => commands,
         Err((value, fault)) => {
-            eprintln!("headland purge: {value:?}: {fault}; nothing is purged");
+            eprintln!("headland purge: {}: {fault}; nothing is purged", beginning(value));
             return ExitCode::from(USAGE);
         }
     };
@@ -133,6 +133,15 @@ pub(super) fn run(args: &Args) -> ExitCode {
             wrong.iter().for_each(|wrong| eprintln!("headland purge: {wrong}"));
             if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// As much of a value as a line of a message can bear.
+fn beginning(value: &str) -> String {
+    const SHOWN: usize = 64;
+    match value.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{:?}…", &value[..end]),
+        None => format!("{value:?}"),
     }
 }
 

@@ -293,7 +293,7 @@ fn invalid(name: &str, expected: &str) -> Problem {
 
 fn refused(error: PublishError) -> Problem {
     let status = match &error {
-        PublishError::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+        PublishError::TooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         PublishError::Faulty(_) => StatusCode::UNPROCESSABLE_ENTITY,
         PublishError::Refused(_) => StatusCode::CONFLICT,
         PublishError::Unknown(_) | PublishError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -68,8 +68,13 @@ enum Known {
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The text is longer than one may be.
-    #[error("{TEXT}: expected at most {0} bytes")]
-    TooLong(usize),
+    #[error("{TEXT}: expected at most {max} bytes, found {found}")]
+    TooLong {
+        /// Bytes that one may have.
+        max: usize,
+        /// Bytes that it has.
+        found: usize,
+    },
     /// What is wrong with the text.
     #[error("{0}")]
     Faulty(Report),
@@ -183,9 +188,9 @@ impl Publisher {
     /// # Errors
     /// Why it would not be published.
     pub async fn check(&self, proposal: Proposal) -> Result<(Published, Proposal), PublishError> {
-        let bytes_max = self.bytes_max();
-        if proposal.text.len() > bytes_max {
-            return Err(PublishError::TooLong(bytes_max));
+        let (max, found) = (self.bytes_max(), proposal.text.len());
+        if found > max {
+            return Err(PublishError::TooLong { max, found });
         }
         let (published, proposal) = checked(proposal).await?;
         let latest = self.all()?.versions.latest();

@@ -163,7 +163,7 @@ async fn what_is_no_config_is_not_published() {
     let publisher = over(FolderShelf::new(folder.path().to_owned())).await;
     let cases = [
         ("[[site]]\n".to_owned(), None, "toml:1:1: site[0].hosts: expected an array"),
-        ("#".repeat(1025), None, "toml: expected at most 1024 bytes"),
+        ("#".repeat(1025), None, "toml: expected at most 1024 bytes, found 1025"),
         (text("a.example"), Some(1), "after: expected 0, the latest version"),
     ];
     for (text, after, expected) in cases {

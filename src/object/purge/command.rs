@@ -187,6 +187,9 @@ fn target(fields: &Map<String, Value>, exact: bool) -> Result<(String, PurgeTarg
         }
         "url" => PurgeTarget::Url(PurgeUrl::parse(value, exact).map_err(fault)?),
         "prefix" => PurgeTarget::Prefix(PurgeUrl::parse(value, false).map_err(fault)?),
+        _ if value.len() > NAME_MAX => {
+            return Err(CommandFault::invalid("value", "at most 1024 bytes", fields.get("value")));
+        }
         _ if !is_name(value, kind) => {
             return Err(CommandFault::invalid("value", expected, fields.get("value")));
         }
@@ -200,10 +203,7 @@ fn target(fields: &Map<String, Value>, exact: bool) -> Result<(String, PurgeTarg
 /// `Cache-Tag` may hold spaces.
 fn is_name(value: &str, kind: &str) -> bool {
     let is_cut = |byte: u8| byte.is_ascii_control() || (byte == b',' && kind == "tag");
-    !value.is_empty()
-        && value.len() <= NAME_MAX
-        && value.trim() == value
-        && !value.bytes().any(is_cut)
+    !value.is_empty() && value.trim() == value && !value.bytes().any(is_cut)
 }
 
 #[cfg(test)]

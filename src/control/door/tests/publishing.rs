@@ -172,7 +172,12 @@ async fn what_makes_no_sense_or_comes_too_late_is_refused() {
             400,
             "after: expected the number of a version",
         ),
-        (publish, json!({ "toml": "#".repeat(2049) }), 413, "toml: expected at most 2048 bytes"),
+        (
+            publish,
+            json!({ "toml": "#".repeat(2049) }),
+            413,
+            "toml: expected at most 2048 bytes, found 2049",
+        ),
         (publish, json!({ "toml": "#".repeat(20_000) }), 413, "body: expected at most 10240 bytes"),
         (
             publish,

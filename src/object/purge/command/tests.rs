@@ -56,6 +56,10 @@ fn faults_name_the_field_and_what_was_expected() {
         (json!({"kind": "tag", "value": ""}), "value: expected a surrogate key, found \"\""),
         (json!({"kind": "tag", "value": "a,b"}), "value: expected a surrogate key, found \"a,b\""),
         (
+            json!({"kind": "tag", "value": "x".repeat(1025)}),
+            &format!("value: expected at most 1024 bytes, found \"{}…", "x".repeat(199)),
+        ),
+        (
             json!({"kind": "tag", "value": "a", "exact": true}),
             "exact: expected only with a url, found true",
         ),
