@@ -28,18 +28,18 @@ fn settings(text: &str, folder: &Path) -> Settings {
 }
 
 /// A plane that leads, as a process has it that starts now.
-async fn started(settings: &Settings) -> Arc<Plane> {
+async fn started(settings: &Settings, lease: Duration) -> Arc<Plane> {
     // The task that appended last may still be about to let go of a folder.
     let home = loop {
-        match Home::open(settings, LEASE).await {
+        match Home::open(settings, lease).await {
             Ok(home) => break home,
             Err(_) => tokio::task::yield_now().await,
         }
     };
     let Home { log, registry, shelf, .. } = home;
     let publisher = Publisher::new(shelf, Publish::default());
-    let (lead, clock) = (Lead::always(), || NOW.get());
-    Plane::open(PlaneParts { log, registry, lead, publisher, bounds: BOUNDS, clock }).await.unwrap()
+    let (lead, bounds, clock) = (Lead::always(), FleetBounds { lease, ..BOUNDS }, || NOW.get());
+    Plane::open(PlaneParts { log, registry, lead, publisher, bounds, clock }).await.unwrap()
 }
 
 /// Purges, and tells whether that is complete at once.
@@ -51,12 +51,12 @@ async fn purges(plane: &Plane) -> bool {
 }
 
 async fn waits_for_whom_it_lost(settings: &Settings, lose: impl AsyncFn()) {
-    drop(started(settings).await);
-    assert!(purges(&*started(settings).await).await, "nobody was ever registered");
+    drop(started(settings, LEASE).await);
+    assert!(purges(&*started(settings, LEASE).await).await, "nobody was ever registered");
     lose().await;
-    drop(started(settings).await);
-    NOW.set(LEASE);
-    assert!(!purges(&*started(settings).await).await, "nor by one that starts within the lease");
+    drop(started(settings, LEASE).await);
+    let shorter = started(settings, Duration::ZERO).await;
+    assert!(!purges(&shorter).await, "nor by one that starts within the lease, with a shorter one");
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_bucket_that_lost_its_registrations_waits_a_lease() {
 async fn a_log_without_purges_may_have_been_followed() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings("[purge_log]\npath = \"log\"", folder.path());
-    drop(started(&settings).await);
+    drop(started(&settings, LEASE).await);
     std::fs::remove_file(folder.path().join("log/nodes")).unwrap();
-    assert!(!purges(&*started(&settings).await).await);
+    assert!(!purges(&*started(&settings, LEASE).await).await);
 }
