@@ -27,8 +27,8 @@ pub trait Registry: Send + Sync {
     /// It cannot be read, or is damaged.
     fn look(&self) -> Later<'_, Result<Known, RegistryError>>;
 
-    /// What is registered; `None` where nothing is written down. What was written before by another process is in it, and what it writes
-    /// from now on fails.
+    /// What is registered; `None` where nothing is written down. What was written before by another
+    /// process is in it, and what it writes from now on fails.
     ///
     /// # Errors
     /// It cannot be read, or is damaged.

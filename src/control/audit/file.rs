@@ -43,7 +43,7 @@ const SUM: &str = ",\"sum\":\"";
 
 /// What is to be the file is something else, such as a device or a pipe.
 #[derive(Debug, thiserror::Error)]
-#[error("audit.file: {} is no regular file; expected one, or a path where none is yet", .0.display())]
+#[error("audit.file: {} is no regular file; expected one, or a new path", .0.display())]
 pub struct NotRegular(PathBuf);
 
 /// The file of a process, until this is dropped: then all that was noted is written, unless the

@@ -86,9 +86,9 @@ const UNKNOWN: &str = "nodes-not-known";
 
 impl Registration {
     /// Stands for nodes that were registered after a backup was taken, or whose registrations were
-    /// lost, with leases of up to `lease`. Nobody is ever heard by that name, so it is held for one lease from each take-up
-    /// on, as every node is, and no receipt is complete before. Nodes that serve on are heard
-    /// meanwhile.
+    /// lost, with leases of up to `lease`. Nobody is ever heard by that name, so it is held for one
+    /// lease from each take-up on, as every node is, and no receipt is complete before. Nodes that
+    /// serve on are heard meanwhile.
     pub fn unknown(lease: Duration) -> Self {
         Self { name: UNKNOWN.into(), incarnation: 0, serves_on: false, lease }
     }
