@@ -31,7 +31,7 @@ fn settings(text: &str, folder: &Path) -> Settings {
 async fn started(settings: &Settings, lease: Duration) -> Arc<Plane> {
     // The task that appended last may still be about to let go of a folder.
     let home = loop {
-        match Home::open(settings, lease).await {
+        match Box::pin(Home::open(settings, lease)).await {
             Ok(home) => break home,
             Err(_) => tokio::task::yield_now().await,
         }
