@@ -365,10 +365,10 @@ fn rules_between_tiers() {
 #[test]
 fn what_this_version_does_not_serve_is_refused() {
     check_each(&[
-        ("compress = []", "10:1: site[0].compress: not supported yet by this version"),
+        ("server_timing = []", "10:1: site[0].server_timing: not supported yet by this version"),
         (
-            "[[site.route]]\npath = \"/\"\ncompress = {}",
-            "12:1: site[0].route[0].compress: not supported yet by this version",
+            "[[site.route]]\npath = \"/\"\nserver_timing = {}",
+            "12:1: site[0].route[0].server_timing: not supported yet by this version",
         ),
     ]);
     assert_eq!(
