@@ -384,11 +384,16 @@ fn the_configs_of_the_readme_are_accepted() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
     let blocks = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let [first, control, shield, edge] = blocks.collect::<Vec<_>>()[..] else { panic!() };
-    parse(first).unwrap_or_else(|report| panic!("{report}"));
+    let [first, rules, control, shield, edge] = blocks.collect::<Vec<_>>()[..] else { panic!() };
+    let (without_site, _) = first.split_once("[[site]]").unwrap();
     // The others say what stands besides.
     let (_, rest) = SOUND.split_once("[[origin]]").unwrap();
-    for text in [format!("{shield}[[origin]]{rest}"), format!("{edge}{SOUND}")] {
+    for text in [
+        first.to_owned(),
+        format!("{without_site}{rules}"),
+        format!("{shield}[[origin]]{rest}"),
+        format!("{edge}{SOUND}"),
+    ] {
         parse(&text).unwrap_or_else(|report| panic!("{report}\n{text}"));
     }
     let control = ControlPlane::parse(control, "control.toml", Path::new("/etc"), &|_| None);
