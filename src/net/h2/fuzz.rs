@@ -151,6 +151,17 @@ fn converse<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Option<BTreeMap<u32, V
     };
     let mut session =
         Session::new(Arc::clone(&handler), Arc::new(limits), PEER, None, Instant::now());
+    let said = said(&mut session, parts);
+    drop(session);
+    assert_eq!(handler.open(), 0, "every exchange ends once");
+    by_stream(&said).filter(|_| handler.is_whole())
+}
+
+/// Feeds a session part by part; what it says after each.
+pub(super) fn said<'a, H: Handler>(
+    session: &mut Session<H>,
+    parts: impl Iterator<Item = &'a [u8]>,
+) -> Vec<u8> {
     let mut input = BytesMut::new();
     let mut said = Vec::new();
     for part in parts {
@@ -174,9 +185,7 @@ fn converse<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Option<BTreeMap<u32, V
             break;
         }
     }
-    drop(session);
-    assert_eq!(handler.open(), 0, "every exchange ends once");
-    by_stream(&said).filter(|_| handler.is_whole())
+    said
 }
 
 /// What was said on each stream, however its content is cut; `None` where something was refused.

@@ -1,11 +1,10 @@
 //! However the bytes arrive, the answer is the same; and whatever arrives, nothing panics.
 
-use std::io::IoSlice;
-
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::super::session::{Error, Session};
+use super::super::fuzz::said;
+use super::super::session::Session;
 use super::*;
 
 /// Feeds a session, and takes what it says after each part.
@@ -13,28 +12,7 @@ fn converse<'a>(parts: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<(String,
     let handler = Arc::new(Scripted::default());
     let limits = Arc::new(Limits { resets_per_connection: 20, ..Limits::default() });
     let mut session = Session::new(Arc::clone(&handler), limits, PEER, None, Instant::now());
-    let mut input = BytesMut::new();
-    let mut said = Vec::new();
-    for part in parts {
-        input.extend_from_slice(part);
-        let failed = session.receive(&mut input);
-        if let Err(Error::Connection(code, detail)) = failed {
-            session.fail(code, detail);
-        }
-        session.work();
-        session.pump();
-        while !session.output.is_empty() {
-            let mut slices = [IoSlice::new(&[]); 3];
-            let count = session.output.slices(&mut slices);
-            let bytes: Vec<u8> =
-                slices[..count].iter().flat_map(|slice| slice.iter().copied()).collect();
-            session.written(bytes.len());
-            said.extend(bytes);
-        }
-        if session.is_over() {
-            break;
-        }
-    }
+    let said = said(&mut session, parts);
     drop(session);
     let ended = handler.ended();
     (said, ended)
