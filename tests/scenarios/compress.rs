@@ -3,12 +3,11 @@
 
 mod lasting;
 
-use std::io::{Read, Write};
-
 use bytes::Bytes;
 use futures_util::future::join_all;
 
 use crate::support::client::Seen;
+use crate::support::decode::decode;
 use crate::support::door::Door;
 use crate::support::tools::curl;
 use crate::support::{Ask, Gate, Protocol, Reply, Scene, over_each_protocol, within};
@@ -45,29 +44,6 @@ fn fresh(page: impl Into<Bytes>) -> Reply {
 
 async fn scene(protocol: Protocol) -> Scene {
     Scene::with(protocol, |setup| setup.site(ON)).await
-}
-
-/// What a decoder makes of `coded`, which need not have ended.
-fn decode(coding: &str, coded: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::new();
-    let fed = match coding {
-        "gzip" => {
-            let mut decoder = flate2::write::GzDecoder::new(&mut plain);
-            decoder.write_all(coded).and_then(|()| decoder.flush())
-        }
-        "zstd" => {
-            let mut decoder = zstd::stream::write::Decoder::new(&mut plain).unwrap();
-            decoder.write_all(coded).and_then(|()| decoder.flush())
-        }
-        "br" => {
-            // What has not ended ends in an error, behind all that can be read.
-            drop(brotli::Decompressor::new(coded, 4096).read_to_end(&mut plain));
-            Ok(())
-        }
-        _ => plain.write_all(coded),
-    };
-    fed.unwrap();
-    plain
 }
 
 /// The body in the coding that its head names, which is to be `coding`.

@@ -10,6 +10,7 @@
 
 pub(crate) mod client;
 pub(crate) mod control;
+pub(crate) mod decode;
 pub(crate) mod disk;
 pub(crate) mod door;
 pub(crate) mod faults;

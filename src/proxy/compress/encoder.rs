@@ -100,7 +100,7 @@ impl Encoder {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::decode;
+    use super::super::decode::decode;
     use super::*;
 
     const LEVELS: Levels = Levels { zstd: 3, brotli: 4, gzip: 6 };

@@ -22,6 +22,9 @@
 //! - where no place is free, or the body cannot be coded, the identity leaves.
 
 mod body;
+#[cfg(test)]
+#[path = "../../../tests/support/decode.rs"]
+mod decode;
 mod encoder;
 mod pool;
 
@@ -309,6 +312,3 @@ impl CodedFill {
         self.journey.proxy.store.insert(self.key, None, stored);
     }
 }
-
-#[cfg(test)]
-mod tests;

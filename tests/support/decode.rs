@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 
 /// What a decoder makes of `coded`, which need not have ended.
-pub(super) fn decode(coding: &str, coded: &[u8]) -> Vec<u8> {
+pub(crate) fn decode(coding: &str, coded: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
     let ended = match coding {
         "gzip" => {
@@ -19,6 +19,7 @@ pub(super) fn decode(coding: &str, coded: &[u8]) -> Vec<u8> {
             drop(brotli::Decompressor::new(coded, 4096).read_to_end(&mut plain));
             Ok(())
         }
+        "" => plain.write_all(coded),
         coding => panic!("{coding}"),
     };
     ended.unwrap();
