@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::USAGE;
+use super::{USAGE, say};
 use crate::config::address::{Endpoint, Scheme};
 use crate::message::{Body, Piece};
 use crate::net::client::{
@@ -326,6 +326,20 @@ impl Door {
                 Err(DoorError::Refused { url, status, detail, with_token })
             }
             _ => Err(DoorError::Foreign { url, role, status }),
+        }
+    }
+}
+
+/// Says what a command has to say, or why it cannot, and ends it.
+pub(super) fn conclude(command: &str, told: Result<String, DoorError>) -> ExitCode {
+    match told {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("headland {command}: {error}");
+            error.exit_code()
         }
     }
 }

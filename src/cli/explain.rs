@@ -6,8 +6,7 @@ use std::time::Duration;
 use form_urlencoded::Serializer;
 use serde_json::Value;
 
-use super::door::{Door, DoorError, NodeArgs};
-use super::say;
+use super::door::{Door, DoorError, NodeArgs, conclude};
 use super::table::{Section, bytes, rows, text};
 
 /// How long an answer may take.
@@ -50,16 +49,7 @@ fn url(text: &str) -> Result<String, String> {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    match ask(args) {
-        Ok(text) => {
-            say(&text);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("headland explain: {error}");
-            error.exit_code()
-        }
-    }
+    conclude("explain", ask(args))
 }
 
 fn ask(args: &Args) -> Result<String, DoorError> {

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::door::{ControlArgs, Door, DoorError, Told};
-use super::say;
+use super::door::{ControlArgs, Door, DoorError, Told, conclude};
 use super::table::{Section, rows, text};
 
 /// How long an answer may take.
@@ -43,16 +42,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    match ask(args) {
-        Ok(told) if args.json => say(&format!("{}\n", told.whole)),
-        Ok(told) if args.number.is_some() => say(&describe_one(&told.data)),
-        Ok(told) => say(&describe(&told.data)),
-        Err(error) => {
-            eprintln!("headland purges: {error}");
-            return error.exit_code();
-        }
-    }
-    ExitCode::SUCCESS
+    let shown = ask(args).map(|told| match args.number {
+        _ if args.json => format!("{}\n", told.whole),
+        Some(_) => describe_one(&told.data),
+        None => describe(&told.data),
+    });
+    conclude("purges", shown)
 }
 
 fn ask(args: &Args) -> Result<Told, DoorError> {

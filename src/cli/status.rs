@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::door::{Door, DoorArgs, DoorError};
+use super::door::{Door, DoorArgs, DoorError, conclude};
+use super::nodes;
 use super::table::{Section, bytes, rows, text};
-use super::{nodes, say};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,16 +32,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    match ask(args) {
-        Ok(text) => {
-            say(&text);
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("headland status: {error}");
-            error.exit_code()
-        }
-    }
+    conclude("status", ask(args))
 }
 
 fn ask(args: &Args) -> Result<String, DoorError> {
