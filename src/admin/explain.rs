@@ -7,7 +7,6 @@
 //! ```
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::HOST;
 use http::uri::{PathAndQuery, Uri};
@@ -18,9 +17,8 @@ use super::Door;
 use crate::door::{Caller, Problem, answer, query};
 use crate::message::{Body, FieldsBuilder, Peer, Protocol, Request, Response, Scheme};
 use crate::object::PurgeState;
-use crate::proxy::Arrival;
 use crate::proxy::explain::{Explanation, Found, Rule, RuleSource, Served};
-use crate::semantics::time::Timestamp;
+use crate::proxy::{Arrival, calendar};
 
 /// Fields that a request to be explained may have.
 const FIELDS_MAX: usize = 64;
@@ -116,9 +114,7 @@ fn shown(request: &Request) -> String {
 }
 
 fn arrival() -> Arrival {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Timestamp::from_millis(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX));
-    Arrival { instant: tokio::time::Instant::now(), now, from_edge: false }
+    Arrival { instant: tokio::time::Instant::now(), now: calendar(), from_edge: false }
 }
 
 fn told(served: &Served) -> Value {

@@ -6,14 +6,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use crate::message::{Answer, Ended, Fault, Peer, Reply, Request, Seen};
 use crate::net::Handler;
 use crate::net::peer::{PEER, PeerProof};
-use crate::proxy::{Arrival, Exchange, Proxy};
+use crate::proxy::{Arrival, Exchange, Proxy, calendar};
 use crate::semantics::time::Timestamp;
 
 /// Between two words on strangers.
@@ -102,12 +102,6 @@ impl Strangers {
              same secret behind peer.secret_file there and here"
         );
     }
-}
-
-/// The calendar of the machine.
-fn calendar() -> Timestamp {
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -55,6 +55,12 @@ impl Arrival {
     pub fn later(self) -> Timestamp {
         self.now.plus(self.past())
     }
+}
+
+/// The calendar of the machine.
+pub fn calendar() -> Timestamp {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(u64::try_from(unix.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The site and route of a request, and the URL it stands for.

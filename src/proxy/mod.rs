@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-pub use context::{Arrival, Exchange, Served};
+pub use context::{Arrival, Exchange, Served, calendar};
 pub use error::Refusal;
 
 use self::compress::Compressors;
