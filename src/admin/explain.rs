@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::Door;
 use crate::door::{Caller, Problem, answer, query};
-use crate::message::{Body, FieldsBuilder, Peer, Protocol, Request, Response, Scheme};
+use crate::message::{Body, FieldsBuilder, Peer, Protocol, Request, RequestHead, Response, Scheme};
 use crate::object::PurgeState;
 use crate::proxy::explain::{Explanation, Found, Rule, RuleSource, Served};
 use crate::proxy::{Arrival, calendar};
@@ -26,8 +26,8 @@ const FIELDS_MAX: usize = 64;
 impl Door {
     pub(super) async fn explain(&self, query: &str, caller: &Caller) -> Result<Response, Problem> {
         let asked = read(query)?;
-        let url = format!("{}://{}", asked.peer.scheme.as_str(), shown(&asked));
-        let method = asked.method.clone();
+        let url = format!("{}://{}", asked.head.peer.scheme.as_str(), shown(&asked));
+        let method = asked.head.method.clone();
         let data = match self.parts.proxy.explain(asked, arrival()).await {
             Explanation::Refused(refusal) => json!({
                 "verdict": "refuse",
@@ -74,15 +74,15 @@ fn read(query: &str) -> Result<Request, Problem> {
         Problem::new(StatusCode::BAD_REQUEST, "url: expected an absolute URL, found none")
     })?;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    Ok(Request {
+    let head = RequestHead {
         method,
         host: host.into(),
         target: target.into(),
         fields: fields.build(),
-        body: Body::Empty,
         content_length: None,
         peer: Peer { address, protocol: Protocol::Http1 { minor: 1 }, scheme },
-    })
+    };
+    Ok(Request { head: Box::new(head), body: Body::Empty })
 }
 
 /// Scheme, authority and target of an absolute URL.
@@ -109,7 +109,7 @@ fn field(line: &str) -> Option<(HeaderName, HeaderValue)> {
 }
 
 fn shown(request: &Request) -> String {
-    let parts = [&request.host[..], &request.target[..]].concat();
+    let parts = [&request.head.host[..], &request.head.target[..]].concat();
     String::from_utf8_lossy(&parts).into_owned()
 }
 

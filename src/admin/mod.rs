@@ -133,7 +133,7 @@ impl Handler for AdminDoor {
             }
             Ok((Endpoint::Explain, caller)) => {
                 let (door, query) = (self.0.clone(), query.to_owned());
-                let method = request.method;
+                let method = request.head.method;
                 return Answer::Later(Later::new(async move {
                     reply(door.explain(&query, &caller).await, &method, trace)
                 }));
@@ -141,7 +141,7 @@ impl Handler for AdminDoor {
             Ok((Endpoint::Read(view), caller)) => self.0.read(view, query, &caller),
             Err(problem) => Err(problem),
         };
-        Answer::Now(reply(result, &request.method, trace))
+        Answer::Now(reply(result, &request.head.method, trace))
     }
 
     fn refuse(&self, _: &Peer, fault: Fault) -> Reply<()> {
@@ -154,13 +154,13 @@ impl Handler for AdminDoor {
 impl Door {
     /// The endpoint, if the caller may use it in this way.
     fn admit(&self, request: &Request, path: &str) -> Result<(Endpoint, Caller), Problem> {
-        let endpoint = Endpoint::find(&request.method, path)
-            .map_err(|unrouted| unrouted.problem(&request.method, path))?;
+        let endpoint = Endpoint::find(&request.head.method, path)
+            .map_err(|unrouted| unrouted.problem(&request.head.method, path))?;
         let settings = self.settings.load();
         if endpoint == Endpoint::Purge {
-            settings.access.check_host(&request.host)?;
+            settings.access.check_host(&request.head.host)?;
         }
-        let authorization = request.fields.get("authorization");
+        let authorization = request.head.fields.get("authorization");
         let admitted = settings.access.admit(endpoint.need(), authorization, (self.parts.now)());
         let caller = admitted.map_err(|Refusal { problem, holder }| {
             if !holder.is_empty() {
@@ -169,7 +169,7 @@ impl Door {
             *problem
         })?;
         if endpoint == Endpoint::Purge {
-            body::check_type(request.fields.get("content-type"))?;
+            body::check_type(request.head.fields.get("content-type"))?;
         }
         Ok((endpoint, caller))
     }

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::config::moment::Moment;
 use crate::config::secret::{Secret, TokenHash};
 use crate::config::token::TokenRole;
-use crate::message::{Body, Fields, Protocol, Scheme};
+use crate::message::{Body, Fields, Protocol, RequestHead, Scheme};
 use crate::net::peer::PeerProof;
 use crate::proxy::{Parts, ProxyConfig, Routing, Served};
 use crate::purge::{EventLoops, Journal, PurgerParts};
@@ -165,15 +165,15 @@ impl Told {
 async fn told(door: &AdminDoor, ask: Ask<'_>) -> Told {
     let body = if ask.body.is_empty() { Body::Empty } else { Body::Full(ask.body.into()) };
     let address = "127.0.0.1:50000".parse().unwrap();
-    let answer = door.serve(Request {
+    let head = RequestHead {
         method: Method::from_bytes(ask.method.as_bytes()).unwrap(),
         host: ask.host.into(),
         target: ask.target.to_owned().into(),
         fields: ask.fields.iter().map(|&(name, value)| (name, value)).collect::<Fields>(),
         content_length: body.known_length(),
-        body,
         peer: Peer { address, protocol: Protocol::Http1 { minor: 1 }, scheme: Scheme::Http },
-    });
+    };
+    let answer = door.serve(Request { head: Box::new(head), body });
     let Reply { response, .. } = match answer {
         Answer::Now(reply) => reply,
         Answer::Later(reply) => reply.await,

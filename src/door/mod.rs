@@ -29,12 +29,12 @@ use crate::semantics::trace::TraceParent;
 
 /// The trace that a request belongs to.
 pub fn trace_of(request: &Request) -> Option<u128> {
-    Some(TraceParent::parse(request.fields.get("traceparent")?)?.trace_id)
+    Some(TraceParent::parse(request.head.fields.get("traceparent")?)?.trace_id)
 }
 
 /// Path and query of a request; nothing where they are no text.
 pub fn target_of(request: &Request) -> (&str, &str) {
-    match std::str::from_utf8(&request.target) {
+    match std::str::from_utf8(&request.head.target) {
         Ok(target) => target.split_once('?').unwrap_or((target, "")),
         Err(_) => ("", ""),
     }

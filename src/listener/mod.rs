@@ -50,13 +50,13 @@ impl PublicDoor {
     /// Whether the request comes from an edge that has proven it.
     fn is_from_edge(&self, request: &Request) -> bool {
         let Some(edges) = self.edges.as_ref() else { return false };
-        let fields = &request.fields;
+        let fields = &request.head.fields;
         if !fields.seen().any(Seen::HEADLAND_PEER) {
             return false;
         }
         let is_proven = fields.get(PEER.as_str()).is_some_and(|proof| edges.is_proven_by(proof));
         if !is_proven {
-            self.strangers.tell(request.peer.address, Instant::now());
+            self.strangers.tell(request.head.peer.address, Instant::now());
         }
         is_proven
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::{FieldBlock, Response};
 
 /// A reply now, or the future of one.
-#[expect(clippy::large_enum_variant, reason = "a hit must not allocate")]
+#[expect(clippy::large_enum_variant, reason = "a hit must not allocate for it")]
 pub enum Answer<X> {
     /// The response is at hand.
     Now(Reply<X>),

@@ -25,5 +25,5 @@ pub use block::{FieldBlock, field_lines, push_field};
 pub use body::{Body, BodyError, BodyErrorKind, BodyStream, Chain, FilePart, Piece, PieceList};
 pub use exchange::{Answer, Ended, Fault, Interim, Later, OnInterim, Outcome, Reply, Waited};
 pub use fields::{COUNTRY, DEVICE, Fields, FieldsBuilder, Seen};
-pub use request::{Peer, Protocol, Request, Scheme};
+pub use request::{Peer, Protocol, Request, RequestHead, Scheme};
 pub use response::{Extra, Response};

@@ -10,6 +10,16 @@ use super::{Body, Fields};
 /// A request whose framing the engine has checked.
 #[derive(Debug)]
 pub struct Request {
+    /// What it asks for; boxed, because it is handed on from engine to log, and each move of its
+    /// fields would copy them.
+    pub head: Box<RequestHead>,
+    /// The content; [`Body::Empty`] where the framing says there is none.
+    pub body: Body,
+}
+
+/// A request without its content.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
     /// The method.
     pub method: Method,
     /// The authority as the client named it (`Host`, or `:authority`), port included; never empty.
@@ -18,8 +28,6 @@ pub struct Request {
     pub target: Bytes,
     /// All fields, `Host` included where HTTP/1.1 sent one.
     pub fields: Fields,
-    /// The content; [`Body::Empty`] where the framing says there is none.
-    pub body: Body,
     /// Bytes of the content, where the client said so.
     pub content_length: Option<u64>,
     /// Who asks, and how.

@@ -7,7 +7,8 @@ use super::block::field_lines;
 use super::{Body, FieldBlock};
 
 /// Field lines of this response alone (`age`, `cache-status`), as
-/// [`push_field`](super::push_field) writes them. Inline up to 192 bytes: a hit allocates nothing.
+/// [`push_field`](super::push_field) writes them. Inline up to 192 bytes: a hit allocates nothing
+/// for them.
 pub type Extra = SmallVec<[u8; 192]>;
 
 /// A response: a head made once, a few lines of its own, and a body.

@@ -37,7 +37,7 @@ impl Proxy {
         let duration = inbound.arrival.past();
         self.metrics.request(&RequestSample {
             site: site.metric,
-            protocol: metrics::Protocol::ALL[inbound.peer.protocol.index()],
+            protocol: metrics::Protocol::ALL[inbound.head.peer.protocol.index()],
             status,
             result: served.index(),
             source: *source,
@@ -45,18 +45,18 @@ impl Proxy {
             duration,
         });
         let trace = inbound.trace_id();
-        let optional = |seen: Seen, name: &str| match inbound.fields.seen().any(seen) {
-            true => inbound.fields.get(name),
+        let optional = |seen: Seen, name: &str| match inbound.head.fields.seen().any(seen) {
+            true => inbound.head.fields.get(name),
             false => None,
         };
         self.log.log(&Entry {
             unix_millis: inbound.arrival.now.millis(),
-            client: inbound.peer.address.ip(),
-            method: inbound.method.as_str().as_bytes(),
-            scheme: inbound.peer.scheme.as_str(),
-            host: &inbound.host,
-            target: &inbound.target,
-            protocol: inbound.peer.protocol.version(),
+            client: inbound.head.peer.address.ip(),
+            method: inbound.head.method.as_str().as_bytes(),
+            scheme: inbound.head.peer.scheme.as_str(),
+            host: &inbound.head.host,
+            target: &inbound.head.target,
+            protocol: inbound.head.peer.protocol.version(),
             status,
             bytes,
             duration,
@@ -76,10 +76,10 @@ impl Proxy {
 impl Inbound {
     /// The trace that the client's `traceparent` names, in hexadecimal.
     fn trace_id(&self) -> Option<String> {
-        if !self.fields.seen().any(Seen::TRACEPARENT) {
+        if !self.head.fields.seen().any(Seen::TRACEPARENT) {
             return None;
         }
-        let parent = TraceParent::parse(self.fields.get("traceparent")?)?;
+        let parent = TraceParent::parse(self.head.fields.get("traceparent")?)?;
         Some(format!("{:032x}", parent.trace_id))
     }
 }

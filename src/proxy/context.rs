@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use http::{Method, StatusCode};
 use smallvec::{SmallVec, smallvec};
 use tokio::sync::mpsc;
@@ -17,7 +16,7 @@ use super::error::Refusal;
 use super::linger::Basis;
 use super::page;
 use super::{Proxy, Routing};
-use crate::message::{Body, Fields, Interim, Peer, Request, Response, Scheme, Seen};
+use crate::message::{Body, Interim, RequestHead, Response, Scheme, Seen};
 use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
 use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
 use crate::semantics::coding::Coding;
@@ -66,16 +65,11 @@ pub fn calendar() -> Timestamp {
 /// The site and route of a request, and the URL it stands for.
 type Located<'r, 's> = (&'s Arc<Site>, &'s Arc<Route>, ResourceUrl<'r>);
 
-/// A request without its content.
+/// A request, its content taken out.
 #[derive(Debug)]
 pub(super) struct Inbound {
-    pub(super) method: Method,
-    pub(super) host: Bytes,
-    pub(super) target: Bytes,
-    pub(super) fields: Fields,
-    pub(super) peer: Peer,
+    pub(super) head: Box<RequestHead>,
     pub(super) arrival: Arrival,
-    pub(super) content_length: Option<u64>,
     /// What an edge asks for beside the resource; `None` where a client asks.
     pub(super) edge: Option<Box<Demand>>,
     /// The one coding that it takes, once its route has settled that.
@@ -83,11 +77,9 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(request: Request, arrival: Arrival, rules: &Rules) -> (Self, Body) {
-        let Request { method, host, target, fields, body, content_length, peer } = request;
-        let edge = arrival.from_edge.then(|| Box::new(Demand::read(&fields, rules)));
-        let coding = OnceLock::new();
-        (Self { method, host, target, fields, peer, arrival, content_length, edge, coding }, body)
+    pub(super) fn new(head: Box<RequestHead>, arrival: Arrival, rules: &Rules) -> Self {
+        let edge = arrival.from_edge.then(|| Box::new(Demand::read(&head.fields, rules)));
+        Self { head, arrival, edge, coding: OnceLock::new() }
     }
 
     /// The site and route that serve this request, and the URL it stands for. A refusal tells the
@@ -98,15 +90,15 @@ impl Inbound {
         name: &str,
     ) -> Result<Located<'r, 's>, (Refusal, SiteLabel)> {
         // RFC 8586 section 2: what has passed here before goes round.
-        let seen = self.fields.seen().any(Seen::CDN_LOOP);
-        if seen && cdn_loop_seen(self.fields.all("cdn-loop"), name) > 0 {
+        let seen = self.head.fields.seen().any(Seen::CDN_LOOP);
+        if seen && cdn_loop_seen(self.head.fields.all("cdn-loop"), name) > 0 {
             return Err((Refusal::Loop, SiteLabel::NONE));
         }
-        let host = std::str::from_utf8(&self.host).ok().and_then(normalize_host);
+        let host = std::str::from_utf8(&self.head.host).ok().and_then(normalize_host);
         let host: Cow<'r, str> = host.ok_or((Refusal::InvalidHost, SiteLabel::NONE))?;
         let site = sites.find(&host).ok_or((Refusal::UnknownHost, SiteLabel::NONE))?;
         // RFC 9110 section 9.3.8: what would come back shows fields that are not the client's.
-        if self.method == Method::TRACE || self.method == Method::CONNECT {
+        if self.head.method == Method::TRACE || self.head.method == Method::CONNECT {
             return Err((Refusal::Method, site.label));
         }
         let target = self.target().ok_or((Refusal::InvalidTarget, site.label))?;
@@ -135,9 +127,9 @@ impl Inbound {
     #[inline]
     pub(super) fn dress(&self, route: &Route, response: &mut Response) {
         let Some(rules) = self.rules(route) else { return };
-        rules.push_own(self.is_secure(), &self.fields, &mut response.extra);
+        rules.push_own(self.is_secure(), &self.head.fields, &mut response.extra);
         if let Some(page) = rules.page_for_origin(response.status) {
-            page::put_in_place(page, &self.method, response);
+            page::put_in_place(page, &self.head.method, response);
         }
     }
 
@@ -146,33 +138,33 @@ impl Inbound {
         let Some(rules) = self.rules(route) else { return };
         self.push_fields(rules, response);
         if let Some(page) = rules.page(response.status, denial) {
-            page::put_in_place(page, &self.method, response);
+            page::put_in_place(page, &self.head.method, response);
         }
     }
 
     /// Appends every field that the rules of the route have for a response that is made here.
     pub(super) fn push_fields(&self, rules: &EdgeRules, response: &mut Response) {
         rules.push_fixed(&mut response.extra);
-        rules.push_own(self.is_secure(), &self.fields, &mut response.extra);
+        rules.push_own(self.is_secure(), &self.head.fields, &mut response.extra);
     }
 
     fn is_secure(&self) -> bool {
-        self.peer.scheme == Scheme::Https
+        self.head.peer.scheme == Scheme::Https
     }
 
     fn asked<'a>(&'a self, resource: &'a ResourceUrl<'_>) -> Asked<'a> {
-        let authority = std::str::from_utf8(&self.host).unwrap_or_default();
+        let authority = std::str::from_utf8(&self.head.host).unwrap_or_default();
         // The colon of a port comes behind the bracket of an IPv6 address, if there is one.
         let port = authority.rsplit_once(':').map(|(_, port)| port);
         Asked {
-            method: &self.method,
+            method: &self.head.method,
             is_secure: self.is_secure(),
             host: &resource.host,
             port: port.filter(|port| !port.is_empty() && !port.contains(']')),
             path: &resource.path,
             query: self.query(),
-            fields: &self.fields,
-            client: self.peer.address.ip(),
+            fields: &self.head.fields,
+            client: self.head.peer.address.ip(),
             now: self.arrival.now,
         }
     }
@@ -181,21 +173,21 @@ impl Inbound {
     /// client says there is not believed.
     #[inline]
     pub(super) fn tell(&mut self, sites: &SiteTable, name: &str) {
-        if self.edge.is_none() && (sites.tells() || self.fields.seen().any(Seen::TOLD)) {
-            let country = || sites.country_of(self.peer.address.ip());
+        if self.edge.is_none() && (sites.tells() || self.head.fields.seen().any(Seen::TOLD)) {
+            let country = || sites.country_of(self.head.peer.address.ip());
             let located = self.locate(sites, name).ok();
-            let told = located.map(|(_, route, _)| route.key.told(&self.fields, country));
-            self.fields = self.fields.telling(told.into_iter().flatten());
+            let told = located.map(|(_, route, _)| route.key.told(&self.head.fields, country));
+            self.head.fields = self.head.fields.telling(told.into_iter().flatten());
         }
     }
 
     /// The target, if it is a path (or the `*` of OPTIONS) without what no target can hold: key and
     /// request upstream would differ in it (RFC 9112 section 3.2).
     fn target(&self) -> Option<&str> {
-        let target = std::str::from_utf8(&self.target).ok()?;
+        let target = std::str::from_utf8(&self.head.target).ok()?;
         let no_part = |byte: u8| byte <= b' ' || byte == b'#' || byte == 0x7f;
         let is_path = target.starts_with('/') && !target.bytes().any(no_part);
-        (is_path || (target == "*" && self.method == Method::OPTIONS)).then_some(target)
+        (is_path || (target == "*" && self.head.method == Method::OPTIONS)).then_some(target)
     }
 
     /// The query as sent.
@@ -205,12 +197,16 @@ impl Inbound {
 
     /// The facts that the verdict asks for.
     pub(super) fn facts(&self, body: &Body, policy: &FreshnessPolicy) -> RequestFacts {
-        let seen = self.fields.seen();
+        let seen = self.head.fields.seen();
         let asks = policy.obeys_requests && seen.any(Seen::CACHE_CONTROL.or(Seen::PRAGMA));
-        let read =
-            || RequestDirectives::read(self.fields.all("cache-control"), self.fields.all("pragma"));
+        let read = || {
+            RequestDirectives::read(
+                self.head.fields.all("cache-control"),
+                self.head.fields.all("pragma"),
+            )
+        };
         RequestFacts {
-            method: cacheability::Method::from_bytes(self.method.as_str().as_bytes()),
+            method: cacheability::Method::from_bytes(self.head.method.as_str().as_bytes()),
             authorization: seen.any(Seen::AUTHORIZATION),
             body: !matches!(body, Body::Empty),
             range: seen.any(Seen::RANGE),
@@ -225,7 +221,7 @@ impl Inbound {
         let get = |name: &str| {
             let lines: SmallVec<[_; 4]> = match self.coding.get() {
                 Some(coding) if name == "accept-encoding" => smallvec![coding.as_str().as_bytes()],
-                _ => self.fields.all(name).collect(),
+                _ => self.head.fields.all(name).collect(),
             };
             // Nothing that tiers tell each other chooses a variant, whatever `Vary` says.
             (!lines.is_empty() && !is_between_tiers(name)).then_some(lines)
@@ -236,13 +232,10 @@ impl Inbound {
     /// The same request, for another who needs to know it.
     pub(super) fn shared(&self) -> Self {
         Self {
-            method: self.method.clone(),
-            host: self.host.clone(),
-            target: self.target.clone(),
-            fields: self.fields.clone(),
+            head: self.head.clone(),
+            arrival: self.arrival,
             edge: self.edge.clone(),
             coding: self.coding.clone(),
-            ..*self
         }
     }
 

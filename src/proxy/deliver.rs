@@ -9,7 +9,7 @@ use super::context::Inbound;
 use crate::collapse::Arriving;
 use crate::message::{Body, Chain, Extra, FieldBlock, Response, Seen, push_field};
 use crate::object::{ObjectHead, Stored};
-use crate::semantics::cache_status::CacheStatus;
+use crate::semantics::cache_status::{CacheName, CacheStatus};
 use crate::semantics::cacheability;
 use crate::semantics::conditional::{
     self, Conditions, EntityTag, Outcome, Validators, if_range_matches,
@@ -43,19 +43,24 @@ pub(super) enum Part {
 }
 
 /// The `Cache-Status` of a fresh hit.
-pub(super) fn hit_status<'a>(name: &'a str, head: &ObjectHead, now: Timestamp) -> CacheStatus<'a> {
+pub(super) fn hit_status<'a>(
+    name: &'a CacheName,
+    head: &ObjectHead,
+    now: Timestamp,
+) -> CacheStatus<'a> {
     let ttl = Some(head.freshness().left(now));
-    CacheStatus { cache: name, hit: true, ttl, ..CacheStatus::default() }
+    CacheStatus { hit: true, ttl, ..CacheStatus::of(name) }
 }
 
-/// The response from a stored object.
+/// The response from a stored object, sent `now`.
 pub(super) fn stored(
     inbound: &Inbound,
     stored: &Stored,
     block: FieldBlock,
     status: &CacheStatus<'_>,
+    now: Timestamp,
 ) -> Response {
-    let lines = own_lines(&stored.head, None, inbound.arrival.later());
+    let lines = own_lines(&stored.head, None, now);
     let mut response = deliver(inbound, &stored.head, block, Content::Resident(stored), lines)
         // A resident body can be read from its beginning at any time.
         .unwrap_or_else(|| Response::empty(StatusCode::INTERNAL_SERVER_ERROR));
@@ -113,7 +118,7 @@ fn deliver(
     content: Content<'_>,
     mut extra: Extra,
 ) -> Option<Response> {
-    let seen = inbound.fields.seen();
+    let seen = inbound.head.fields.seen();
     if seen.any(Seen::CONDITIONAL)
         && let Some(response) = precondition(inbound, head, &block, &mut extra)
     {
@@ -125,7 +130,7 @@ fn deliver(
         return response;
     }
     let length = content.length();
-    let body = if inbound.method == Method::HEAD { Body::Empty } else { content.whole()? };
+    let body = if inbound.head.method == Method::HEAD { Body::Empty } else { content.whole()? };
     Some(Response { status: head.status, content_length: length, block, extra, body })
 }
 
@@ -169,11 +174,11 @@ fn precondition(
     }
     let mut conditions = Conditions::default();
     for name in ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"] {
-        for line in inbound.fields.all(name) {
+        for line in inbound.head.fields.all(name) {
             conditions.add(name, line);
         }
     }
-    let method = cacheability::Method::from_bytes(inbound.method.as_str().as_bytes());
+    let method = cacheability::Method::from_bytes(inbound.head.method.as_str().as_bytes());
     let status = match conditional::evaluate(method, &conditions, &validators(inbound, head, block))
     {
         Outcome::Proceed => return None,
@@ -221,12 +226,12 @@ fn partial(
     content: &Content<'_>,
     extra: &mut Extra,
 ) -> Option<Option<Response>> {
-    if inbound.method != Method::GET || head.status != StatusCode::OK {
+    if inbound.head.method != Method::GET || head.status != StatusCode::OK {
         return None;
     }
     let total = content.length()?;
-    let ranges = RangeSet::parse(inbound.fields.get("range")?)?;
-    if let Some(value) = inbound.fields.get("if-range")
+    let ranges = RangeSet::parse(inbound.head.fields.get("range")?)?;
+    if let Some(value) = inbound.head.fields.get("if-range")
         && !if_range_matches(value, &validators(inbound, head, block))
     {
         return None;

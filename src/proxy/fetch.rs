@@ -300,12 +300,11 @@ impl Journey {
             return None;
         }
         let status = CacheStatus {
-            cache: &self.proxy.config.name,
             fwd: Some(reason.forward()),
             fwd_status: (!collapsed).then_some(head.status.as_u16()),
             stored: true,
             collapsed,
-            ..CacheStatus::default()
+            ..CacheStatus::of(&self.proxy.cache_name)
         };
         let block = self.inbound.lines_of(head);
         let response = deliver::arriving(&self.inbound, arriving, block, &status)?;
@@ -352,12 +351,11 @@ impl Journey {
             return None;
         }
         let told = CacheStatus {
-            cache: &self.proxy.config.name,
             fwd: Some(reason.forward()),
             fwd_status: status,
             stored: true,
             collapsed,
-            ..CacheStatus::default()
+            ..CacheStatus::of(&self.proxy.cache_name)
         };
         let served = if collapsed { Served::Collapsed } else { Served::Miss };
         let before = cache_status.as_ref();
@@ -373,12 +371,11 @@ impl Journey {
             return None;
         }
         let status = CacheStatus {
-            cache: &self.proxy.config.name,
             fwd: Some(reason.forward()),
             fwd_status: (!collapsed).then_some(304),
             stored: true,
             collapsed,
-            ..CacheStatus::default()
+            ..CacheStatus::of(&self.proxy.cache_name)
         };
         let served = if collapsed { Served::Collapsed } else { Served::Revalidated };
         if collapsed && stored.slices().is_none() {
@@ -395,11 +392,10 @@ impl Journey {
             return None;
         }
         let status = CacheStatus {
-            cache: &self.proxy.config.name,
             fwd: Some(reason.forward()),
             fwd_status: Some(304),
             detail: Some(why),
-            ..CacheStatus::default()
+            ..CacheStatus::of(&self.proxy.cache_name)
         };
         let sent = self.send_stored(stored, Served::Revalidated, &status, why);
         Some(Sent { origin_status: Some(304), ..sent })
@@ -412,7 +408,7 @@ impl Journey {
 
     fn hit(&self, stored: &Arc<Stored>, why: Reason) -> Sent {
         let now = self.inbound.arrival.later();
-        let status = deliver::hit_status(&self.proxy.config.name, &stored.head, now);
+        let status = deliver::hit_status(&self.proxy.cache_name, &stored.head, now);
         self.send_stored(stored, Served::Hit, &status, why.as_str())
     }
 
@@ -427,7 +423,8 @@ impl Journey {
             return self.sliced(stored, slices, served, status, None, reason);
         }
         let block = self.inbound.lines_of(&stored.head);
-        let response = deliver::stored(&self.inbound, stored, block, status);
+        let response =
+            deliver::stored(&self.inbound, stored, block, status, self.inbound.arrival.later());
         let (source, stamp) = (source_of(stored), self.stamp_of(&stored.head));
         let basis = Basis::Stored(stored.clone());
         Sent { response, served, source, origin_status: None, reason, slices: None, stamp, basis }

@@ -109,11 +109,11 @@ impl Journey {
             None => self.resource.path.to_string(),
         };
         OutgoingRequest {
-            method: self.inbound.method.clone(),
+            method: self.inbound.head.method.clone(),
             target: target.into(),
-            headers: self.headers(&self.inbound.host),
+            headers: self.headers(&self.inbound.head.host),
             body,
-            content_length: self.inbound.content_length,
+            content_length: self.inbound.head.content_length,
             on_interim: None,
         }
     }
@@ -124,7 +124,7 @@ impl Journey {
         // A proven edge has said who its client is.
         let edge = inbound.edge.is_some();
         let goes_on = |name: &str| !is_between_tiers(name) && (edge || !is_not_the_clients(name));
-        let mut headers = inbound.fields.to_map(goes_on);
+        let mut headers = inbound.head.fields.to_map(goes_on);
         remove_hop_by_hop(&mut headers);
         for name in [CONTENT_LENGTH, EXPECT] {
             headers.remove(name);
@@ -134,14 +134,14 @@ impl Journey {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(coding.as_str()));
         }
         if !edge {
-            let client = inbound.peer.address.ip().to_canonical();
+            let client = inbound.head.peer.address.ip().to_canonical();
             insert(&mut headers, X_FORWARDED_FOR, client.to_string().into());
             insert(&mut headers, X_FORWARDED_HOST, host.to_vec());
-            insert(&mut headers, X_FORWARDED_PROTO, inbound.peer.scheme.as_str().into());
+            insert(&mut headers, X_FORWARDED_PROTO, inbound.head.peer.scheme.as_str().into());
         }
         let mut via = Vec::new();
         let lines = headers.get_all(VIA).iter().map(HeaderValue::as_bytes);
-        write_via(lines, inbound.peer.protocol.via(), &self.proxy.config.name, &mut via);
+        write_via(lines, inbound.head.peer.protocol.via(), &self.proxy.config.name, &mut via);
         insert(&mut headers, VIA, via);
         let mut cdn_loop = Vec::new();
         let lines = headers.get_all(CDN_LOOP).iter().map(HeaderValue::as_bytes);

@@ -53,6 +53,7 @@ pub use crate::collapse::Flights;
 use crate::collapse::RememberedKeys;
 use crate::message::{Answer, Later, Reply, Request};
 use crate::object::Stored;
+use crate::semantics::cache_status::CacheName;
 use crate::semantics::cacheability::{RequestFacts, is_odd};
 use crate::semantics::verdict::{Reason, Verdict, verdict};
 use crate::site::{Access, Route, SiteLabel, SiteTable};
@@ -88,6 +89,7 @@ pub struct ProxyConfig {
 #[derive(Debug)]
 pub struct Proxy {
     config: ProxyConfig,
+    cache_name: CacheName,
     routing: ArcSwap<Routing>,
     store: Arc<Store>,
     flights: Arc<Flights>,
@@ -137,6 +139,7 @@ impl Proxy {
         let (keys, lifetime) = parts.hit_for_miss;
         let compressors = Compressors::new(config.compress_threads, config.compressions);
         Self {
+            cache_name: CacheName::new(&config.name),
             compressors,
             config,
             routing: ArcSwap::from_pointee(parts.routing),
@@ -167,7 +170,8 @@ impl Proxy {
 
     /// Answers a request: at once if a fresh response is resident.
     pub fn serve(self: &Arc<Self>, request: Request, arrival: Arrival) -> Answer<Exchange> {
-        let (mut inbound, body) = Inbound::new(request, arrival, self.store.rules());
+        let Request { head, body } = request;
+        let mut inbound = Inbound::new(head, arrival, self.store.rules());
         let routing = self.routing.load();
         inbound.tell(&routing.sites, &self.config.name);
         let (site, route, resource) = match inbound.locate(&routing.sites, &self.config.name) {
@@ -177,12 +181,12 @@ impl Proxy {
             }
         };
         match inbound.access(route, &resource) {
-            Access::Admit if route.allows(&inbound.method) => {}
+            Access::Admit if route.allows(&inbound.head.method) => {}
             access => return Answer::Now(self.not_admitted(inbound, site.label, route, access)),
         }
         inbound.settle_coding(route);
         let facts = inbound.facts(&body, &route.freshness);
-        let extra = route.key.extra(&inbound.fields);
+        let extra = route.key.extra(&inbound.head.fields);
         let primary = resource.key(site.generation, &extra);
         let lookup = match facts.method.is_cacheable() {
             true => self.store.lookup(primary, |spec, out| inbound.select(spec, out)),
@@ -211,7 +215,7 @@ impl Proxy {
             }
             (_, lookup) => lookup,
         };
-        let odd = is_odd(inbound.fields.iter());
+        let odd = is_odd(inbound.head.fields.iter());
         let journey = Journey {
             proxy: self.clone(),
             site: site.clone(),
@@ -247,9 +251,10 @@ impl Proxy {
         reason: Reason,
     ) -> Reply<Exchange> {
         self.count_hit(&stored);
-        let status = deliver::hit_status(&self.config.name, &stored.head, inbound.arrival.now);
+        let now = inbound.arrival.now;
+        let status = deliver::hit_status(&self.cache_name, &stored.head, now);
         let block = inbound.lines_of(&stored.head);
-        let mut response = deliver::stored(&inbound, &stored, block, &status);
+        let mut response = deliver::stored(&inbound, &stored, block, &status, now);
         inbound.dress(route, &mut response);
         if let Some(demand) = &inbound.edge {
             let stamp = demand.stamp_of(&stored.head, self.store.rules());

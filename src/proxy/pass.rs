@@ -118,11 +118,10 @@ impl Journey {
         let origin_status = Some(incoming.status.as_u16());
         let is_marked = coding::mark(&mut incoming, self.compress());
         let status = CacheStatus {
-            cache: &self.proxy.config.name,
             fwd: Some(forward),
             fwd_status: origin_status,
             detail: Some(reason),
-            ..CacheStatus::default()
+            ..CacheStatus::of(&self.proxy.cache_name)
         };
         let mut extra = Extra::new();
         deliver::push_cache_status(&status, &mut extra);
@@ -170,7 +169,7 @@ impl Journey {
             return None;
         }
         let (route, resource) = self.site.locate(Cow::Borrowed(host), &led.target)?;
-        Some(resource.key(self.site.generation, &route.key.extra(&self.inbound.fields)))
+        Some(resource.key(self.site.generation, &route.key.extra(&self.inbound.head.fields)))
     }
 
     /// 504: the client wanted a stored response or none (RFC 9111 section 5.2.1.7).
@@ -197,8 +196,8 @@ impl Journey {
         fwd: Option<Forward>,
         reason: &'static str,
     ) -> Sent {
-        let cache = &self.proxy.config.name;
-        let status = CacheStatus { cache, fwd, detail: Some(reason), ..CacheStatus::default() };
+        let status =
+            CacheStatus { fwd, detail: Some(reason), ..CacheStatus::of(&self.proxy.cache_name) };
         deliver::push_cache_status(&status, &mut response.extra);
         deliver::push_date(self.inbound.arrival.later(), &mut response.extra);
         let (source, stamp, basis) = (Source::Synthetic, self.stamp_fetched(), Basis::Own);

@@ -1,15 +1,13 @@
 //! Requests that go nowhere: refused or answered by a rule, or refused by an engine before they
 //! came here.
 
-use std::sync::OnceLock;
-
 use bytes::Bytes;
 use http::Method;
 
 use super::context::{Arrival, Exchange, Inbound, Served};
 use super::error::{self, Refusal};
 use super::{Proxy, deliver};
-use crate::message::{Body, Extra, Fault, Fields, Peer, Reply, Response};
+use crate::message::{Body, Extra, Fault, Fields, Peer, Reply, RequestHead, Response};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::uri::normalize_host;
 use crate::site::{Access, Canned, Route, SiteLabel};
@@ -67,7 +65,7 @@ impl Proxy {
         canned: Canned,
     ) -> Reply<Exchange> {
         let Canned { reason, status, block, content_length, body } = canned;
-        let body = match body.is_empty() || inbound.method == Method::HEAD {
+        let body = match body.is_empty() || inbound.head.method == Method::HEAD {
             true => Body::Empty,
             false => Body::Full(body),
         };
@@ -81,17 +79,15 @@ impl Proxy {
 
     /// The reply to a request that an engine had to refuse.
     pub fn refuse(&self, peer: &Peer, fault: Fault, arrival: Arrival) -> Reply<Exchange> {
-        let inbound = Inbound {
+        let head = RequestHead {
             method: Method::default(),
             host: Bytes::new(),
             target: Bytes::new(),
             fields: Fields::default(),
-            peer: *peer,
-            arrival,
             content_length: None,
-            edge: None,
-            coding: OnceLock::new(),
+            peer: *peer,
         };
+        let inbound = Inbound::new(Box::new(head), arrival, self.store.rules());
         let (site, served) = (SiteLabel::NONE, Served::Refused);
         self.made(inbound, site, error::faulty(fault), served, fault.detail)
     }
@@ -105,8 +101,7 @@ impl Proxy {
         served: Served,
         reason: &'static str,
     ) -> Reply<Exchange> {
-        let cache = &self.config.name;
-        let status = CacheStatus { cache, detail: Some(reason), ..CacheStatus::default() };
+        let status = CacheStatus { detail: Some(reason), ..CacheStatus::of(&self.cache_name) };
         deliver::push_cache_status(&status, &mut response.extra);
         deliver::push_date(inbound.arrival.now, &mut response.extra);
         let mut exchange = inbound.exchange(site, served, reason);
@@ -117,9 +112,9 @@ impl Proxy {
     /// The methods that the request's route lets through, for `Allow`.
     fn allowed(&self, inbound: &Inbound) -> Option<String> {
         let routing = self.routing();
-        let host = std::str::from_utf8(&inbound.host).ok()?;
+        let host = std::str::from_utf8(&inbound.head.host).ok()?;
         let host = normalize_host(host)?;
-        let target = std::str::from_utf8(&inbound.target).ok()?;
+        let target = std::str::from_utf8(&inbound.head.target).ok()?;
         let (route, _) = routing.sites.find(&host)?.locate(host.clone(), target)?;
         let Some(allow) = &route.allow else { return Some(USUAL.to_owned()) };
         Some(allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", "))

@@ -25,7 +25,7 @@ impl Journey {
     ) -> Sent {
         self.refresh(self.flight_key(key), stored);
         let status =
-            deliver::hit_status(&self.proxy.config.name, &stored.head, self.inbound.arrival.now);
+            deliver::hit_status(&self.proxy.cache_name, &stored.head, self.inbound.arrival.now);
         let status = CacheStatus { detail: Some(reason.as_str()), ..status };
         self.send_stored(stored, Served::Stale, &status, reason.as_str())
     }
@@ -83,12 +83,11 @@ impl Journey {
         }
         let why = Reason::StaleIfError.as_str();
         let told = CacheStatus {
-            cache: &self.proxy.config.name,
             fwd: Some(forward),
             fwd_status: status,
             ttl: Some(stored.head.freshness().left(now)),
             detail: Some(why),
-            ..CacheStatus::default()
+            ..CacheStatus::of(&self.proxy.cache_name)
         };
         let sent = self.send_stored(stored, Served::Stale, &told, why);
         Some(Sent { origin_status: status, ..sent })

@@ -3,11 +3,24 @@
 use super::sink::Sink;
 use super::syntax::is_tchar;
 
+/// The name of a cache as its member begins: written once, told with every response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheName(Box<[u8]>);
+
+impl CacheName {
+    /// The name of a node.
+    pub fn new(name: &str) -> Self {
+        let mut item = Vec::with_capacity(name.len());
+        write_word(name, &mut item);
+        Self(item.into())
+    }
+}
+
 /// What this cache did for a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheStatus<'a> {
     /// Name of this cache.
-    pub cache: &'a str,
+    pub cache: &'a CacheName,
     /// The response came from the store without going forward.
     pub hit: bool,
     /// Why the request went forward.
@@ -61,10 +74,24 @@ impl Forward {
     }
 }
 
-impl CacheStatus<'_> {
+impl<'a> CacheStatus<'a> {
+    /// Of a cache of which nothing else is said.
+    pub fn of(cache: &'a CacheName) -> Self {
+        Self {
+            cache,
+            hit: false,
+            fwd: None,
+            fwd_status: None,
+            ttl: None,
+            stored: false,
+            collapsed: false,
+            detail: None,
+        }
+    }
+
     /// Writes the member, e.g. `fra-1; hit; ttl=52`.
     pub fn write(&self, out: &mut impl Sink) {
-        write_word(self.cache, out);
+        out.put(&self.cache.0);
         if self.hit {
             out.put(b"; hit");
         }
@@ -131,8 +158,8 @@ mod tests {
 
     #[test]
     fn members_as_documented() {
-        let edge = CacheStatus { cache: "fra-1", ..CacheStatus::default() };
-        let shield = CacheStatus { cache: "shield-1", ..CacheStatus::default() };
+        let (fra, shield) = (CacheName::new("fra-1"), CacheName::new("shield-1"));
+        let (edge, shield) = (CacheStatus::of(&fra), CacheStatus::of(&shield));
         let miss = Some(Forward::Miss);
         let cases = [
             (CacheStatus { hit: true, ttl: Some(52), ..edge }, "fra-1; hit; ttl=52"),
@@ -167,7 +194,7 @@ mod tests {
             ("caf\u{e9}\r\n", "\"caf????\""),
         ];
         for (cache, wanted) in cases {
-            assert_eq!(written(CacheStatus { cache, ..CacheStatus::default() }), wanted);
+            assert_eq!(written(CacheStatus::of(&CacheName::new(cache))), wanted);
         }
     }
 }

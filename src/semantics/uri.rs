@@ -37,8 +37,8 @@ pub fn normalize_path(path: &str) -> Cow<'_, str> {
 
 /// The path of an origin-form target in normal form, and its query as sent.
 pub fn split_target(target: &str) -> (Cow<'_, str>, Option<&str>) {
-    match target.split_once('?') {
-        Some((path, query)) => (normalize_path(path), Some(query)),
+    match memchr::memchr(b'?', target.as_bytes()) {
+        Some(mark) => (normalize_path(&target[..mark]), Some(&target[mark + 1..])),
         None => (normalize_path(target), None),
     }
 }
@@ -65,19 +65,41 @@ pub fn normalize_host(host: &str) -> Option<Cow<'_, str>> {
     if host.starts_with('[') {
         return normalize_ipv6(host);
     }
-    let name = match host.split_once(':') {
-        Some((name, port)) if is_port(port) => name,
+    let name = match memchr::memchr(b':', host.as_bytes()) {
+        Some(colon) if is_port(&host[colon + 1..]) => &host[..colon],
         Some(_) => return None,
         None => host,
     };
     let name = name.strip_suffix('.').unwrap_or(name);
-    if name.len() > HOST_MAX || !name.split('.').all(is_label) {
-        return None;
+    match case_of(name)? {
+        Case::Lower => Some(Cow::Borrowed(name)),
+        Case::Mixed => Some(Cow::Owned(name.to_ascii_lowercase())),
     }
-    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Some(Cow::Owned(name.to_ascii_lowercase()));
+}
+
+/// How the letters of a host name are written.
+#[derive(Clone, Copy)]
+enum Case {
+    Lower,
+    Mixed,
+}
+
+/// Of a name in labels of letters, digits and hyphens; underscores too, for they are in use. `None`
+/// if it is none. One pass: every request comes by here.
+fn case_of(name: &str) -> Option<Case> {
+    let (mut case, mut label) = (Case::Lower, 0);
+    for byte in name.bytes() {
+        match byte {
+            b'.' if label > 0 => label = 0,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => label += 1,
+            b'A'..=b'Z' => (case, label) = (Case::Mixed, label + 1),
+            _ => return None,
+        }
+        if label > LABEL_MAX {
+            return None;
+        }
     }
-    Some(Cow::Borrowed(name))
+    (label > 0 && name.len() <= HOST_MAX).then_some(case)
 }
 
 /// RFC 1035 section 2.3.4, in the form without final dot.
@@ -181,12 +203,6 @@ impl Write for Compare<'_> {
 fn is_port(port: &str) -> bool {
     port.bytes().all(|byte| byte.is_ascii_digit())
         && (port.is_empty() || port.parse::<u16>().is_ok())
-}
-
-/// Letters, digits and hyphens; underscores too, for they are in use.
-fn is_label(label: &str) -> bool {
-    (1..=LABEL_MAX).contains(&label.len())
-        && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 /// RFC 3986 section 2.3.

@@ -1,10 +1,11 @@
 //! The sites of a node, found by host.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use http::Method;
 use parking_lot::Mutex;
 

@@ -11,8 +11,8 @@ use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::message::{
-    Answer, Body, Ended, Extra, Fault, FieldBlock, Fields, Later, Peer, Reply, Request, Response,
-    push_field,
+    Answer, Body, Ended, Extra, Fault, FieldBlock, Fields, Later, Peer, Reply, Request,
+    RequestHead, Response, push_field,
 };
 use crate::net::Handler;
 use crate::semantics::range::{
@@ -61,7 +61,7 @@ impl Handler for Origin {
     fn serve(&self, request: Request) -> Answer<()> {
         self.asked.requests.fetch_add(1, Ordering::Relaxed);
         let (folder, asked) = (self.folder.clone(), self.asked.clone());
-        let Request { target, fields, .. } = request;
+        let RequestHead { target, fields, .. } = *request.head;
         Answer::Later(Later::new(async move {
             let response = match file_of(&folder, &target) {
                 Some((name, path)) => serve_file(name, &path, &fields).await,

@@ -45,8 +45,8 @@ use crate::config::token::Token;
 use crate::door::{Access, Caller, Life, Need, Problem, Refusal};
 use crate::door::{answer, body, query, reply, target_of, trace_of};
 use crate::message::{
-    Answer, Body, Ended, Extra, Fault, FieldBlock, Later, Peer, Reply, Request, Response,
-    push_field,
+    Answer, Body, Ended, Extra, Fault, FieldBlock, Later, Peer, Reply, Request, RequestHead,
+    Response, push_field,
 };
 use crate::net::{DrainWatch, Handler};
 use crate::object::Position;
@@ -134,19 +134,19 @@ impl Handler for ControlDoor {
         let (path, query) = target_of(&request);
         let (endpoint, caller) = match door.admit(&request, path, trace) {
             Ok(admitted) => admitted,
-            Err(problem) => return Answer::Now(reply(Err(problem), &request.method, trace)),
+            Err(problem) => return Answer::Now(reply(Err(problem), &request.head.method, trace)),
         };
         if let Err(problem) = door.check_lead(endpoint) {
-            return Answer::Now(reply(Err(problem), &request.method, trace));
+            return Answer::Now(reply(Err(problem), &request.head.method, trace));
         }
         let act = match endpoint {
             Endpoint::Read(view) => {
                 let result = door.read(view, query, &caller);
                 // What was looked at counts if the lead held until then.
                 let result = door.check_lead(endpoint).and(result);
-                return Answer::Now(reply(result, &request.method, trace));
+                return Answer::Now(reply(result, &request.head.method, trace));
             }
-            Endpoint::Log => Act::Follow(request.fields.get("prefer") == Some(b"surveys")),
+            Endpoint::Log => Act::Follow(request.head.fields.get("prefer") == Some(b"surveys")),
             Endpoint::Purge => Act::Purge,
             Endpoint::Beat(name) => Act::Beat(name.to_owned()),
             Endpoint::Remove(name) => Act::Remove(name.to_owned()),
@@ -154,9 +154,10 @@ impl Handler for ControlDoor {
             Endpoint::Hook(name) => Act::Hook(name.to_owned()),
             Endpoint::Config(change) => Act::Config(change),
         };
-        let what = format!("{} {path}", request.method);
+        let what = format!("{} {path}", request.head.method);
         let (door, query) = (door.clone(), query.to_owned());
-        let Request { method, peer, body, .. } = request;
+        let Request { head, body } = request;
+        let RequestHead { method, peer, .. } = *head;
         let asking = Asking { caller, what, peer, trace };
         Answer::Later(Later::new(async move {
             let result = match act {
@@ -188,14 +189,14 @@ impl Door {
         path: &'a str,
         trace: Option<u128>,
     ) -> Result<(Endpoint<'a>, Caller), Problem> {
-        let endpoint = Endpoint::find(&request.method, path)
-            .map_err(|unrouted| unrouted.problem(&request.method, path))?;
+        let endpoint = Endpoint::find(&request.head.method, path)
+            .map_err(|unrouted| unrouted.problem(&request.head.method, path))?;
         let access = self.access.borrow().clone();
         let admit = || {
             if endpoint.is_write() {
-                access.check_host(&request.host)?;
+                access.check_host(&request.head.host)?;
             }
-            let authorization = request.fields.get("authorization");
+            let authorization = request.head.fields.get("authorization");
             let now = Moment((self.parts.calendar)() / 1000);
             match endpoint {
                 Endpoint::Hook(_) => hooks::admit(&access, authorization, now),
@@ -204,8 +205,8 @@ impl Door {
         };
         let caller = admit().map_err(|Refusal { problem, holder }: Refusal| {
             let caller = Caller { name: holder, ..Caller::default() };
-            let what = format!("{} {path}", request.method);
-            let asking = Asking { caller, what, peer: request.peer, trace };
+            let what = format!("{} {path}", request.head.method);
+            let asking = Asking { caller, what, peer: request.head.peer, trace };
             self.note_refused(&asking, &problem);
             *problem
         })?;
@@ -220,9 +221,9 @@ impl Door {
         }
         // Only SNS says so: a form of another site cannot set it.
         let is_of_sns = matches!(endpoint, Endpoint::Hook(_))
-            && request.fields.get("x-amz-sns-message-type").is_some();
+            && request.head.fields.get("x-amz-sns-message-type").is_some();
         if endpoint.takes_json() && !is_of_sns {
-            body::check_type(request.fields.get("content-type"))?;
+            body::check_type(request.head.fields.get("content-type"))?;
         }
         Ok((endpoint, caller))
     }

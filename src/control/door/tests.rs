@@ -17,7 +17,7 @@ use crate::control::publish::Publisher;
 use crate::control::publish::folder::FolderShelf;
 use crate::control::{FolderRegistry, Lead, Plane, PlaneParts, Registry};
 use crate::door::State;
-use crate::message::{Fields, Piece, Protocol, Scheme};
+use crate::message::{Fields, Piece, Protocol, RequestHead, Scheme};
 use crate::net::Drain;
 
 mod feeds;
@@ -166,20 +166,20 @@ impl Stage {
         let buffer = bytes::Bytes::from(head);
         let lines = crate::message::field_lines(&buffer);
         let fields = Fields::from_slices(&buffer, lines.map(|(name, it)| (name.as_bytes(), it)));
-        let request = Request {
+        let head = RequestHead {
             method: method.parse().unwrap(),
             host: ADDRESS.into(),
             target: target.to_owned().into(),
             fields,
             content_length: Some(body.len() as u64),
-            body: if body.is_empty() { Body::Empty } else { Body::Full(body.into()) },
             peer: Peer {
                 address: "127.0.0.1:1".parse().unwrap(),
                 protocol: Protocol::Http1 { minor: 1 },
                 scheme: Scheme::Http,
             },
         };
-        match self.door.serve(request) {
+        let body = if body.is_empty() { Body::Empty } else { Body::Full(body.into()) };
+        match self.door.serve(Request { head: Box::new(head), body }) {
             Answer::Now(reply) => reply.response,
             Answer::Later(reply) => reply.await.response,
         }

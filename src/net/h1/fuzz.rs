@@ -1,11 +1,13 @@
 //! Fuzz targets: heads and bodies of requests, as bytes of HTTP/1.1.
 
+use std::net::Ipv4Addr;
+
 use bytes::{Bytes, BytesMut};
 
 use super::decode::{Decoded, Decoder};
 use super::head::{Framing, Head, Scan, parse};
 use super::{encode, target};
-use crate::message::{BodyError, BodyErrorKind, Scheme};
+use crate::message::{BodyError, BodyErrorKind, Peer, Protocol, Scheme};
 use crate::net::{Fault, Limits};
 
 /// Name and function of a target.
@@ -27,16 +29,18 @@ fn head(bytes: &[u8]) {
     let Ok(Some(length)) = whole else { return };
     assert!(bytes[..length].ends_with(b"\r\n"));
     let scheme = if first & 1 == 0 { Scheme::Http } else { Scheme::Https };
+    let address = (Ipv4Addr::LOCALHOST, 1).into();
+    let peer = Peer { address, protocol: Protocol::Http1 { minor: 1 }, scheme };
     let limits = Limits { headers: 70, url: 2000, ..Limits::default() };
     let bytes = Bytes::copy_from_slice(&bytes[..length]);
-    match parse(&bytes, &limits, scheme) {
+    match parse(&bytes, &limits, peer) {
         Err(Fault { status, detail }) => {
             assert!(status.is_client_error() || status.is_server_error(), "{status}");
             assert!(!detail.is_empty());
         }
         Ok(head) => {
             check(&head, &limits);
-            let again = parse(&told(&head), &limits, scheme);
+            let again = parse(&told(&head), &limits, peer);
             let again = again.unwrap_or_else(|fault| panic!("refused anew: {}", fault.detail));
             assert_eq!(facts(&head), facts(&again), "as told on");
         }
@@ -44,13 +48,13 @@ fn head(bytes: &[u8]) {
 }
 
 fn check(head: &Head, limits: &Limits) {
-    assert!(head.target.first() == Some(&b'/') || head.target == "*");
-    assert!(head.target != "*" || head.method == http::Method::OPTIONS);
-    assert!(head.target.len() <= limits.url, "{}", head.target.len());
-    assert!(head.target.iter().all(|&byte| byte > b' ' && byte != 0x7f && byte != b'#'));
-    assert!(target::is_authority(&head.host));
-    assert!(head.fields.len() <= limits.headers && head.minor <= 1);
-    for (name, value) in head.fields.iter() {
+    assert!(head.request.target.first() == Some(&b'/') || head.request.target == "*");
+    assert!(head.request.target != "*" || head.request.method == http::Method::OPTIONS);
+    assert!(head.request.target.len() <= limits.url, "{}", head.request.target.len());
+    assert!(head.request.target.iter().all(|&byte| byte > b' ' && byte != 0x7f && byte != b'#'));
+    assert!(target::is_authority(&head.request.host));
+    assert!(head.request.fields.len() <= limits.headers && head.minor <= 1);
+    for (name, value) in head.request.fields.iter() {
         http::HeaderName::from_bytes(name).expect("a token");
         http::HeaderValue::from_bytes(value).expect("no control characters");
     }
@@ -58,12 +62,12 @@ fn check(head: &Head, limits: &Limits) {
 
 /// The head with its host named by Host alone, as it would be passed on.
 fn told(head: &Head) -> Bytes {
-    let mut out = head.method.as_str().as_bytes().to_vec();
+    let mut out = head.request.method.as_str().as_bytes().to_vec();
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-    put(&[b" ", &head.target, b" HTTP/1.", &[b'0' + head.minor], b"\r\n"]);
-    for (name, value) in head.fields.iter() {
+    put(&[b" ", &head.request.target, b" HTTP/1.", &[b'0' + head.minor], b"\r\n"]);
+    for (name, value) in head.request.fields.iter() {
         let is_host = name.eq_ignore_ascii_case(b"host");
-        put(&[name, b": ", if is_host { &head.host } else { value }, b"\r\n"]);
+        put(&[name, b": ", if is_host { &head.request.host } else { value }, b"\r\n"]);
     }
     put(&[b"\r\n"]);
     out.into()
@@ -71,7 +75,13 @@ fn told(head: &Head) -> Bytes {
 
 fn facts(head: &Head) -> impl PartialEq + std::fmt::Debug {
     let flags = [head.persistent, head.expects_continue, head.takes_trailers];
-    (head.target.clone(), head.host.clone(), head.framing, head.fields.len(), flags)
+    (
+        head.request.target.clone(),
+        head.request.host.clone(),
+        head.framing,
+        head.request.fields.len(),
+        flags,
+    )
 }
 
 /// What a body came to: its content, the number of trailers, and how much was left over.

@@ -11,7 +11,7 @@ use http::{Method, StatusCode};
 use httparse::Header;
 
 use super::target;
-use crate::message::{Fields, Scheme};
+use crate::message::{Fields, Peer, Protocol, RequestHead};
 use crate::net::{Fault, Limits};
 
 /// Field lines parsed on the stack; a head with more takes an allocation.
@@ -19,10 +19,7 @@ const INLINE_FIELDS: usize = 64;
 
 /// A complete head whose framing is sound.
 pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) host: Bytes,
-    pub(super) target: Bytes,
-    pub(super) fields: Fields,
+    pub(super) request: Box<RequestHead>,
     /// Minor version, 0 or 1.
     pub(super) minor: u8,
     pub(super) framing: Framing,
@@ -49,6 +46,14 @@ impl Framing {
     /// Whether any content is to come.
     pub(super) fn has_content(self) -> bool {
         !matches!(self, Self::None | Self::Length(0))
+    }
+
+    /// Bytes of the content, where the client said so.
+    fn length(self) -> Option<u64> {
+        match self {
+            Self::Length(length) => Some(length),
+            Self::None | Self::Chunked => None,
+        }
     }
 }
 
@@ -88,14 +93,14 @@ impl Scan {
     }
 }
 
-/// Reads a complete head: all bytes up to and with its empty line.
-pub(super) fn parse(head: &Bytes, limits: &Limits, scheme: Scheme) -> Result<Head, Fault> {
+/// Reads a complete head that came from `peer`: all bytes up to and with its empty line.
+pub(super) fn parse(head: &Bytes, limits: &Limits, peer: Peer) -> Result<Head, Fault> {
     let mut inline = [const { MaybeUninit::uninit() }; INLINE_FIELDS];
     let room = limits.headers.min(INLINE_FIELDS);
-    match parse_into(head, limits, scheme, &mut inline[..room]) {
+    match parse_into(head, limits, peer, &mut inline[..room]) {
         Err(fault) if fault == TOO_MANY_FIELDS && limits.headers > INLINE_FIELDS => {
             let mut spilled = vec![MaybeUninit::uninit(); limits.headers];
-            parse_into(head, limits, scheme, &mut spilled)
+            parse_into(head, limits, peer, &mut spilled)
         }
         parsed => parsed,
     }
@@ -107,7 +112,7 @@ const TOO_MANY_FIELDS: Fault =
 fn parse_into<'b>(
     head: &'b Bytes,
     limits: &Limits,
-    scheme: Scheme,
+    peer: Peer,
     room: &mut [MaybeUninit<Header<'b>>],
 ) -> Result<Head, Fault> {
     let mut request = httparse::Request::new(&mut []);
@@ -127,19 +132,24 @@ fn parse_into<'b>(
     let known = Known::gather(request.headers)?;
     let framing = known.framing(minor)?;
     let expects_continue = known.expects_continue(minor)?;
-    let (target, host) = target::resolve(head, &method, path.as_bytes(), known.host, scheme)?;
+    let (target, host) = target::resolve(head, &method, path.as_bytes(), known.host, peer.scheme)?;
     let lines = request.headers.iter().map(|header| (header.name.as_bytes(), header.value));
-    Ok(Head {
+    let request = Box::new(RequestHead {
+        method,
         host,
         target,
         fields: Fields::from_slices(head, lines),
+        content_length: framing.length(),
+        peer: Peer { protocol: Protocol::Http1 { minor }, ..peer },
+    });
+    Ok(Head {
+        request,
         minor,
         framing,
         // RFC 9112 section 9.3.
         persistent: !known.close && (minor == 1 || known.keep_alive),
         expects_continue: expects_continue && framing.has_content(),
         takes_trailers: known.trailers,
-        method,
     })
 }
 

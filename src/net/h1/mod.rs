@@ -12,8 +12,9 @@
 //!
 //! One future does it all: while it waits for the handler, or for the client to take a response, it
 //! moves bytes in both directions, so that neither needs a task of its own. A cached hit is one
-//! read, one call of the handler, one write; it sets no timer and allocates nothing, because the
-//! head's bytes are a slice of the read buffer, which is reclaimed once the request is dropped.
+//! read, one call of the handler, one write; it sets no timer and allocates one block, for what is
+//! known of the request: the head's bytes are a slice of the read buffer, which is reclaimed once
+//! the request is dropped.
 //!
 //! A client that shuts its write side down still gets what is at hand. Once only the handler is
 //! waited for, it counts as gone, as with nginx, hyper and Go: to the node it looks no different
@@ -51,14 +52,13 @@ use tokio::time::Instant;
 
 use self::decode::Decoder;
 use self::encode::{Asked, Delimiter};
-use self::head::Framing;
 use self::input::Input;
 use self::out::Outgoing;
 use self::patience::Patience;
 use self::transfer::Sender;
 use self::upload::Upload;
 use super::{Answer, DrainWatch, Fault, Handler, Limits, Outcome, Reply};
-use crate::message::{Body, Peer, Protocol, Request};
+use crate::message::{Body, Peer, Request};
 
 /// Serves the requests of one connection until it is over.
 ///
@@ -195,18 +195,15 @@ where
     fn ask(&mut self, head: &Bytes) -> Result<(Answer<H::Exchange>, Asked), Fault> {
         self.requests += 1;
         self.out.mark();
-        let head = head::parse(head, &self.limits, self.peer.scheme)?;
-        let content_length = match head.framing {
-            Framing::Length(length) => Some(length),
-            Framing::None | Framing::Chunked => None,
-        };
+        let head = head::parse(head, &self.limits, self.peer)?;
         let content_max = self.limits.request_body;
-        if content_max > 0 && content_length.is_some_and(|length| length > content_max) {
+        if content_max > 0 && head.request.content_length.is_some_and(|length| length > content_max)
+        {
             return Err(Fault::new(StatusCode::PAYLOAD_TOO_LARGE, "content too large"));
         }
-        self.peer.protocol = Protocol::Http1 { minor: head.minor };
+        self.peer = head.request.peer;
         let asked = Asked {
-            head: head.method == http::Method::HEAD,
+            head: head.request.method == http::Method::HEAD,
             minor: head.minor,
             persistent: head.persistent,
             takes_trailers: head.takes_trailers,
@@ -219,15 +216,7 @@ where
         } else {
             Body::Empty
         };
-        let answer = self.out.handler().serve(Request {
-            method: head.method,
-            host: head.host,
-            target: head.target,
-            fields: head.fields,
-            body,
-            content_length,
-            peer: self.peer,
-        });
+        let answer = self.out.handler().serve(Request { head: head.request, body });
         Ok((answer, asked))
     }
 

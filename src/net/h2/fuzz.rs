@@ -61,7 +61,7 @@ impl Handler for Echo {
     type Exchange = ();
 
     fn serve(&self, request: Request) -> Answer<()> {
-        Answer::Now(self.reply(request.target))
+        Answer::Now(self.reply(request.head.target))
     }
 
     fn refuse(&self, _: &Peer, fault: Fault) -> Reply<()> {

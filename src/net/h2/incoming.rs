@@ -11,7 +11,7 @@ use super::hpack;
 use super::session::{Error, Goaway, PartialBlock, Session, stream_window};
 use super::streams::{RequestSide, ResponseSide, Stream};
 use super::upload;
-use crate::message::{Body, BodyError, BodyErrorKind, Interim, Request};
+use crate::message::{Body, BodyError, BodyErrorKind, Interim, Request, RequestHead};
 use crate::net::request_head::{Head, Refusal, TOO_LARGE};
 use crate::net::{Answer, Handler, Outcome, Waited, priority};
 
@@ -150,16 +150,15 @@ impl<H: Handler> Session<H> {
         } else {
             Body::Empty
         };
-        let request = Request {
+        let head = Box::new(RequestHead {
             method: head.method,
             host: head.host,
             target: head.target,
             fields: head.fields,
-            body,
             content_length: head.content_length,
             peer: self.peer,
-        };
-        match self.handler.serve(request) {
+        });
+        match self.handler.serve(Request { head, body }) {
             Answer::Now(reply) => self.respond(side, reply),
             Answer::Later(future) => {
                 let id = side.id;

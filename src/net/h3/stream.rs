@@ -22,7 +22,7 @@ use super::head::{NoHead, SectionReader};
 use super::inbox::Inbox;
 use super::outgoing::{Outgoing, Progress};
 use super::waiting::Waiting;
-use crate::message::{Body, BodyError, BodyErrorKind, Peer, Request};
+use crate::message::{Body, BodyError, BodyErrorKind, Peer, Request, RequestHead};
 use crate::net::ready::Ready;
 use crate::net::request_head::Head;
 use crate::net::{Answer, Fault, Handler, Limits, Outcome, Reply};
@@ -344,8 +344,8 @@ impl<X: Send + 'static> Stream<X> {
     {
         let Head { method, host, target, fields, content_length, .. } = head;
         let peer = turn.peer;
-        let request = Request { method, host, target, fields, body, content_length, peer };
-        self.answer = match turn.handler.serve(request) {
+        let head = Box::new(RequestHead { method, host, target, fields, content_length, peer });
+        self.answer = match turn.handler.serve(Request { head, body }) {
             Answer::Now(reply) => self.respond(reply, turn),
             Answer::Later(later) => State::Waiting(Waiting::new(later)),
         };

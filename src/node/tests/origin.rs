@@ -74,7 +74,7 @@ impl Handler for Origin {
 
     fn serve(&self, request: Request) -> Answer<()> {
         let random = &mut self.random.lock();
-        let response = self.answer(&request.target, &request.fields, random);
+        let response = self.answer(&request.head.target, &request.head.fields, random);
         let late = match random.u8(..8) {
             0 => random.u64(..250),
             _ => random.u64(..20),

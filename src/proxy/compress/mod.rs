@@ -58,12 +58,12 @@ impl Inbound {
     /// identity, and so is what nobody may transform (RFC 9111 section 5.2.1.6).
     pub(super) fn settle_coding(&self, route: &Route) {
         let Some(policy) = route.compress.as_ref().filter(|_| self.edge.is_none()) else { return };
-        let seen = self.fields.seen();
+        let seen = self.head.fields.seen();
         let is_forbidden = seen.any(Seen::RANGE)
-            || seen.any(Seen::CACHE_CONTROL) && self.fields.all("cache-control").any(forbids);
+            || seen.any(Seen::CACHE_CONTROL) && self.head.fields.all("cache-control").any(forbids);
         let coding = match is_forbidden {
             true => Coding::Identity,
-            false => policy.choose(self.fields.all("accept-encoding")),
+            false => policy.choose(self.head.fields.all("accept-encoding")),
         };
         self.coding.get_or_init(|| coding);
     }
@@ -143,7 +143,7 @@ impl Journey {
     /// Codes a response that is for this request alone.
     pub(super) fn code_alone(&self, response: &mut Response) {
         let Some(coding) = self.inbound.wanted() else { return };
-        if self.inbound.method != Method::HEAD {
+        if self.inbound.head.method != Method::HEAD {
             let Some((encoder, place)) = self.begin_coding(coding, response.content_length) else {
                 return;
             };
@@ -200,7 +200,7 @@ impl Journey {
         if let Some(follower) = flights.follow(key, key) {
             return followed(follower).await.map(|relay| Coded::Arriving(arriving(relay)));
         }
-        if self.inbound.method != Method::GET || response.status != StatusCode::OK {
+        if self.inbound.head.method != Method::GET || response.status != StatusCode::OK {
             // Only the head is asked for.
             return Some(Coded::Arriving(arriving(Relay::new().0)));
         }

@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::collapse::Relay;
-use crate::message::{Fields, Peer, Piece, Protocol, Scheme};
+use crate::message::{Fields, Peer, Piece, Protocol, RequestHead, Scheme};
 use crate::object::tests::target;
 use crate::proxy::context::Arrival;
 
+const NOW: Timestamp = Timestamp::from_seconds(1_800_010_000);
 const MODIFIED: &str = "Fri, 15 Jan 2027 08:00:00 GMT";
 const DATE: &str = "Fri, 15 Jan 2027 09:00:00 GMT";
 const EARLIER: &str = "Fri, 15 Jan 2027 07:00:00 GMT";
@@ -17,7 +18,7 @@ const BODY: &str = "0123456789";
 
 fn inbound(method: &str, fields: &[(&str, &str)]) -> Inbound {
     let fields: Fields = fields.iter().map(|(name, value)| (*name, *value)).collect();
-    Inbound {
+    let head = RequestHead {
         method: method.parse().unwrap(),
         host: "h".into(),
         target: "/".into(),
@@ -27,15 +28,10 @@ fn inbound(method: &str, fields: &[(&str, &str)]) -> Inbound {
             protocol: Protocol::Http2,
             scheme: Scheme::Https,
         },
-        arrival: Arrival {
-            instant: Instant::now(),
-            now: Timestamp::from_seconds(1_800_010_000),
-            from_edge: false,
-        },
         content_length: None,
-        edge: None,
-        coding: Default::default(),
-    }
+    };
+    let arrival = Arrival { instant: Instant::now(), now: NOW, from_edge: false };
+    Inbound { head: Box::new(head), arrival, edge: None, coding: Default::default() }
 }
 
 fn head(status: u16) -> ObjectHead {
@@ -69,7 +65,8 @@ fn answered(
     inbound: &Inbound,
     arrives: Option<Option<u64>>,
 ) -> (u16, Option<u64>, String, String) {
-    let status = CacheStatus { cache: "node", ..CacheStatus::default() };
+    let name = CacheName::new("node");
+    let status = CacheStatus::of(&name);
     let response = if let Some(content_length) = arrives {
         let (relay, writer) = Relay::new();
         writer.push(Bytes::from_static(BODY.as_bytes()));
@@ -86,7 +83,7 @@ fn answered(
         response
     } else {
         let body = [Bytes::from_static(BODY.as_bytes())];
-        stored(inbound, &Stored::new(&head, &body), head.block(), &status)
+        stored(inbound, &Stored::new(&head, &body), head.block(), &status, NOW)
     };
     let names: Vec<_> = response.block.iter().map(|(name, _)| name.to_owned()).collect();
     let Response { status, content_length, mut body, .. } = response;

@@ -85,11 +85,12 @@ pub struct Found {
 impl Proxy {
     /// Tells what would become of a request without content.
     pub async fn explain(self: &Arc<Self>, request: Request, arrival: Arrival) -> Explanation {
-        let (mut inbound, body) = Inbound::new(request, arrival, self.store.rules());
+        let Request { head, body } = request;
+        let mut inbound = Inbound::new(head, arrival, self.store.rules());
         let routing = self.routing();
         inbound.tell(&routing.sites, &self.config.name);
         let (site, route, resource) = match inbound.locate(&routing.sites, &self.config.name) {
-            Ok((_, route, _)) if !route.allows(&inbound.method) => {
+            Ok((_, route, _)) if !route.allows(&inbound.head.method) => {
                 return Explanation::Refused(Refusal::Method);
             }
             Ok((site, route, resource)) => (site.clone(), route.clone(), resource.into_owned()),
@@ -97,8 +98,8 @@ impl Proxy {
         };
         inbound.settle_coding(&route);
         let facts = inbound.facts(&body, &route.freshness);
-        let facts = RequestFacts { odd: is_odd(inbound.fields.iter()), ..facts };
-        let primary = resource.key(site.generation, &route.key.extra(&inbound.fields));
+        let facts = RequestFacts { odd: is_odd(inbound.head.fields.iter()), ..facts };
+        let primary = resource.key(site.generation, &route.key.extra(&inbound.head.fields));
         let proxy = self.clone();
         let (unknown_below, interim) = (0, None);
         let journey = Journey {

@@ -89,7 +89,7 @@ impl Journey {
     fn of_key(&self, said: &dyn Fn(&str) -> RuleSource) -> Vec<Rule> {
         let key = &self.route.key;
         let mut rules = Vec::new();
-        let sent = std::str::from_utf8(&self.inbound.target)
+        let sent = std::str::from_utf8(&self.inbound.head.target)
             .ok()
             .and_then(|target| target.split_once('?').map(|(_, query)| query));
         if sent != self.resource.query.as_deref() {
@@ -112,7 +112,7 @@ impl Journey {
     }
 
     fn of_request(&self) -> Option<Rule> {
-        let method = self.inbound.method.as_str();
+        let method = self.inbound.head.method.as_str();
         let effect = "never answered from what is stored";
         (!self.facts.method.is_cacheable())
             .then(|| Rule::new(RuleSource::Request("method"), method, effect))

@@ -37,10 +37,10 @@ impl Fill {
     pub(in crate::proxy) fn first_slice(&self) -> Option<ByteRange> {
         let inbound = &self.journey.inbound;
         let whole_stored = self.stored.as_ref().is_some_and(|stored| stored.slices().is_none());
-        if self.leading.is_none() || inbound.method != Method::GET || whole_stored {
+        if self.leading.is_none() || inbound.head.method != Method::GET || whole_stored {
             return None;
         }
-        let wanted = RangeSet::parse(inbound.fields.get("range")?)?;
+        let wanted = RangeSet::parse(inbound.head.fields.get("range")?)?;
         let first = wanted.first_byte().unwrap_or(0);
         Some(Slices::aligned(first, self.journey.proxy.config.slice))
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::super::*;
 use crate::config::Config;
-use crate::message::{Body, FieldsBuilder, Peer, Piece, Protocol, Response, Scheme};
+use crate::message::{Body, FieldsBuilder, Peer, Piece, Protocol, RequestHead, Response, Scheme};
 use crate::object::{LogId, LogNumbers, LogSequence, PurgeCommand, PurgeKind};
 use crate::semantics::time::Timestamp;
 use crate::site::{Generations, SiteRules};
@@ -209,15 +209,15 @@ impl Ask<'_> {
             fields.push(b"headland-site", format!("{settings:016x}").as_bytes());
         }
         let (protocol, scheme) = (Protocol::Http1 { minor: 1 }, self.scheme);
-        let request = Request {
+        let head = RequestHead {
             method: self.method,
             host: "H:8080".into(),
             target: self.target.into(),
             fields: fields.build(),
-            body: Body::Empty,
             content_length: None,
             peer: Peer { address: (Ipv4Addr::LOCALHOST, 1).into(), protocol, scheme },
         };
+        let request = Request { head: Box::new(head), body: Body::Empty };
         let now = Timestamp::from_seconds(START + self.at);
         // An arrival ahead of the clock: until then no time passes but that which a test names.
         let instant = Instant::now() + Duration::from_secs(3600);

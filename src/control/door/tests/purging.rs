@@ -227,20 +227,19 @@ async fn a_write_is_json_and_on_loopback_to_loopback() {
     let form = [("content-type", "text/plain")];
     assert_eq!(stage.response("POST", "/v1/purges", &form, body()).await.status, 415);
     let length = body().len() as u64;
-    let mut request = Request {
+    let head = RequestHead {
         method: http::Method::POST,
         host: "evil.example".into(),
         target: "/v1/purges".into(),
         fields: Fields::default(),
         content_length: Some(length),
-        body: Body::Full(body().into()),
         peer: Peer {
             address: "127.0.0.1:1".parse().unwrap(),
             protocol: Protocol::Http2,
             scheme: Scheme::Http,
         },
     };
-    request.content_length = Some(length);
+    let request = Request { head: Box::new(head), body: Body::Full(body().into()) };
     let Answer::Now(refused) = stage.door.serve(request) else { panic!("refused at once") };
     assert_eq!(refused.response.status, 403);
 }

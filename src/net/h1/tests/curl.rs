@@ -37,9 +37,9 @@ async fn listen(handler: Arc<Scripted>) -> SocketAddr {
 async fn curl_is_content() {
     let address = listen(Scripted::new(|request| {
         let body = listed(vec![data("hello"), None, data(" world")]);
-        match request.method.as_str() {
-            "GET" | "HEAD" => Answer::Now(reply(&request.target, 200, Some(11), body)),
-            "DELETE" => Answer::Now(reply(&request.target, 200, None, body)),
+        match request.head.method.as_str() {
+            "GET" | "HEAD" => Answer::Now(reply(&request.head.target, 200, Some(11), body)),
+            "DELETE" => Answer::Now(reply(&request.head.target, 200, None, body)),
             _ => collect(request),
         }
     }))

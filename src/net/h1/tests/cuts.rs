@@ -26,12 +26,12 @@ impl BodyStream for Endless {
 /// Answers `/later` never, `/stalled` in part, and all else with so many bytes.
 fn handler(length: usize) -> Arc<Scripted> {
     Scripted::new(move |request| {
-        let body = match &request.target[..] {
+        let body = match &request.head.target[..] {
             b"/later" => return Answer::Later(Later::new(std::future::pending())),
             b"/stalled" => Body::Stream(Box::new(Stalled(Some(Bytes::from_static(b"kept"))))),
             _ => Body::Full(vec![b'x'; length].into()),
         };
-        Answer::Now(reply(&request.target, 200, None, body))
+        Answer::Now(reply(&request.head.target, 200, None, body))
     })
 }
 
@@ -118,7 +118,7 @@ async fn what_is_not_cut_comes_whole() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_never_has_to_wait_for_its_client_is_cut() {
     let handler = Scripted::new(|request| {
-        Answer::Now(reply(&request.target, 200, None, Body::Stream(Box::new(Endless))))
+        Answer::Now(reply(&request.head.target, 200, None, Body::Stream(Box::new(Endless))))
     });
     // A write takes one piece and there is always room: the connection waits for its turn alone.
     let limits = Limits { connection_buffer: 1, ..Limits::default() };
@@ -141,7 +141,7 @@ async fn a_body_that_never_has_to_wait_for_its_client_is_cut() {
 #[tokio::test(start_paused = true)]
 async fn what_has_no_body_left_is_not_asked_about() {
     let handler = Scripted::new(|request| {
-        Answer::Now(reply(&request.target, 304, None, Body::Full(Bytes::from_static(b"body"))))
+        Answer::Now(reply(&request.head.target, 304, None, Body::Full(Bytes::from_static(b"body"))))
     });
     handler.cut.lock().push("/old");
     let (mut client, _served) = narrow(&handler, 10, Limits::default());

@@ -71,7 +71,7 @@ async fn a_request_has_a_total_time() {
 async fn a_client_below_the_minimum_rate_is_cut_off() {
     let handler = Scripted::new(|request| {
         let body = Body::Full(Bytes::from(vec![b'x'; 1 << 20]));
-        Answer::Now(reply(&request.target, 200, None, body))
+        Answer::Now(reply(&request.head.target, 200, None, body))
     });
     let (mut client, server) = tokio::io::duplex(1000);
     let (_drain, watch) = Drain::new();
@@ -83,7 +83,7 @@ async fn a_client_below_the_minimum_rate_is_cut_off() {
     assert!(ended.body_bytes > 800 && ended.body_bytes < 1000, "{}", ended.body_bytes);
 
     let handler = Scripted::new(|request: Request| {
-        let (mut body, target) = (request.body, request.target);
+        let (mut body, target) = (request.body, request.head.target);
         Answer::Later(Later::new(async move {
             let error = body.next().await.unwrap().unwrap_err();
             reply(&target, 408, None, Body::Full(error.kind.to_string().into()))
@@ -144,7 +144,7 @@ async fn a_drain_ends_idle_connections_and_lets_others_finish() {
         let wait = wait.lock().take().unwrap();
         Answer::Later(Later::new(async move {
             wait.await.unwrap();
-            reply(&request.target, 200, None, Body::Empty)
+            reply(&request.head.target, 200, None, Body::Empty)
         }))
     });
     let (mut client, _served, drain) = connect(&handler, Limits::default());
@@ -202,7 +202,7 @@ async fn a_client_that_shut_its_side_is_gone_once_only_the_handler_is_waited_for
             }
         }
         let body = Body::Stream(Box::new(Stalled));
-        Answer::Now(reply(&request.target, 200, Some(9), body))
+        Answer::Now(reply(&request.head.target, 200, Some(9), body))
     });
     let (mut client, served, _drain) = connect(&handler, Limits::default());
     client.write_all(GET).await.unwrap();
@@ -213,7 +213,7 @@ async fn a_client_that_shut_its_side_is_gone_once_only_the_handler_is_waited_for
     // What is at hand is owed, however slowly it is taken.
     let handler = Scripted::new(|request| {
         let body = Body::Full(Bytes::from(vec![b'x'; 5000]));
-        Answer::Now(reply(&request.target, 200, None, body))
+        Answer::Now(reply(&request.head.target, 200, None, body))
     });
     let (mut client, server) = tokio::io::duplex(100);
     let (_drain, watch) = Drain::new();
@@ -249,7 +249,7 @@ async fn a_reset_ends_the_wait_for_an_answer_and_a_half_close_that_is_allowed_do
     let handler = Scripted::new(|request| {
         Answer::Later(Later::new(async move {
             tokio::task::yield_now().await;
-            reply(&request.target, 200, None, Body::Empty)
+            reply(&request.head.target, 200, None, Body::Empty)
         }))
     });
     let mut client = TcpStream::connect(address).await.unwrap();
@@ -265,7 +265,7 @@ async fn a_reset_ends_the_wait_for_an_answer_and_a_half_close_that_is_allowed_do
 async fn every_reply_ends_once_even_if_the_connection_is_dropped() {
     let handler = Scripted::new(|request| {
         let body = Body::Full(Bytes::from(vec![b'x'; 5000]));
-        Answer::Now(reply(&request.target, 200, None, body))
+        Answer::Now(reply(&request.head.target, 200, None, body))
     });
     let (mut client, server) = tokio::io::duplex(6000);
     let (_drain, watch) = Drain::new();

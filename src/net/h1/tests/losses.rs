@@ -16,14 +16,14 @@ fn run(test: impl Future<Output = ()>) {
 /// Loses bytes within the response to `/lost`, and before that to `/before`.
 fn losing() -> Arc<Scripted> {
     Scripted::new(|request| {
-        if request.target == "/before" {
+        if request.head.target == "/before" {
             raise();
         }
-        let body = match &request.target[..] {
+        let body = match &request.head.target[..] {
             b"/lost" => Body::Stream(Box::new(LosingBody::default())),
             _ => Body::Full(Bytes::from_static(b"whole")),
         };
-        Answer::Now(reply(&request.target, 200, None, body))
+        Answer::Now(reply(&request.head.target, 200, None, body))
     })
 }
 

@@ -117,10 +117,10 @@ fn reply(target: &Bytes, status: u16, length: Option<u64>, body: Body) -> Reply<
 
 /// Answers every request at once with its method, host and target.
 fn echo(request: Request) -> Answer<String> {
-    let text =
-        format!("{} {} ", request.method, String::from_utf8_lossy(&request.host)).into_bytes();
-    let body = Body::Full([&text, &request.target[..]].concat().into());
-    Answer::Now(reply(&request.target, 200, None, body))
+    let text = format!("{} {} ", request.head.method, String::from_utf8_lossy(&request.head.host))
+        .into_bytes();
+    let body = Body::Full([&text, &request.head.target[..]].concat().into());
+    Answer::Now(reply(&request.head.target, 200, None, body))
 }
 
 fn peer() -> Peer {

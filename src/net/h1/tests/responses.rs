@@ -11,7 +11,7 @@ async fn answer(
 ) -> (String, bool, Ended) {
     let handler = Scripted::new(move |request| {
         let (status, length, body) = respond();
-        Answer::Now(reply(&request.target, status, length, body))
+        Answer::Now(reply(&request.head.target, status, length, body))
     });
     let (mut client, served, _drain) = connect(&handler, Limits::default());
     let wire = format!("{lines}Host: a\r\nConnection: close\r\n\r\n");

@@ -7,10 +7,11 @@ use crate::net::Later;
 
 /// Answers every request with its content, at once or later.
 fn mixed(request: Request) -> Answer<String> {
-    if request.target.starts_with(b"/now") {
+    if request.head.target.starts_with(b"/now") {
         return echo(request);
     }
-    let Request { mut body, target, .. } = request;
+    let Request { head, mut body } = request;
+    let target = head.target;
     Answer::Later(Later::new(async move {
         let mut text = target.to_vec();
         while let Some(Ok(piece)) = body.next().await {

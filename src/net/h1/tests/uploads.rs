@@ -7,7 +7,8 @@ use crate::net::Later;
 
 /// Reads the whole content, then answers with it, its trailers and how it ended.
 pub(super) fn collect(request: Request) -> Answer<String> {
-    let Request { mut body, target, .. } = request;
+    let Request { head, mut body } = request;
+    let target = head.target;
     Answer::Later(Later::new(async move {
         let mut text = Vec::new();
         while let Some(piece) = body.next().await {
@@ -98,7 +99,7 @@ async fn content_and_response_flow_at_once() {
     }
     let handler = Scripted::new(|request: Request| {
         let body = Body::Stream(Box::new(Mirror(request.body)));
-        Answer::Now(reply(&request.target, 200, None, body))
+        Answer::Now(reply(&request.head.target, 200, None, body))
     });
     let (mut client, _served, _drain) = connect(&handler, Limits::default());
     let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -120,7 +121,7 @@ async fn content_and_response_flow_at_once() {
 async fn content_waits_for_a_handler_that_does_not_read() {
     let (sender, mut receiver) = mpsc::channel(1);
     let handler = Scripted::new(move |request| {
-        let (sender, target) = (sender.clone(), request.target.clone());
+        let (sender, target) = (sender.clone(), request.head.target.clone());
         Answer::Later(Later::new(async move {
             let (reader, done) = tokio::sync::oneshot::channel();
             sender.send((request.body, reader)).await.unwrap();

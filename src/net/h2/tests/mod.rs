@@ -142,7 +142,7 @@ impl Handler for Scripted {
     type Exchange = String;
 
     fn serve(&self, request: Request) -> Answer<String> {
-        let path = String::from_utf8_lossy(&request.target).into_owned();
+        let path = String::from_utf8_lossy(&request.head.target).into_owned();
         match &path[..] {
             "/echo" => Answer::Later(Later::new(echo(request.body, path))),
             "/never" => {

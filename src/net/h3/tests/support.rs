@@ -193,7 +193,7 @@ impl Handler for Paths {
     type Exchange = ();
 
     fn serve(&self, request: Request) -> Answer<()> {
-        let target = String::from_utf8(request.target.to_vec()).unwrap();
+        let target = String::from_utf8(request.head.target.to_vec()).unwrap();
         let (name, rest) = target[1..].split_once('/').unwrap_or((&target[1..], ""));
         let full = |size: usize| Body::Full(vec![b'x'; size].into());
         let now = |body, length| Answer::Now(reply(200, length, body));
