@@ -37,7 +37,7 @@ pub(super) struct Args {
     /// The one client that may use it
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<IpAddr>,
-    /// Signs for every path that begins so; without it for that of the URL alone
+    /// Signs for every path that begins so, with any query; without it for that of the URL alone
     #[arg(long, value_name = "PATH")]
     prefix: Option<String>,
     /// Print JSON
@@ -45,9 +45,13 @@ pub(super) struct Args {
     json: bool,
 }
 
+const NANOS_A_SECOND: u128 = 1_000_000_000;
+
 pub(super) fn run(args: &Args) -> ExitCode {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let expires = now.saturating_add(args.expires).as_secs();
+    // It holds for no less than was asked for.
+    let expires = now.saturating_add(args.expires).as_nanos().div_ceil(NANOS_A_SECOND);
+    let expires = u64::try_from(expires).unwrap_or(u64::MAX);
     match signed(args, &args.key_file, expires) {
         Ok(url) if args.json => {
             let data = json!({ "url": url, "expires": Moment(expires).to_string() });

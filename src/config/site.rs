@@ -387,7 +387,8 @@ impl Section for Site {
 impl Section for Route {
     const ABOUT: &'static str = "What is done for some paths: the first route that matches holds. \
                                  A route takes the keys of its site too, and has as its site \
-                                 what it leaves out; a list replaces the site's.";
+                                 what it leaves out; a list replaces the site's, and so does a \
+                                 table of fields that are set.";
 
     /// Here `base` is what the site says.
     fn read_from(table: &mut Table<'_>, base: &Self) -> Self {

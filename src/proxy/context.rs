@@ -104,6 +104,9 @@ impl Inbound {
         let target = self.target().ok_or((Refusal::InvalidTarget, site.label))?;
         let (route, resource) =
             site.locate(host, target).ok_or((Refusal::InvalidTarget, site.label))?;
+        if site.may_evade(route, &resource.path) {
+            return Err((Refusal::AmbiguousPath, site.label));
+        }
         Ok((site, route, resource))
     }
 

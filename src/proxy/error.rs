@@ -11,6 +11,8 @@ use crate::upstream::{self, UpstreamError};
 /// A request that this node does not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// The origin may take the path for one that another route covers.
+    AmbiguousPath,
     /// A rule of the route says no.
     Denied(Denial),
     /// The host is no host name or address.
@@ -32,7 +34,9 @@ impl Refusal {
     pub fn status(self) -> StatusCode {
         match self {
             Self::Denied(denial) => denial.status(),
-            Self::InvalidHost | Self::InvalidTarget => StatusCode::BAD_REQUEST,
+            Self::AmbiguousPath | Self::InvalidHost | Self::InvalidTarget => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotStored => StatusCode::GATEWAY_TIMEOUT,
@@ -43,6 +47,7 @@ impl Refusal {
     /// The stable name, in `Cache-Status`, log and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::AmbiguousPath => "ambiguous-path",
             Self::Denied(denial) => denial.as_str(),
             Self::InvalidHost => "invalid-host",
             Self::InvalidTarget => "invalid-target",
@@ -56,6 +61,7 @@ impl Refusal {
     /// What the client reads.
     fn detail(self) -> &'static str {
         match self {
+            Self::AmbiguousPath => "The path can be read in two ways, by different rules.",
             Self::Denied(denial) => denial.detail(),
             Self::InvalidHost => "The host is neither a host name nor an address.",
             Self::InvalidTarget => "The request target is not a valid path.",

@@ -10,17 +10,22 @@ use std::net::Ipv6Addr;
 
 use smallvec::SmallVec;
 
+pub use self::loosest::loosest_path;
 pub use self::pattern::Pattern;
 pub use self::reference::Reference;
 
+mod loosest;
 mod pattern;
 mod reference;
 
-/// Brings a path to its normal form (RFC 3986 section 6.2.2): unreserved characters unescaped,
-/// escapes in upper case, dot segments removed.
+/// Brings a path to its normal form (RFC 3986 section 6.2.2): unreserved characters unescaped, what
+/// is no ASCII escaped, escapes in upper case, dot segments removed.
 pub fn normalize_path(path: &str) -> Cow<'_, str> {
     if path.is_empty() {
         return Cow::Borrowed("/");
+    }
+    if !path.is_ascii() {
+        return Cow::Owned(normalize_path(&in_ascii(path)).into_owned());
     }
     // `*` of OPTIONS, and whatever else is no path.
     if !path.starts_with('/') {
@@ -33,6 +38,24 @@ pub fn normalize_path(path: &str) -> Cow<'_, str> {
         return decoded;
     }
     Cow::Owned(remove_dot_segments(&decoded))
+}
+
+/// Brings a pattern of paths to the form of what it is to match; its dot segments stay.
+pub fn normalize_path_pattern(pattern: &str) -> String {
+    let pattern = in_ascii(pattern);
+    decode_unreserved(&pattern).map(Cow::into_owned).unwrap_or(pattern)
+}
+
+/// RFC 3987 section 3.1: what browsers send for characters that a URI cannot hold.
+fn in_ascii(path: &str) -> String {
+    let mut out = String::with_capacity(path.len() + 16);
+    for byte in path.bytes() {
+        match byte.is_ascii() {
+            true => out.push(char::from(byte)),
+            false => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// The path of an origin-form target in normal form, and its query as sent.

@@ -33,7 +33,7 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 pub use self::canned::Canned;
 pub use self::denial::Denial;
@@ -47,7 +47,7 @@ use self::pages::{Pages, maintenance_page};
 use self::rate_limit::Limiter;
 use self::redirects::{RedirectRules, base};
 use self::respond::Responder;
-use self::security::{HotlinkRules, SecurityRules};
+use self::security::{HotlinkRules, SecurityRules, is_for_safety};
 pub(super) use self::signed_urls::PARAMETERS;
 use self::signed_urls::SignatureRules;
 use super::countries::Countries;
@@ -74,6 +74,8 @@ pub struct EdgeRules {
     /// The lines that every response has which is made here.
     fixed: Vec<u8>,
 }
+
+type Field = (HeaderName, HeaderValue);
 
 /// Which countries' clients are let in.
 #[derive(Debug)]
@@ -230,7 +232,7 @@ impl EdgeRules {
             hotlink: HotlinkRules::new(&policy.hotlink),
             responder: responder.transpose().map_err(unreadable("respond.file"))?,
             pages: Pages::read(&policy.error_pages).map_err(unreadable("error_pages.files"))?,
-            security: SecurityRules::new(&policy.security),
+            security: SecurityRules::new(&policy.security, &policy.headers.response),
             fixed: Vec::new(),
         };
         rules.fixed = rules.fixed_lines(policy);
@@ -254,13 +256,15 @@ impl EdgeRules {
         .contains(&true)
     }
 
-    /// The lines that every response has by these rules, but for what the site says itself.
+    /// The lines that every response has by these rules, and of what the site says itself those
+    /// for the safety of users.
     fn fixed_lines(&self, policy: &Policy) -> Vec<u8> {
         let own = HeaderRules::from_config(&policy.headers.response);
         let mut all = own.clone();
         self.extend(&mut all);
         let mut lines = Vec::new();
-        for field in all.set.iter().chain(&all.add).filter(|field| !own.set.contains(field)) {
+        let is_ours = |field: &&Field| !own.set.contains(field) || is_for_safety(&field.0);
+        for field in all.set.iter().chain(&all.add).filter(is_ours) {
             push_field(&mut lines, field.0.as_str(), field.1.as_bytes());
         }
         lines

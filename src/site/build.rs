@@ -20,7 +20,7 @@ use crate::message::{COUNTRY, DEVICE};
 use crate::object::SiteKey;
 use crate::semantics::coding::{Coding, CompressPolicy, Levels};
 use crate::semantics::freshness::{FreshnessPolicy, SetCookie, StatusMatch};
-use crate::semantics::uri::Pattern;
+use crate::semantics::uri::{Pattern, normalize_path_pattern};
 
 impl SiteTable {
     /// The table of `sites` with their `rules`, whose key generations are among `generations`;
@@ -68,7 +68,7 @@ fn build_route(route: &RouteConfig, edge_rules: Option<Box<EdgeRules>>) -> Route
     }
     let everything = route.path.as_str() == "*";
     Route {
-        path: (!everything).then(|| Pattern::new(route.path.as_str())),
+        path: (!everything).then(|| Pattern::new(&normalize_path_pattern(route.path.as_str()))),
         origin: origin.clone(),
         allow: (!allow.is_empty()).then(|| allow.clone()),
         key: KeyPolicy {

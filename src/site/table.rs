@@ -18,7 +18,7 @@ use crate::config::geo::Country;
 use crate::object::SiteKey;
 use crate::semantics::coding::CompressPolicy;
 use crate::semantics::freshness::FreshnessPolicy;
-use crate::semantics::uri::{Pattern, split_target};
+use crate::semantics::uri::{Pattern, loosest_path, split_target};
 
 /// Every site of a node.
 #[derive(Debug, Default)]
@@ -161,8 +161,8 @@ impl SiteTable {
 
 impl Site {
     /// The route of `target` (path and query as sent) at `host` (in normal form), and the URL it
-    /// stands for. The route is chosen by the path that is asked upstream, so that no spelling of a
-    /// path evades its route.
+    /// stands for. The route is chosen by the path that is asked upstream; what that may be beside
+    /// is told by [`may_evade`](Self::may_evade).
     pub fn locate<'a>(
         &self,
         host: Cow<'a, str>,
@@ -171,6 +171,16 @@ impl Site {
         let (path, query) = split_target(target);
         let route = self.route(&path)?;
         Some((route, route.key.resource(host, path, query)))
+    }
+
+    /// Whether the origin may take a normalised path for one of another route: the rules of
+    /// `route`, by which it would be served, need not be those that guard what it names there.
+    pub fn may_evade(&self, route: &Arc<Route>, path: &str) -> bool {
+        // Where there is one route there is no other.
+        self.routes.len() > 1
+            && loosest_path(path).is_some_and(|loosest| {
+                self.route(&loosest).is_none_or(|other| !Arc::ptr_eq(other, route))
+            })
     }
 
     /// The first route that covers a normalised path.
@@ -240,5 +250,29 @@ mod tests {
         let origin = |path| site.route(path).map(|route| route.origin.as_str());
         assert_eq!(origin("/media/a.jpg"), Some("bucket"));
         assert_eq!(origin("/media"), Some("app"));
+    }
+
+    #[test]
+    fn a_path_that_is_read_in_two_ways_may_be_of_two_routes() {
+        let site = site("s");
+        let cases = [
+            ("/media/a", false),
+            ("/media//a", false),
+            ("/media/a%2Fb;v=1", false),
+            ("/a//b", false),
+            ("/other/a;v=1", false),
+            ("//media/a", true),
+            ("/media%2Fa", true),
+            ("/media;v=1/a", true),
+            ("/media/..%2Fa", true),
+            ("/media/%/../../a", true),
+        ];
+        for (path, expected) in cases {
+            let route = site.route(path).unwrap();
+            assert_eq!(site.may_evade(route, path), expected, "{path}");
+        }
+        // Where all paths are alike, none evades.
+        let alone = Site { routes: site.routes[1..].to_vec(), ..site };
+        assert!(!alone.may_evade(&alone.routes[0], "//media/a"));
     }
 }

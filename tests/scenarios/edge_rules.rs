@@ -6,7 +6,7 @@ use headland::site::{Grant, sign_url};
 use crate::support::client::Seen;
 use crate::support::door::Door;
 use crate::support::mmdb;
-use crate::support::{Ask, HOST, Protocol, Reply, Scene, over_each_protocol};
+use crate::support::{Ask, Gate, HOST, Protocol, Reply, Scene, eventually, over_each_protocol};
 
 over_each_protocol!(
     clients_are_known_by_their_countries,
@@ -16,6 +16,7 @@ over_each_protocol!(
     pages_of_other_hosts_do_not_embed,
     errors_have_the_pages_of_the_site,
     browsers_are_told_what_is_safe,
+    no_spelling_of_a_path_evades_its_rules,
     signed_urls_hold_for_a_while,
     clients_that_ask_too_often_have_to_wait,
     clients_are_let_in_by_their_addresses,
@@ -166,26 +167,67 @@ async fn signed_urls_hold_for_a_while(protocol: Protocol) {
     })
     .await;
     scene.origin.on("/film?q=1", Reply::fresh("x"));
-    let signed = |expires| {
+    scene.origin.on("/own", Reply::ok("own").field("cache-control", "no-store"));
+    let signed = |target: &str, expires| {
         let grant = Grant { key: Some("main"), expires, ip: None, prefix: None };
-        let url = format!("https://{HOST}/film?q=1");
+        let url = format!("https://{HOST}{target}");
         let url = sign_url(&url, &Secret::new(secret), &grant).unwrap();
         url.split_once(HOST).unwrap().1.to_owned()
     };
-    let far = 10_000_000_000;
-    is_refused(&scene.get("/film?q=1").await, 403, "signature-missing");
-    is_refused(&scene.get(&signed(1)).await, 403, "signature-expired");
-    is_refused(&scene.get(&signed(far).replace("film", "files")).await, 403, "signature-wrong");
+    let (film, far) = ("/film?q=1", 10_000_000_000);
+    is_refused(&scene.get(film).await, 403, "signature-missing");
+    is_refused(&scene.get(&signed(film, 1)).await, 403, "signature-expired");
+    for (from, to) in [("film", "files"), ("q=1", "q=2")] {
+        let changed = signed(film, far).replace(from, to);
+        is_refused(&scene.get(&changed).await, 403, "signature-wrong");
+    }
+    // Who may read may not write.
+    let posted = scene.ask(Ask::new("POST", &signed(film, far)).content("x")).await;
+    is_refused(&posted, 403, "signature-wrong");
     assert_eq!(scene.origin.count(), 0);
     for (expires, is_hit) in [(far, false), (far, true), (far + 1, true)] {
-        let seen = scene.get(&signed(expires)).await;
+        let seen = scene.get(&signed(film, expires)).await;
         assert_eq!((seen.text(), seen.is_hit()), ("x", is_hit));
     }
     // What is not shared is passed on without the signature as well.
-    scene.origin.now("/film?q=1", Reply::ok("posted"));
-    let posted = scene.ask(Ask::new("POST", &signed(far)).content("x")).await;
-    assert_eq!(posted.text(), "posted");
-    assert!(scene.origin.asked().iter().all(|asked| asked.head.target == "/film?q=1"));
+    assert_eq!(scene.get(&signed("/own", far)).await.text(), "own");
+    let asked = scene.origin.asked();
+    assert_eq!(asked.iter().map(|asked| &asked.head.target).collect::<Vec<_>>(), [film, "/own"]);
+}
+
+/// `/private/*` is closed to all, and below `/public/` a signature is asked for.
+async fn no_spelling_of_a_path_evades_its_rules(protocol: Protocol) {
+    let secret = "a secret of some length";
+    let scene = Scene::with(protocol, |setup| {
+        let closed = "[[site.route]]\npath = \"/private/*\"\nip_deny = [\"0.0.0.0/0\", \"::/0\"]";
+        let signed = "[[site.route]]\npath = \"/public/*\"\n";
+        let keys = format!("signed_urls = {{ keys = [{{ secret = \"{secret}\" }}] }}");
+        setup.site(&format!("{closed}\n{signed}{keys}"))
+    })
+    .await;
+    scene.origin.otherwise(|target| Reply::fresh(target.to_owned()));
+    is_refused(&scene.get("/private/film").await, 403, "address-denied");
+    for path in [
+        "//private/film",
+        "/private%2ffilm",
+        "/x/..%2fprivate/film",
+        "/%/../private/film",
+        "/x/..;/private/film",
+        "/private;v=1/film",
+        "/%252e%252e/private%252ffilm",
+    ] {
+        is_refused(&scene.get(path).await, 400, "ambiguous-path");
+    }
+    let grant = Grant { key: None, expires: 10_000_000_000, ip: None, prefix: Some("/public/") };
+    let url = sign_url(&format!("https://{HOST}/public/a"), &Secret::new(secret), &grant).unwrap();
+    let below = |path: &str| url.split_once(HOST).unwrap().1.replace("/public/a", path);
+    is_refused(&scene.get(&below("/public/..%2fother")).await, 400, "ambiguous-path");
+    assert_eq!(scene.origin.count(), 0);
+    // What both readings leave to the same rules is nobody's business but the origin's.
+    for path in ["/public//a", "/public/a%2fb"] {
+        assert_eq!(scene.get(&below(path)).await.status, 200, "{path}");
+    }
+    assert_eq!(scene.get("/other//a;v=1").await.status, 200);
 }
 
 async fn some_paths_are_answered_alike(protocol: Protocol) {
@@ -269,14 +311,29 @@ async fn errors_have_the_pages_of_the_site(protocol: Protocol) {
     };
     scene.origin.on("/own", missing());
     assert_eq!(scene.get("/own").await.text(), "its own");
-    scene.origin.on("/all/x", missing());
-    for is_hit in [false, true] {
-        let seen = scene.get("/all/x").await;
-        assert_eq!((seen.status, seen.text(), seen.is_hit()), (404, "<p>Sorry", is_hit));
-        assert_eq!((seen.field("etag"), seen.field("x-kept")), ("".into(), "1".into()));
+    // Who gets the page does not wait for what it replaces; that is read and stored all the same.
+    let gate = Gate::new();
+    let policy = "default-src 'self'";
+    let slow = missing().field("content-security-policy", policy).field("digest", "sha-256=x");
+    scene.origin.on("/all/x", slow.gate(&gate).piece(", at last"));
+    let is_as_it_should = |seen: &Seen| {
+        assert_eq!((seen.status, seen.text()), (404, "<p>Sorry"));
+        assert_eq!((seen.field("etag"), seen.field("digest")), ("".into(), "".into()));
+        assert_eq!(seen.field("x-kept"), "1");
+        assert_eq!(seen.field("content-security-policy"), policy);
         assert_eq!(seen.field("content-type"), "text/html; charset=utf-8");
         assert_eq!(seen.field("cache-control"), "max-age=60");
-    }
+    };
+    is_as_it_should(&scene.get("/all/x").await);
+    gate.open();
+    eventually("it is stored", async || {
+        let seen = scene.get("/all/x").await;
+        is_as_it_should(&seen);
+        seen.is_hit()
+    })
+    .await;
+    let asked = scene.origin.asked();
+    assert_eq!(asked.iter().filter(|asked| asked.head.target == "/all/x").count(), 1);
     let head = scene.ask(Ask::new("HEAD", "/all/x")).await;
     assert_eq!((head.status, head.text(), head.field("content-length")), (404, "", "8".into()));
 }

@@ -39,5 +39,15 @@ impl Cors {
             let expected = "false where origins has \"*\"";
             document.tell(&format!("{key}.credentials"), expected, "found true");
         }
+        let stars = [
+            ("methods", self.methods.iter().any(|method| method.as_str() == "*")),
+            ("expose", self.expose.iter().any(|name| name.as_str() == "*")),
+        ];
+        // Browsers take it for a name then (Fetch standard, section 3.3.5); what a preflight asks
+        // to send is answered by name.
+        for (list, _) in stars.into_iter().filter(|(_, has_star)| self.credentials && *has_star) {
+            let expected = "names where credentials is true";
+            document.tell(&format!("{key}.{list}"), expected, "found \"*\"");
+        }
     }
 }

@@ -88,8 +88,11 @@ impl Value for RedirectStatus {
 }
 
 impl Slash {
-    /// The path as it should be; `None` where it is.
+    /// The path as it should be; `None` where it is. Those of RFC 8615 are as their makers say.
     pub fn settle(self, path: &str) -> Option<String> {
+        if path.starts_with("/.well-known/") {
+            return None;
+        }
         match self {
             Self::Add => {
                 let last = path.rsplit('/').next().unwrap_or_default();

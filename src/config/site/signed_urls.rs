@@ -10,7 +10,8 @@ use crate::config::section::section;
 
 section! {
     /// URLs that hold for a while, as `headland sign` makes them. Requests without a right
-    /// signature get 403.
+    /// signature get 403. A signature is for GET and HEAD, of one path and query or of all below a
+    /// prefix.
     pub struct SignedUrls {
         /// The keys by which URLs may be signed: a second one while they change. Without any, no
         /// signature is asked for.

@@ -103,6 +103,14 @@ fn cors() {
             "10:48: site[0].cors.credentials: expected false where origins has \"*\", found true",
         ),
         (
+            "cors = { origins = [\"https://a.example\"], credentials = true, expose = [\"*\"] }",
+            "10:63: site[0].cors.expose: expected names where credentials is true, found \"*\"",
+        ),
+        (
+            "cors = { origins = [\"https://a.example\"], credentials = true, methods = [\"*\"] }",
+            "10:63: site[0].cors.methods: expected names where credentials is true, found \"*\"",
+        ),
+        (
             "cors.origins = [\"a.example\"]",
             "10:17: site[0].cors.origins[0]: expected an origin such as \
              \"https://app.example.com\", found \"a.example\"",

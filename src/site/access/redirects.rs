@@ -10,8 +10,10 @@ use http::StatusCode;
 
 use super::{Asked, Canned, push_lifetime};
 use crate::config::address::HostPattern;
+use crate::config::pattern::Pattern;
 use crate::config::site::redirects::{Redirect, RedirectStatus, Redirects, Slash};
 use crate::message::{FieldBlock, push_field};
+use crate::semantics::uri::normalize_path_pattern;
 
 /// The redirects of a route.
 #[derive(Debug)]
@@ -33,8 +35,12 @@ impl RedirectRules {
         let is_any = *https || host.is_some() || *slash != Slash::Keep || !rules.is_empty();
         let mut lifetime = Vec::new();
         push_lifetime(*max_age, &mut lifetime);
+        let rules = rules.iter().map(|rule| {
+            let from = Pattern::new(normalize_path_pattern(rule.from.as_str()));
+            Redirect { from, ..rule.clone() }
+        });
         let (patterns, literal): (Vec<_>, Vec<_>) =
-            rules.iter().cloned().partition(|rule| rule.from.as_str().contains('*'));
+            rules.partition(|rule| rule.from.as_str().contains('*'));
         // The first of several for one path is the one that holds.
         let literal = literal.into_iter().rev();
         is_any.then(|| Self {

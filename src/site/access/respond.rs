@@ -4,12 +4,12 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{Method, StatusCode};
 
-use super::{Asked, Canned};
+use super::{Asked, Canned, push_lifetime};
 use crate::config::site::pages::Respond;
 use crate::message::{FieldBlock, Seen, push_field};
-use crate::semantics::cacheability::Method;
+use crate::semantics::cacheability;
 use crate::semantics::conditional::{Conditions, Outcome, Validators, evaluate};
 
 /// The response of a route.
@@ -19,6 +19,8 @@ pub(super) struct Responder {
     etag: Vec<u8>,
     /// The lines of a 304.
     unchanged: FieldBlock,
+    /// The lines where the method is not for reading.
+    readable: FieldBlock,
 }
 
 impl Responder {
@@ -45,25 +47,41 @@ impl Responder {
             content_length: (status != StatusCode::NO_CONTENT).then_some(body.len() as u64),
             body,
         };
-        Ok(Self { canned, etag, unchanged: FieldBlock::from_lines(unchanged.into()) })
+        let unchanged = FieldBlock::from_lines(unchanged.into());
+        let mut readable = Vec::new();
+        push_field(&mut readable, "allow", b"GET, HEAD");
+        push_lifetime(Duration::ZERO, &mut readable);
+        Ok(Self { canned, etag, unchanged, readable: FieldBlock::from_lines(readable.into()) })
     }
 
     /// The response to a request.
     pub(super) fn answer(&self, asked: &Asked<'_>) -> Canned {
-        let conditional = asked.fields.seen().any(Seen::CONDITIONAL);
-        let status = match conditional && self.canned.status.is_success() {
-            true => self.condition(asked),
-            false => None,
-        };
-        match status {
+        match self.without_body(asked) {
             None => self.canned.clone(),
-            Some(status) => Canned {
+            Some((status, block)) => Canned {
                 status,
-                block: self.unchanged.clone(),
+                block,
                 content_length: (status != StatusCode::NOT_MODIFIED).then_some(0),
                 body: Bytes::new(),
                 ..self.canned
             },
+        }
+    }
+
+    /// Status and lines where the request does not get what there is. An error is for all alike.
+    fn without_body(&self, asked: &Asked<'_>) -> Option<(StatusCode, FieldBlock)> {
+        if !self.canned.status.is_success() {
+            return None;
+        }
+        // RFC 9110 section 15.5.6: there is nothing to write to.
+        if !matches!(*asked.method, Method::GET | Method::HEAD) {
+            return Some((StatusCode::METHOD_NOT_ALLOWED, self.readable.clone()));
+        }
+        let conditional = asked.fields.seen().any(Seen::CONDITIONAL);
+        match if conditional { self.condition(asked)? } else { return None } {
+            StatusCode::NOT_MODIFIED => Some((StatusCode::NOT_MODIFIED, self.unchanged.clone())),
+            // It answers one client's condition: how long the body may be kept is not its own.
+            status => Some((status, FieldBlock::default())),
         }
     }
 
@@ -73,7 +91,7 @@ impl Responder {
         for name in ["if-match", "if-none-match", "if-modified-since", "if-unmodified-since"] {
             asked.fields.all(name).for_each(|line| conditions.add(name, line));
         }
-        let method = Method::from_bytes(asked.method.as_str().as_bytes());
+        let method = cacheability::Method::from_bytes(asked.method.as_str().as_bytes());
         let validators = Validators { etag: Some(&self.etag), ..Validators::default() };
         match evaluate(method, &conditions, &validators) {
             Outcome::Proceed => None,

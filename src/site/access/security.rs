@@ -1,12 +1,13 @@
 //! What browsers are told for the safety of their users; whose pages may embed. Pure.
 
 use http::header::{
-    HeaderName, HeaderValue, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY, HeaderName, HeaderValue,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 
 use super::Asked;
 use crate::config::address::HostPattern;
+use crate::config::site::FieldRules;
 use crate::config::site::security::{Hotlink, Hsts, Security, SecurityPreset};
 use crate::message::push_field;
 use crate::semantics::uri::{Reference, normalize_host};
@@ -38,14 +39,20 @@ pub(super) struct SecurityRules {
 }
 
 impl SecurityRules {
-    /// The rules of a route; `None` where it has none.
-    pub(super) fn new(security: &Security) -> Option<Self> {
+    /// The rules of a route whose site says the fields of `own`; `None` where it has none.
+    pub(super) fn new(security: &Security, own: &FieldRules) -> Option<Self> {
         let preset = match security.preset {
             SecurityPreset::Off => vec![],
             SecurityPreset::Basic => BASIC.to_vec(),
             SecurityPreset::Strict => STRICT.to_vec(),
         };
-        let hsts = security.hsts.as_ref().map(hsts_line);
+        let said = own.set.get(STRICT_TRANSPORT_SECURITY).map(HeaderValue::as_bytes);
+        let hsts = security.hsts.as_ref().map(|hsts| {
+            let mut line = Vec::new();
+            let value = hsts_value(hsts);
+            push_field(&mut line, "strict-transport-security", said.unwrap_or(value.as_bytes()));
+            line
+        });
         (!preset.is_empty() || hsts.is_some()).then_some(Self { preset, hsts })
     }
 
@@ -60,11 +67,18 @@ impl SecurityRules {
         if self.hsts.is_some() {
             // RFC 6797 section 7.2: not over a connection in clear, whoever says it.
             rules.remove.push(STRICT_TRANSPORT_SECURITY);
+            rules.set.retain(|(name, _)| name != STRICT_TRANSPORT_SECURITY);
         }
     }
 }
 
-fn hsts_line(hsts: &Hsts) -> Vec<u8> {
+/// Whether a field is for the safety of users: a site that says it means all of its responses.
+pub(super) fn is_for_safety(name: &HeaderName) -> bool {
+    let policies = [CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY_REPORT_ONLY];
+    STRICT.iter().map(|(known, _)| known).chain(&policies).any(|known| known == name)
+}
+
+fn hsts_value(hsts: &Hsts) -> String {
     let mut value = format!("max-age={}", hsts.max_age.as_secs());
     if hsts.include_subdomains {
         value.push_str("; includeSubDomains");
@@ -72,9 +86,7 @@ fn hsts_line(hsts: &Hsts) -> Vec<u8> {
     if hsts.preload {
         value.push_str("; preload");
     }
-    let mut line = Vec::new();
-    push_field(&mut line, "strict-transport-security", value.as_bytes());
-    line
+    value
 }
 
 /// Whose pages may embed what a route serves.

@@ -6,21 +6,23 @@
 //!
 //!  hl_signature = base64url(HMAC-SHA256(key,
 //!      "headland-url-1" LF host LF expires LF client's address or nothing LF
-//!      "prefix" or "path" LF what counts of the path))
+//!      "prefix" LF what counts of the path, or "path" LF the path and, behind ?, the query))
 //! ```
 //!
-//! Host and path in normal form. The rest of the query is not signed: it is for the origin, which
-//! learns nothing of ours, as does the key.
+//! Host and path in normal form, the query as it is without what is ours. Below a prefix any query
+//! goes. A signature lets its holder read: it holds for GET and HEAD. The origin learns nothing of
+//! ours, nor does the key.
 
 use std::net::IpAddr;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use http::Method;
 
 use super::{Asked, Denial};
 use crate::config::secret::SecretFault;
 use crate::config::secret::{Secret, base64url, same_bytes};
 use crate::config::site::signed_urls::{SignedUrls, SigningKey};
-use crate::semantics::uri::{normalize_host, split_target};
+use crate::semantics::uri::{loosest_path, normalize_host, split_target};
 
 /// The parameters that are ours.
 pub(in crate::site) const PARAMETERS: [&str; 5] =
@@ -58,12 +60,21 @@ impl SignatureRules {
     }
 
     fn is_right(&self, parameters: &Parameters<'_>, asked: &Asked<'_>) -> Option<bool> {
-        let (scope, path) = match parameters.prefix {
-            Some(length) => ("prefix", asked.path.get(..length)?),
-            None => ("path", asked.path),
+        if !matches!(*asked.method, Method::GET | Method::HEAD) {
+            return Some(false);
+        }
+        let covered = match parameters.prefix {
+            Some(length) => {
+                let prefix = asked.path.get(..length)?;
+                // However the origin reads the path, it is below the prefix.
+                let loosest = loosest_path(asked.path);
+                loosest.is_none_or(|loosest| loosest.starts_with(prefix)).then_some(())?;
+                Covered::Prefix(prefix)
+            }
+            None => Covered::Target(asked.path, asked.query),
         };
         let client = parameters.ip.then(|| asked.client.to_canonical());
-        let message = message(asked.host, parameters.expires, client, scope, path);
+        let message = message(asked.host, parameters.expires, client, covered);
         let named = |id: &str| parameters.key.is_none_or(|key| key == id);
         // Every key is tried, whatever the first says.
         let right = self.keys.iter().filter(|(id, _)| named(id)).filter(|(_, key)| {
@@ -116,9 +127,44 @@ fn signature(key: &hmac::Key, message: &str) -> String {
     base64url(hmac::sign(key, message.as_bytes()).as_ref())
 }
 
-fn message(host: &str, expires: u64, ip: Option<IpAddr>, scope: &str, path: &str) -> String {
+/// What of a URL a signature holds for.
+#[derive(Clone, Copy)]
+enum Covered<'a> {
+    /// Every path that begins so.
+    Prefix(&'a str),
+    /// This path, and this query but for what is ours.
+    Target(&'a str, Option<&'a str>),
+}
+
+fn message(host: &str, expires: u64, ip: Option<IpAddr>, covered: Covered<'_>) -> String {
     let ip = ip.map(|ip| ip.to_string()).unwrap_or_default();
-    format!("headland-url-1\n{host}\n{expires}\n{ip}\n{scope}\n{path}")
+    let covered = match covered {
+        Covered::Prefix(prefix) => format!("prefix\n{prefix}"),
+        Covered::Target(path, query) => {
+            let pairs = query.into_iter().flat_map(|query| query.split('&'));
+            let rest: Vec<_> = pairs.filter(|pair| !pair.is_empty() && !is_ours(pair)).collect();
+            let mark = if rest.is_empty() { "" } else { "?" };
+            format!("path\n{path}{mark}{}", rest.join("&"))
+        }
+    };
+    format!("headland-url-1\n{host}\n{expires}\n{ip}\n{covered}")
+}
+
+/// Whether a parameter is one of a signature.
+fn is_ours(pair: &str) -> bool {
+    PARAMETERS.contains(&pair.split('=').next().unwrap_or_default())
+}
+
+/// A target as it may stand in a URL: what no URL holds is escaped (RFC 3986 section 2).
+fn escaped(target: &str) -> String {
+    let mut out = String::with_capacity(target.len());
+    for byte in target.bytes() {
+        match byte {
+            b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
 }
 
 /// What a signature is to hold for.
@@ -130,7 +176,8 @@ pub struct Grant<'a> {
     pub expires: u64,
     /// The one client it is for.
     pub ip: Option<IpAddr>,
-    /// The beginning of the paths it is for; without it the URL's path alone.
+    /// The beginning of the paths it is for, with any query; without it path and query of the URL
+    /// alone.
     pub prefix: Option<&'a str>,
 }
 
@@ -156,23 +203,22 @@ pub fn sign_url(url: &str, secret: &Secret, grant: &Grant<'_>) -> Result<String,
     let url = url.split('#').next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").ok_or(Unsignable::Url)?;
     let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let target = if target.starts_with('/') { target } else { &format!("/{target}") };
+    let target = escaped(&format!("{}{target}", if target.starts_with('/') { "" } else { "/" }));
     if !matches!(scheme, "http" | "https") || authority.is_empty() {
         return Err(Unsignable::Url);
     }
     let host = normalize_host(authority).ok_or(Unsignable::Url)?;
-    let (path, query) = split_target(target);
-    let is_ours = |pair: &str| PARAMETERS.contains(&pair.split('=').next().unwrap_or_default());
+    let (path, query) = split_target(&target);
     if query.is_some_and(|query| query.split('&').any(is_ours)) {
         return Err(Unsignable::Signed);
     }
-    let (scope, covered) = match grant.prefix {
-        Some(prefix) if path.starts_with(prefix) && !prefix.is_empty() => ("prefix", prefix),
+    let covered = match grant.prefix {
+        Some(prefix) if path.starts_with(prefix) && !prefix.is_empty() => Covered::Prefix(prefix),
         Some(_) => return Err(Unsignable::Prefix),
-        None => ("path", &*path),
+        None => Covered::Target(&path, query),
     };
     let ip = grant.ip.map(|ip| ip.to_canonical());
-    let signature = signature(&key_of(secret), &message(&host, grant.expires, ip, scope, covered));
+    let signature = signature(&key_of(secret), &message(&host, grant.expires, ip, covered));
     let mut parameters = vec![format!("hl_expires={}", grant.expires)];
     parameters.extend(ip.map(|_| "hl_ip=1".to_owned()));
     parameters.extend(grant.key.map(|key| format!("hl_key={key}")));

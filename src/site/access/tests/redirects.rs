@@ -42,6 +42,7 @@ fn scheme_host_and_slash_are_set_right_at_once() {
         (add, "https://example.com/a?b", Some("https://example.com/a/?b")),
         (add, "https://example.com/a/", None),
         (add, "https://example.com/a.css", None),
+        (add, "https://example.com/.well-known/acme-challenge/token", None),
         (remove, "https://example.com/a/?b", Some("https://example.com/a?b")),
         (remove, "https://example.com/", None),
         (remove, "https://example.com//evil.example/", Some("https://example.com/evil.example")),
@@ -70,6 +71,8 @@ fn the_table_is_asked_first() {
             { from = "/away/*", to = "https://other.example/*" },
             { from = "/go/*", to = "/*" },
             { from = "/all/*", to = "https://www.example.com/all/*" },
+            { from = "/caf%c3%a9/*", to = "/coffee/*" },
+            { from = "/tilde%7ea", to = "/t" },
             { from = "/*.php", to = "/*.html" },
         ]
         "##;
@@ -86,6 +89,9 @@ fn the_table_is_asked_first() {
         ("/away/@evil.example", Some("https://other.example/@evil.example")),
         ("/a/b.php?c", Some("https://www.example.com/a/b.html?c")),
         // The path that chose the route is the one that is judged.
+        ("/caf\u{e9}/1", Some("https://www.example.com/coffee/1")),
+        ("/caf%c3%a9/1", Some("https://www.example.com/coffee/1")),
+        ("/tilde~a", Some("https://www.example.com/t")),
         ("/x/../old/%61", Some("https://www.example.com/b")),
         ("/all/x", None),
         ("/", None),

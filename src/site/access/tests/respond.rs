@@ -33,7 +33,10 @@ fn conditions_are_heard() {
         ("GET", "if-none-match", &format!("\"x\", W/{etag}"), 304),
         ("GET", "if-none-match", "*", 304),
         ("GET", "if-none-match", "\"x\"", 200),
-        ("POST", "if-none-match", etag, 412),
+        ("POST", "if-none-match", etag, 405),
+        ("DELETE", "accept", "*/*", 405),
+        ("OPTIONS", "accept", "*/*", 405),
+        ("HEAD", "accept", "*/*", 200),
         ("GET", "if-match", etag, 200),
         ("GET", "if-match", "\"x\"", 412),
         ("GET", "if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT", 200),
@@ -45,6 +48,9 @@ fn conditions_are_heard() {
         assert_eq!(canned.body.is_empty(), status != 200);
         assert_eq!(canned.content_length.is_none(), status == 304);
         assert_eq!(canned.block.get("content-type").is_some(), status == 200);
+        assert_eq!(canned.block.get("etag").is_some(), matches!(status, 200 | 304));
+        let allow = canned.block.get("allow");
+        assert_eq!(allow, (status == 405).then_some(&b"GET, HEAD"[..]));
     }
 }
 

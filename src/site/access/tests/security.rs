@@ -89,6 +89,12 @@ fn hsts_is_told_over_tls_alone() {
         told("security.hsts = { include_subdomains = true, preload = true }", true),
         format!("{year}; includeSubDomains; preload\r\n")
     );
+    // What the site says itself comes before, over TLS alone as well.
+    let both = "security.hsts = {}\nheaders.response.set.strict-transport-security = \"max-age=1\"";
+    assert_eq!(told(both, true), "strict-transport-security: max-age=1\r\n");
+    let mut own = FieldRules::default();
+    own.set.insert("strict-transport-security", "max-age=1".parse().unwrap());
+    assert!(!fields(both, &own).contains_key("strict-transport-security"));
 }
 
 #[test]
@@ -103,7 +109,15 @@ fn what_is_made_here_has_what_the_site_leaves_open() {
             "cors.origins = [\"https://a.example\"]\nsecurity.preset = \"basic\"\n\
               headers.response = { set = { X-Frame-Options = \"DENY\" } }"
         ),
-        "x-content-type-options: nosniff\r\n\
+        "x-frame-options: DENY\r\nx-content-type-options: nosniff\r\n\
          referrer-policy: strict-origin-when-cross-origin\r\nvary: origin\r\n"
+    );
+    // What a site says of the origin's responses is said of no other, but for the safety of users.
+    assert_eq!(
+        made(
+            "hotlink.hosts = [\"a.example\"]\nheaders.response.set = \
+             { x-a = \"1\", content-security-policy = \"default-src 'self'\" }"
+        ),
+        "content-security-policy: default-src 'self'\r\n"
     );
 }

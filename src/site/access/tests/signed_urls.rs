@@ -94,8 +94,14 @@ fn what_is_changed_is_not_served() {
     }
     let cut = &url[..url.len() - 1];
     assert_eq!(denied(cut), Some(Denial::WrongSignature));
+    assert_eq!(denied(&url.replace("?", "?id=8&")), Some(Denial::WrongSignature));
+    let asks = signed("https://example.com/download?id=7&x", GRANT);
+    assert_eq!(denied(&asks), None);
+    for (from, to) in [("id=7", "id=8"), ("&x", "&x=1"), ("id=7&x", "x&id=7"), ("id=7&", "")] {
+        let changed = asks.replacen(from, to, 1);
+        assert_eq!(denied(&changed), Some(Denial::WrongSignature), "{changed}");
+    }
     // What is not signed may change.
-    assert_eq!(denied(&url.replace("?", "?utm=1&")), None);
     assert_eq!(denied(&url.replace("https://", "http://")), None);
     assert_eq!(denied(&url.replace("/media/", "/x/../media/")), None);
 }
@@ -111,13 +117,47 @@ fn a_prefix_is_for_all_that_begins_with_it() {
         ("/media", Some(Denial::WrongSignature)),
         ("/other/", Some(Denial::WrongSignature)),
         ("/media/../other/x", Some(Denial::WrongSignature)),
+        ("/media/b?id=8", None),
+        ("/media/..%2fother/x", Some(Denial::WrongSignature)),
+        ("/media/%/../../other/x", Some(Denial::WrongSignature)),
+        (r"/media/..\other\x", Some(Denial::WrongSignature)),
+        ("/media/..;/other/x", Some(Denial::WrongSignature)),
+        ("/media//b%2fc", None),
     ] {
-        assert_eq!(denied(&url.replace("/media/a", path)), expected, "{path}");
+        let changed = match path.contains('?') {
+            true => url.replace("/media/a?", &format!("{path}&")),
+            false => url.replace("/media/a", path),
+        };
+        assert_eq!(denied(&changed), expected, "{path}");
     }
     for prefix in ["", "/other/"] {
         let grant = Grant { prefix: Some(prefix), ..GRANT };
         let made = sign_url("https://example.com/media/a", &secret("new"), &grant);
         assert_eq!(made, Err(Unsignable::Prefix));
+    }
+}
+
+#[test]
+fn who_has_a_signature_may_read() {
+    let url = signed("https://example.com/a", GRANT);
+    for (method, is_denied) in
+        [("GET", false), ("HEAD", false), ("POST", true), ("DELETE", true), ("OPTIONS", true)]
+    {
+        let judged = get(&url).method(method.parse().unwrap()).judged(&rules(KEYS));
+        let denied = matches!(judged, Access::Refuse(Denial::WrongSignature));
+        assert_eq!(denied, is_denied, "{method}");
+    }
+}
+
+#[test]
+fn what_no_url_holds_is_escaped() {
+    for (url, path) in [
+        ("https://example.com/my film", "/my%20film"),
+        ("https://example.com/caf\u{e9}/a%2fb?q=\u{e9}", "/caf%C3%A9/a%2Fb?q=%C3%A9"),
+    ] {
+        let url = signed(url, GRANT);
+        assert!(url.starts_with(&format!("https://example.com{path}")), "{url}");
+        assert_eq!(denied(&url), None);
     }
 }
 
