@@ -1,7 +1,8 @@
 //! Interim responses, which come before the head (RFC 9110 section 15.2): early hints go to the
 //! client that waits, over each protocol.
 
-use crate::support::tools::curl;
+use crate::support::tiers::Tiers;
+use crate::support::tools::{curl, gtlsclient};
 use crate::support::wire::Wire;
 use crate::support::{Ask, Gate, Protocol, Reply, Scene};
 
@@ -87,4 +88,39 @@ async fn what_is_of_one_connection_and_what_are_too_many_stay_here() {
         assert!(all.contains("HTTP/1.1 200 OK\r\n") && all.ends_with("page"), "{all}");
     }
     assert!(scene.ask(Ask::get("/many")).await.is_hit());
+}
+
+#[tokio::test]
+async fn hints_pass_a_shield_to_clients_of_each_protocol() {
+    let tiers = Tiers::start(1, 1).await;
+    let edge = &tiers.edges[0];
+    let ca_file = edge.ca_file();
+    let port = edge.https().port();
+    for (version, told) in
+        [("--http1.1", "HTTP/1.1 103 Early Hints\r\n"), ("--http2", "HTTP/2 103 ")]
+    {
+        let target = format!("/{version}");
+        tiers.origin.on(&target, Reply::raw([HINTS, HINTS, PAGE].concat()));
+        let url = format!("https://localhost:{port}{target}");
+        let said = curl(&["--cacert", ca_file.to_str().unwrap(), "--include", version, &url]).await;
+        let text = said.text();
+        assert_eq!(text.matches(told).count(), 2, "{version}: {text}");
+        assert_eq!(text.matches("link: </a.css>; rel=preload\r\n").count(), 2, "{text}");
+        assert!(text.contains("shield-1; fwd=miss") && text.ends_with("\r\n\r\npage"), "{text}");
+    }
+    tiers.origin.on("/h3", Reply::raw([HINTS, HINTS, PAGE].concat()));
+    let (port, url) = (port.to_string(), format!("https://localhost:{port}/h3"));
+    let quiet = ["--no-quic-dump", "--exit-on-all-streams-close", "--timeout=20s"];
+    let said = gtlsclient(&[&quiet[..], &["127.0.0.1", &port, &url]].concat()).await;
+    let told = format!("{}{}", said.text(), said.err);
+    assert_eq!(told.matches("[:status: 103]").count(), 2, "{told}");
+    assert_eq!(told.matches("[link: </a.css>; rel=preload]").count(), 2, "{told}");
+    assert!(told.contains("[:status: 200]"), "{told}");
+    // Each tier passes on no more than a few.
+    tiers.origin.on("/many", Reply::raw([&HINTS.repeat(20), PAGE].concat()));
+    let mut wire = Wire::to(edge.http()).await;
+    wire.say(&get("/many", "1.1").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;
+    let all = wire.rest().await;
+    assert!((1..=8).contains(&all.matches("HTTP/1.1 103 ").count()), "{all}");
+    assert!(all.contains("HTTP/1.1 200 OK\r\n") && all.ends_with("page"), "{all}");
 }

@@ -22,7 +22,7 @@ pub struct OutgoingRequest {
     /// Bytes of the content where they are known; else HTTP/1.1 sends it in chunks, as it does
     /// where trailers are announced.
     pub content_length: Option<u64>,
-    /// Who is told of interim responses. HTTP/2 tells of none.
+    /// Who is told of interim responses (RFC 9110 section 15.2).
     pub on_interim: Option<OnInterim>,
 }
 

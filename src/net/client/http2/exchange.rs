@@ -1,19 +1,19 @@
-//! One request and its response head.
+//! One request, the interim responses to it and its response head.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream};
-use http::Response;
+use http::{Response, StatusCode};
 
 use super::clock::Clock;
 use super::incoming::IncomingBody;
 use super::links::Slot;
 use super::request::Prepared;
 use super::upload::Upload;
-use crate::message::{Body, BodyError, BodyErrorKind, Protocol};
+use crate::message::{Body, BodyError, BodyErrorKind, OnInterim, Protocol};
 use crate::net::client::request::content_length;
 use crate::net::client::{ClientError, ClientErrorKind, IncomingResponse, PoolConfig};
 
@@ -23,12 +23,13 @@ pub(super) struct Failed {
     pub(super) unsent: Option<Prepared>,
 }
 
-/// Sends a request and waits for the response head.
+/// Sends a request and waits for the response head; what comes before that goes to `on_interim`.
 ///
 /// Cancel safe: dropping the future resets the stream (CANCEL), and harms no other.
 pub(super) async fn exchange(
     mut slot: Slot,
     request: Prepared,
+    on_interim: Option<&OnInterim>,
     config: &PoolConfig,
 ) -> Result<IncomingResponse, Failed> {
     let reused = slot.is_reused();
@@ -44,7 +45,7 @@ pub(super) async fn exchange(
         .map_err(|error| failed(ClientError::unsent(ClientErrorKind::InvalidRequest, error)))?;
     let mut upload = (!without_content).then(|| Upload::new(body, stream));
     let mut clock = Clock::new(config.response_timeout);
-    let response = head_of(response, &mut upload, &mut clock)
+    let response = head_of(response, on_interim, &mut upload, &mut clock)
         .await
         .map_err(|(kind, sent, detail)| failed(ClientError { kind, sent, reused, detail }))?;
     let (head, stream) = response.into_parts();
@@ -70,6 +71,7 @@ type Fault = (ClientErrorKind, bool, String);
 
 async fn head_of(
     mut response: ResponseFuture,
+    on_interim: Option<&OnInterim>,
     upload: &mut Option<Upload>,
     clock: &mut Clock,
 ) -> Result<Response<RecvStream>, Fault> {
@@ -87,6 +89,9 @@ async fn head_of(
                 Poll::Pending => {}
             }
         }
+        if let Err(fault) = tell_interim(&mut response, on_interim, cx) {
+            return Poll::Ready(Err(fault));
+        }
         match Pin::new(&mut response).poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(outcome.map_err(|error| fault(&error))),
             Poll::Pending => clock.poll_overdue(cx).map(|()| {
@@ -96,6 +101,26 @@ async fn head_of(
         }
     })
     .await
+}
+
+/// Tells of the interim responses that have come. They give the server no more time, so an endless
+/// row of them ends with the wait for the head.
+fn tell_interim(
+    response: &mut ResponseFuture,
+    on_interim: Option<&OnInterim>,
+    cx: &mut Context<'_>,
+) -> Result<(), Fault> {
+    while let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
+        let interim = interim.map_err(|error| fault(&error))?;
+        // RFC 9113 section 8.6: there is no 101 in HTTP/2.
+        if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err((ClientErrorKind::BadHead, true, "101 over HTTP/2".to_owned()));
+        }
+        if let Some(on_interim) = on_interim {
+            on_interim.tell(interim.status(), interim.headers());
+        }
+    }
+    Ok(())
 }
 
 fn failed(error: ClientError) -> Failed {

@@ -47,14 +47,16 @@ pub(super) fn pool(server: &Server, config: PoolConfig) -> Arc<Shared> {
 /// Sends a request and waits for the response head. Cancel safe.
 pub(super) async fn send(
     shared: &Arc<Shared>,
-    request: OutgoingRequest,
+    mut request: OutgoingRequest,
 ) -> Result<IncomingResponse, ClientError> {
+    let on_interim = request.on_interim.take();
     let mut request = prepare(request, &shared.server)?;
     let mut repeats = 0;
     loop {
         let slot = shared.slot().await?;
         let again = spare(&request);
-        let Failed { error, unsent } = match exchange(slot, request, &shared.config).await {
+        let exchange = exchange(slot, request, on_interim.as_ref(), &shared.config);
+        let Failed { error, unsent } = match exchange.await {
             Ok(response) => return Ok(response),
             Err(failed) => failed,
         };

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod endings;
+mod interim;
 mod links;
 mod tls;
 
@@ -127,17 +128,18 @@ impl Wire {
         let _ = self.io.write_all(&frame).await;
     }
 
-    /// A head with the status 200, `fields` as literals without indexing, and no body if `end`.
+    /// A head with the status 200, and no body if `end`.
     async fn head(&mut self, stream: u32, fields: &[(&str, &str)], end: bool) {
-        let mut block = vec![0x88];
-        for (name, value) in fields {
-            for text in [&b""[..], name.as_bytes(), value.as_bytes()] {
-                block.push(text.len() as u8);
-                block.extend(text);
-            }
-        }
+        let block = [&[0x88], &literals(fields)[..]].concat();
         let flags = END_HEADERS | if end { END_STREAM } else { 0 };
         self.send(HEADERS, flags, stream, &block).await;
+    }
+
+    /// The head of an interim response.
+    async fn interim(&mut self, stream: u32, status: &str, fields: &[(&str, &str)]) {
+        // RFC 7541 appendix A: the eighth name of the static table is `:status`.
+        let block = [b"\x08\x03", status.as_bytes(), &literals(fields)].concat();
+        self.send(HEADERS, END_HEADERS, stream, &block).await;
     }
 
     async fn data(&mut self, stream: u32, bytes: &[u8], end: bool) {
@@ -175,6 +177,18 @@ impl Wire {
             frames.push(frame);
         }
     }
+}
+
+/// Fields as literals without indexing.
+fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    for (name, value) in fields {
+        for text in [&b""[..], name.as_bytes(), value.as_bytes()] {
+            block.push(text.len() as u8);
+            block.extend(text);
+        }
+    }
+    block
 }
 
 /// Runs `script` on every connection, told its number from 0, and counts them.
