@@ -19,6 +19,9 @@ section! {
         servers: Vec<Server> = vec![], Shown(r#"[{ url = "http://127.0.0.1:3000" }]"#);
         /// An S3 bucket; either this or `servers`.
         s3: Option<S3> = None, Commented(r#"{ bucket = "assets", region = "eu-central-1" }"#);
+        /// What is spoken to the servers: `auto` is HTTP/2 over TLS where the server agrees to it
+        /// (ALPN), else HTTP/1.1; `http2` is HTTP/2 alone, in cleartext too (prior knowledge).
+        protocol: Protocol = Protocol::default();
         /// How a server is chosen among those that are healthy.
         balance: Balance = Balance::default();
         /// Host that is sent as `Host` and SNI; without it the client's.
@@ -55,6 +58,18 @@ section! {
         weight: usize = 1, Within(1..=1000);
         /// Asked only while no other server is healthy.
         backup: bool = false;
+    }
+}
+
+choice! {
+    /// What is spoken to the servers of an origin.
+    pub enum Protocol {
+        /// HTTP/2 over TLS where the server agrees to it, else HTTP/1.1.
+        Auto = "auto",
+        /// HTTP/1.1 alone.
+        Http1 = "http1",
+        /// HTTP/2 alone.
+        Http2 = "http2",
     }
 }
 

@@ -13,10 +13,10 @@ use super::health;
 use super::repeat::keep;
 use super::status::ServerStatus;
 use crate::config::address::Scheme;
-use crate::config::origin::{Origin as OriginConfig, Server as ServerConfig};
+use crate::config::origin::{Origin as OriginConfig, Protocol as Spoken, Server as ServerConfig};
 use crate::net::client::{
     ClientError, ClientErrorKind, Egress, IncomingResponse, OutgoingRequest, Pool, PoolConfig,
-    Server, tls_config,
+    Protocol, Server, tls_config,
 };
 use crate::telemetry::metrics::Metrics;
 
@@ -225,7 +225,13 @@ fn member(
                 .map_err(|_| SetupError::Name(config.name.clone()))?
         }
     };
+    let protocol = match config.protocol {
+        Spoken::Auto => Protocol::Agreed,
+        Spoken::Http1 => Protocol::Http1,
+        Spoken::Http2 => Protocol::Http2,
+    };
     let pool = PoolConfig {
+        protocol,
         max_connections: config.max_connections,
         max_idle: config.max_idle,
         idle_timeout: config.keepalive_timeout,

@@ -14,15 +14,21 @@ pub struct Pool(Inner);
 #[derive(Clone)]
 enum Inner {
     Http1(Arc<http1::Shared>),
+    /// Falls back to HTTP/1.1 where that may be agreed on.
     Http2(Arc<http2::Shared>),
 }
 
 impl Pool {
     /// A pool without connections as yet.
     pub fn new(server: Server, config: PoolConfig) -> Self {
+        let http1 = |server, config| Arc::new(http1::Shared::new(server, config));
         Self(match config.protocol {
-            Protocol::Http1 => Inner::Http1(Arc::new(http1::Shared::new(server, config))),
-            Protocol::Http2 => Inner::Http2(http2::pool(&server, config)),
+            Protocol::Agreed if server.tls.is_some() => {
+                let http1 = http1(server.clone(), config.clone());
+                Inner::Http2(http2::pool(&server, config, Some(http1)))
+            }
+            Protocol::Http1 | Protocol::Agreed => Inner::Http1(http1(server, config)),
+            Protocol::Http2 => Inner::Http2(http2::pool(&server, config, None)),
         })
     }
 

@@ -8,6 +8,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
+use super::http1;
+
 /// One server of an origin, shield or control plane.
 #[derive(Clone, Debug)]
 pub struct Server {
@@ -45,11 +47,12 @@ impl Server {
         Ok(Self { host: host.into(), port, tls, authority: authority(host, port, 443) })
     }
 
-    /// The same server, asked for another protocol by ALPN.
-    pub(super) fn with_alpn(&self, protocol: &[u8]) -> Self {
+    /// The same server, offered these protocols by ALPN.
+    pub(super) fn with_alpn(&self, protocols: &[&[u8]]) -> Self {
         let mut server = self.clone();
         if let Some(tls) = &mut server.tls {
-            Arc::make_mut(&mut tls.config).alpn_protocols = vec![protocol.to_vec()];
+            Arc::make_mut(&mut tls.config).alpn_protocols =
+                protocols.iter().map(|protocol| protocol.to_vec()).collect();
         }
         server
     }
@@ -134,6 +137,6 @@ fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, RootsError> {
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![http1::ALPN.to_vec()];
     Ok(Arc::new(config))
 }

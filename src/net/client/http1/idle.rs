@@ -94,7 +94,8 @@ impl Shared {
         }
     }
 
-    fn rest(self: &Arc<Self>, home: usize, mut live: Box<Live>) {
+    /// Keeps a connection of an event loop for the next request, if it is at rest.
+    pub(super) fn rest(self: &Arc<Self>, home: usize, mut live: Box<Live>) {
         let Some(list) = self.idle.get(home) else { return };
         if !live.is_at_rest() || self.config.max_idle == 0 {
             return;

@@ -32,11 +32,15 @@ pub(super) use self::idle::Shared;
 use self::incoming::IncomingBody;
 use self::live::{Failed, Live};
 use self::request::{prepare, protocol, spare};
-use super::connect::{Counted, connect};
+use super::connect::{Counted, Transport, connect};
 use super::error::describe;
 use super::request::content_length;
 use super::{ClientError, ClientErrorKind, IncomingResponse, OutgoingRequest, Retry};
 use crate::message::Body;
+use crate::net::worker;
+
+/// HTTP/1.1, as ALPN names it (RFC 7301 section 6).
+pub(super) const ALPN: &[u8] = b"http/1.1";
 
 /// Sends a request and waits for the response head. Cancel safe.
 pub(super) async fn send(
@@ -86,6 +90,15 @@ impl Shared {
         match timeout(config.max_wait, permits.clone().acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             _ => Err(exhausted("no connection came free within max_wait")),
+        }
+    }
+
+    /// Takes a connection that was made elsewhere, as one at rest.
+    pub(super) async fn adopt(self: &Arc<Self>, transport: Transport) {
+        let counted = Counted::new(&self.open);
+        // What breaks at once is as good as never made.
+        if let Ok(live) = Live::new(transport, self.config.header_bytes, counted).await {
+            self.rest(worker::index(), live);
         }
     }
 

@@ -11,13 +11,15 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use crate::net::client::{ClientError, ClientErrorKind, PoolConfig, Server};
+use crate::net::client::{ClientError, ClientErrorKind, PoolConfig, Server, http1};
 use crate::net::worker;
 
 /// What all event loops know of one server.
 pub(in crate::net::client) struct Shared {
     pub(in crate::net::client) server: Server,
     pub(in crate::net::client) config: PoolConfig,
+    /// Takes the connections on which the server agrees to HTTP/1.1; `None` refuses them.
+    pub(super) http1: Option<Arc<http1::Shared>>,
     /// Connections that exist.
     pub(super) open: Arc<AtomicUsize>,
     /// Exchanges under way.
@@ -63,10 +65,16 @@ pub(super) struct Slot {
 }
 
 impl Shared {
-    pub(super) fn new(server: Server, config: PoolConfig, connect: fn(Arc<Self>, usize)) -> Self {
+    pub(super) fn new(
+        server: Server,
+        config: PoolConfig,
+        http1: Option<Arc<http1::Shared>>,
+        connect: fn(Arc<Self>, usize),
+    ) -> Self {
         let loops = config.egress.loops.max(1);
         Self {
             server,
+            http1,
             connect,
             open: Arc::default(),
             busy: AtomicUsize::new(0),
@@ -80,11 +88,19 @@ impl Shared {
     }
 
     pub(in crate::net::client) fn open_connections(&self) -> usize {
-        self.open.load(Relaxed)
+        let http1 = self.http1.as_ref().map_or(0, |http1| http1.open_connections());
+        self.open.load(Relaxed) + http1
     }
 
     pub(in crate::net::client) fn busy(&self) -> usize {
-        self.busy.load(Relaxed)
+        self.busy.load(Relaxed) + self.http1.as_ref().map_or(0, |http1| http1.busy())
+    }
+
+    /// Where requests go as long as all connections there are agreed to HTTP/1.1: the server is
+    /// asked again once it has none left.
+    pub(super) fn agreed_to_http1(&self) -> Option<&Arc<http1::Shared>> {
+        let http1 = self.http1.as_ref()?;
+        (self.open.load(Relaxed) == 0 && http1.open_connections() > 0).then_some(http1)
     }
 
     /// Waits for a stream of this event loop's connections. Cancel safe.

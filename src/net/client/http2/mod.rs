@@ -33,15 +33,24 @@ use std::sync::Arc;
 use self::exchange::{Failed, exchange};
 pub(super) use self::links::Shared;
 use self::request::{prepare, spare};
-use super::{ClientError, IncomingResponse, OutgoingRequest, PoolConfig, Retry, Server};
+use super::{
+    ClientError, ClientErrorKind, IncomingResponse, OutgoingRequest, PoolConfig, Retry, Server,
+    http1,
+};
 
 /// How often a request is sent again before the failure is told.
 const REPEATS: usize = 2;
 
-/// A pool without connections as yet.
-pub(super) fn pool(server: &Server, config: PoolConfig) -> Arc<Shared> {
+/// A pool without connections as yet; `http1` serves where the server agrees to HTTP/1.1 only.
+pub(super) fn pool(
+    server: &Server,
+    config: PoolConfig,
+    http1: Option<Arc<http1::Shared>>,
+) -> Arc<Shared> {
     let connect = |shared, home| drop(tokio::spawn(open::open(shared, home)));
-    Arc::new(Shared::new(server.with_alpn(open::ALPN), config, connect))
+    let offered: &[&[u8]] =
+        if http1.is_some() { &[open::ALPN, http1::ALPN] } else { &[open::ALPN] };
+    Arc::new(Shared::new(server.with_alpn(offered), config, http1, connect))
 }
 
 /// Sends a request and waits for the response head. Cancel safe.
@@ -49,11 +58,19 @@ pub(super) async fn send(
     shared: &Arc<Shared>,
     mut request: OutgoingRequest,
 ) -> Result<IncomingResponse, ClientError> {
+    if let Some(http1) = shared.agreed_to_http1() {
+        return http1::send(http1, request).await;
+    }
+    let mut slot = match (shared.slot().await, &shared.http1) {
+        (Err(error), Some(http1)) if error.kind == ClientErrorKind::Protocol => {
+            return http1::send(http1, request).await;
+        }
+        (slot, _) => slot?,
+    };
     let on_interim = request.on_interim.take();
     let mut request = prepare(request, &shared.server)?;
     let mut repeats = 0;
     loop {
-        let slot = shared.slot().await?;
         let again = spare(&request);
         let exchange = exchange(slot, request, on_interim.as_ref(), &shared.config);
         let Failed { error, unsent } = match exchange.await {
@@ -65,6 +82,7 @@ pub(super) async fn send(
             Some(request) if may_repeat(&error, &request, repeats) => request,
             _ => return Err(error),
         };
+        slot = shared.slot().await?;
     }
 }
 

@@ -61,6 +61,9 @@ async fn establish(shared: &Shared) -> Result<Opened, ClientError> {
     let dialer = &*config.egress.dialer;
     let transport = connect(&shared.server, dialer, config.connect_timeout).await?;
     if transport.alpn().is_some_and(|agreed| agreed != Some(ALPN)) {
+        if let Some(http1) = &shared.http1 {
+            http1.adopt(transport).await;
+        }
         let detail = "the server does not agree to h2 by ALPN";
         return Err(ClientError::unsent(ClientErrorKind::Protocol, detail));
     }
