@@ -37,7 +37,8 @@ section! {
         /// Longest silence between two pieces of a body.
         idle_timeout: Duration = Duration::from_secs(30),
             Within(Duration::from_millis(10)..=Duration::from_hours(1));
-        /// Connections open to each server at once; further requests wait for one.
+        /// Connections open to each server at once, of one request each, or with HTTP/2 of a
+        /// hundred; further requests wait.
         max_connections: usize = 256, Within(1..=65_536);
         /// Connections kept open to each server with nothing to do.
         max_idle: usize = 64, Within(0..=65_536);

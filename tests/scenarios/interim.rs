@@ -1,6 +1,8 @@
 //! Interim responses, which come before the head (RFC 9110 section 15.2): early hints go to the
 //! client that waits, over each protocol.
 
+use std::path::Path;
+
 use crate::support::tiers::Tiers;
 use crate::support::tools::{curl, gtlsclient};
 use crate::support::wire::Wire;
@@ -90,37 +92,45 @@ async fn what_is_of_one_connection_and_what_are_too_many_stay_here() {
     assert!(scene.ask(Ask::get("/many")).await.is_hit());
 }
 
-#[tokio::test]
-async fn hints_pass_a_shield_to_clients_of_each_protocol() {
-    let tiers = Tiers::start(1, 1).await;
-    let edge = &tiers.edges[0];
-    let ca_file = edge.ca_file();
-    let port = edge.https().port();
-    for (version, told) in
+/// Two hints for each of three targets reach a client of HTTP/1.1, HTTP/2 and HTTP/3 each, behind
+/// `port`.
+pub(crate) async fn reach_each_client(port: u16, ca_file: &Path, targets: [&str; 3]) {
+    let link = "link: </a.css>; rel=preload";
+    for ((version, line), target) in
         [("--http1.1", "HTTP/1.1 103 Early Hints\r\n"), ("--http2", "HTTP/2 103 ")]
+            .iter()
+            .zip(targets)
     {
-        let target = format!("/{version}");
-        tiers.origin.on(&target, Reply::raw([HINTS, HINTS, PAGE].concat()));
         let url = format!("https://localhost:{port}{target}");
-        let said = curl(&["--cacert", ca_file.to_str().unwrap(), "--include", version, &url]).await;
-        let text = said.text();
-        assert_eq!(text.matches(told).count(), 2, "{version}: {text}");
-        assert_eq!(text.matches("link: </a.css>; rel=preload\r\n").count(), 2, "{text}");
-        assert!(text.contains("shield-1; fwd=miss") && text.ends_with("\r\n\r\npage"), "{text}");
+        let trust = ["--cacert", ca_file.to_str().unwrap()];
+        let text = curl(&[&trust[..], &["--include", version, &url]].concat()).await.text();
+        assert_eq!(text.matches(line).count(), 2, "{version}: {text}");
+        assert_eq!(text.matches(&format!("{link}\r\n")).count(), 2, "{text}");
+        assert!(text.ends_with("\r\n\r\npage"), "{text}");
     }
-    tiers.origin.on("/h3", Reply::raw([HINTS, HINTS, PAGE].concat()));
-    let (port, url) = (port.to_string(), format!("https://localhost:{port}/h3"));
+    let (port, url) = (port.to_string(), format!("https://localhost:{port}{}", targets[2]));
     let quiet = ["--no-quic-dump", "--exit-on-all-streams-close", "--timeout=20s"];
     let said = gtlsclient(&[&quiet[..], &["127.0.0.1", &port, &url]].concat()).await;
     let told = format!("{}{}", said.text(), said.err);
     assert_eq!(told.matches("[:status: 103]").count(), 2, "{told}");
-    assert_eq!(told.matches("[link: </a.css>; rel=preload]").count(), 2, "{told}");
+    assert_eq!(told.matches(&format!("[{link}]")).count(), 2, "{told}");
     assert!(told.contains("[:status: 200]"), "{told}");
+}
+
+#[tokio::test]
+async fn hints_pass_a_shield() {
+    let tiers = Tiers::start(1, 1).await;
+    let edge = &tiers.edges[0];
+    let targets = ["/1", "/2", "/3"];
+    for target in targets {
+        tiers.origin.on(target, Reply::raw([HINTS, HINTS, PAGE].concat()));
+    }
+    reach_each_client(edge.https().port(), &edge.ca_file(), targets).await;
     // Each tier passes on no more than a few.
     tiers.origin.on("/many", Reply::raw([&HINTS.repeat(20), PAGE].concat()));
     let mut wire = Wire::to(edge.http()).await;
     wire.say(&get("/many", "1.1").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;
     let all = wire.rest().await;
     assert!((1..=8).contains(&all.matches("HTTP/1.1 103 ").count()), "{all}");
-    assert!(all.contains("HTTP/1.1 200 OK\r\n") && all.ends_with("page"), "{all}");
+    assert!(all.contains("shield-1; fwd=miss") && all.ends_with("page"), "{all}");
 }

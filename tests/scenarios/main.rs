@@ -31,6 +31,7 @@ mod limits;
 mod linger;
 mod methods;
 mod names;
+mod origin_protocol;
 mod other_clients;
 mod partition;
 mod poisoning;

@@ -18,6 +18,7 @@ pub(crate) const TRIES: usize = 5;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     origins: Vec<SocketAddr>,
+    over_tls: bool,
     name: Option<String>,
     shield: bool,
     control: String,
@@ -47,6 +48,11 @@ impl Setup {
     /// A node in front of an origin of another make.
     pub(crate) fn at(origin: SocketAddr) -> Self {
         Self { origins: vec![origin], ..Self::default() }
+    }
+
+    /// Its origin is spoken to over TLS.
+    pub(crate) fn over_tls(self) -> Self {
+        Self { over_tls: true, ..self }
     }
 
     /// Its name.
@@ -127,8 +133,9 @@ impl Setup {
             true => self.logging.clone(),
             false => format!("access = \"off\"\n{}", self.logging),
         };
+        let scheme = if self.over_tls { "https" } else { "http" };
         let servers = self.origins.iter().fold(String::new(), |mut servers, address| {
-            write!(servers, "{{ url = \"http://{address}\" }},").unwrap();
+            write!(servers, "{{ url = \"{scheme}://{address}\" }},").unwrap();
             servers
         });
         let cache = match self.cache.contains("memory") {

@@ -14,7 +14,8 @@ pub enum Protocol {
     /// HTTP/2: many exchanges at a time on a connection. Agreed on by ALPN over TLS, known
     /// beforehand in cleartext (RFC 9113 section 3).
     Http2,
-    /// HTTP/2 where the server agrees to it by ALPN, else HTTP/1.1; in cleartext HTTP/1.1.
+    /// HTTP/2 where the server agrees to it by ALPN, else HTTP/1.1; in cleartext HTTP/1.1. The
+    /// limits are those of each.
     Agreed,
 }
 

@@ -162,12 +162,14 @@ impl Shared {
         id
     }
 
-    /// A connect has failed: so have those who wait, unless another link may still serve them.
+    /// A connect has failed: so have those who wait, unless another link may still serve them and
+    /// HTTP/1.1 does not.
     pub(super) fn not_opened(&self, home: usize, error: &ClientError) {
         let mut list = self.loops[home].lock();
         list.opening -= 1;
         list.links.retain_mut(|link| is_open(&mut link.sender));
-        if list.opening == 0 && list.links.is_empty() {
+        let falls_back = self.http1.is_some() && error.kind == ClientErrorKind::Protocol;
+        if falls_back || (list.opening == 0 && list.links.is_empty()) {
             for waiter in list.waiting.drain(..) {
                 // Whoever gave up does not need to know.
                 let _ = waiter.send(Err(error.clone()));

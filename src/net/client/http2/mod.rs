@@ -14,6 +14,10 @@
 //! A stream that comes free goes to whoever waited longest. Each list has a lock of its own, never
 //! held across an await; nothing of the engine that runs under it calls back.
 //!
+//! Where the server may agree to HTTP/1.1 instead, each fresh connection finds out. One that does
+//! goes to the pool of `http1`, and so do the requests that wait; and all others, as long as there
+//! is no link and that pool has connections.
+//!
 //! Uses the engine below hyper's client, `h2`, and not that client: only the engine's handle tells
 //! how many streams the server allows now and whether it said GOAWAY, which the choice of a link
 //! depends on; and hyper takes a body that was reset without an error for whole.

@@ -191,6 +191,25 @@ async fn a_server_without_connections_is_asked_again_what_it_speaks() {
 }
 
 #[tokio::test]
+async fn servers_behind_one_address_may_agree_to_different_ones() {
+    fn in_turn(number: usize) -> &'static [&'static [u8]] {
+        if number == 0 { both(number) } else { http1_alone(number) }
+    }
+    let authority = Authority::new();
+    let (server, accepted) = secure(&authority, in_turn, |stream, _| hello(stream)).await;
+    let pool = Pool::new(server, PoolConfig { protocol: Protocol::Agreed, ..with_streams(1) });
+    let first = pool.send(get("/")).await.unwrap();
+    // There is no stream left for it, and no further link to be had.
+    let second = pool.send(get("/")).await.unwrap();
+    assert_eq!(second.protocol, message::Protocol::Http1 { minor: 1 });
+    for response in [first, second] {
+        assert_eq!(text(response).await.unwrap(), "hello");
+    }
+    assert_eq!(pool.send(get("/")).await.unwrap().protocol, message::Protocol::Http2);
+    assert_eq!(accepted.load(SeqCst), 2);
+}
+
+#[tokio::test]
 async fn nothing_is_agreed_on_in_cleartext() {
     let (server, _) = listen(|mut stream, _| async move {
         let mut begun = [0; 4];
