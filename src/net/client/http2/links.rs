@@ -96,11 +96,10 @@ impl Shared {
         self.busy.load(Relaxed) + self.http1.as_ref().map_or(0, |http1| http1.busy())
     }
 
-    /// Where requests go as long as all connections there are agreed to HTTP/1.1: the server is
-    /// asked again once it has none left.
-    pub(super) fn agreed_to_http1(&self) -> Option<&Arc<http1::Shared>> {
-        let http1 = self.http1.as_ref()?;
-        (self.open.load(Relaxed) == 0 && http1.open_connections() > 0).then_some(http1)
+    /// Whether all connections that there are agreed to HTTP/1.1.
+    pub(super) fn has_agreed_to_http1(&self) -> bool {
+        let http1 = self.http1.as_ref();
+        self.open.load(Relaxed) == 0 && http1.is_some_and(|http1| http1.open_connections() > 0)
     }
 
     /// Waits for a stream of this event loop's connections. Cancel safe.

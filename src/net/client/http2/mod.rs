@@ -34,6 +34,8 @@ mod upload;
 
 use std::sync::Arc;
 
+use http::header::UPGRADE;
+
 use self::exchange::{Failed, exchange};
 pub(super) use self::links::Shared;
 use self::request::{prepare, spare};
@@ -62,7 +64,10 @@ pub(super) async fn send(
     shared: &Arc<Shared>,
     mut request: OutgoingRequest,
 ) -> Result<IncomingResponse, ClientError> {
-    if let Some(http1) = shared.agreed_to_http1() {
+    // RFC 9110 section 7.8: only a connection of HTTP/1.1 can be upgraded.
+    if let Some(http1) = &shared.http1
+        && (shared.has_agreed_to_http1() || request.headers.contains_key(UPGRADE))
+    {
         return http1::send(http1, request).await;
     }
     let mut slot = match (shared.slot().await, &shared.http1) {

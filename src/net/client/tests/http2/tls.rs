@@ -210,6 +210,24 @@ async fn servers_behind_one_address_may_agree_to_different_ones() {
 }
 
 #[tokio::test]
+async fn what_http2_cannot_say_goes_by_http1() {
+    let authority = Authority::new();
+    let (server, _) = secure(&authority, both, |stream, _| hello(stream)).await;
+    let pool = Pool::new(server, agreed());
+    let mut upgrade = get("/");
+    upgrade.headers.insert("upgrade", "websocket".parse().unwrap());
+    for (request, protocol) in [
+        (get("/"), message::Protocol::Http2),
+        (upgrade, message::Protocol::Http1 { minor: 1 }),
+        (get("/"), message::Protocol::Http2),
+    ] {
+        let response = pool.send(request).await.unwrap();
+        assert_eq!(response.protocol, protocol);
+        assert_eq!(text(response).await.unwrap(), "hello");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_agreed_on_in_cleartext() {
     let (server, _) = listen(|mut stream, _| async move {
         let mut begun = [0; 4];
