@@ -83,6 +83,7 @@ fn proxy(metrics: &Arc<Metrics>, store: Store) -> Arc<Proxy> {
         collapse_wait: Duration::from_secs(1),
         relay_window: 1 << 20,
         linger: Duration::from_secs(30),
+        tunnels: 8,
         compress_threads: 1,
         compressions: 8,
     };

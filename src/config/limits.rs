@@ -39,7 +39,13 @@ section! {
         /// How long a connection may stand still: between requests, or while a body should move.
         idle_timeout: Duration = Duration::from_secs(60),
             Limit(Duration::from_millis(10)..=FOREVER);
-        /// From the head of a request to the end of its response.
+        /// Connections at once that have left HTTP by the upgrade of a site. Over it such requests
+        /// get 503.
+        tunnels: usize = 4_096, Limit(1..=16_777_216);
+        /// How long such a connection may stand still, both ways.
+        tunnel_idle_timeout: Duration = Duration::from_mins(10),
+            Limit(Duration::from_millis(10)..=FOREVER);
+        /// From the head of a request to the end of its response, or to its 101.
         request_timeout: Duration = Duration::from_hours(1),
             Limit(Duration::from_millis(10)..=FOREVER);
         /// Slowest transfer of a body, up or down.

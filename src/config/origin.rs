@@ -38,7 +38,7 @@ section! {
         idle_timeout: Duration = Duration::from_secs(30),
             Within(Duration::from_millis(10)..=Duration::from_hours(1));
         /// Connections open to each server at once, of one request each, or with HTTP/2 of a
-        /// hundred; further requests wait.
+        /// hundred, and without those that have left HTTP (limits.tunnels); further requests wait.
         max_connections: usize = 256, Within(1..=65_536);
         /// Connections kept open to each server with nothing to do.
         max_idle: usize = 64, Within(0..=65_536);

@@ -16,6 +16,7 @@ pub mod rate_limit;
 pub mod redirects;
 pub mod security;
 pub mod signed_urls;
+pub mod upgrade;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,7 @@ use self::rate_limit::RateLimit;
 use self::redirects::Redirects;
 use self::security::{Hotlink, Security};
 use self::signed_urls::SignedUrls;
+use self::upgrade::Protocol;
 use super::address::{HostPattern, Network};
 use super::compress::Compress;
 use super::geo::Country;
@@ -77,6 +79,11 @@ section! {
         country_allow: Vec<Country> = vec![], Unordered;
         /// Countries whose clients get 403, whatever is allowed. Needs geo.database.
         country_deny: Vec<Country> = vec![], Unordered;
+        /// Protocols for which a connection may leave HTTP, such as "websocket": a GET of HTTP/1.1
+        /// with such an Upgrade goes to the origin on a connection of its own, past the store and
+        /// any shield, and after its 101 all bytes are carried both ways as they are. Empty: none,
+        /// and Upgrade is ignored, as it is in HTTP/2 and 3.
+        upgrade: Vec<Protocol> = vec![], Unordered;
         /// How often a client may ask. An IPv4 address, or a /64 of IPv6, is a client.
         rate_limit: Option<RateLimit> = None;
         /// Everybody gets 503 while it is on.

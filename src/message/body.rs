@@ -1,4 +1,4 @@
-//! Bodies: nothing, one shared piece, or pieces that arrive.
+//! Bodies: nothing, one shared piece, or pieces that arrive; and what follows a 101 in their place.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
+
+use super::Tunnel;
 
 /// The body of a message.
 #[derive(Default)]
@@ -19,6 +21,9 @@ pub enum Body {
     Full(Bytes),
     /// Pieces that arrive; the reader's pace is the writer's (backpressure by not polling).
     Stream(Box<dyn BodyStream>),
+    /// No content, but the bytes of another protocol, both ways: of a 101 to a request of HTTP/1.1
+    /// alone.
+    Tunnel(Box<Tunnel>),
 }
 
 impl Body {
@@ -27,7 +32,7 @@ impl Body {
         match self {
             Self::Empty => Some(0),
             Self::Full(bytes) => Some(bytes.len() as u64),
-            Self::Stream(_) => None,
+            Self::Stream(_) | Self::Tunnel(_) => None,
         }
     }
 
@@ -41,7 +46,7 @@ impl Body {
     /// Polls for the next piece; `None` after the last.
     pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
         match self {
-            Self::Empty => Poll::Ready(None),
+            Self::Empty | Self::Tunnel(_) => Poll::Ready(None),
             Self::Full(bytes) => {
                 let piece = std::mem::take(bytes);
                 *self = Self::Empty;
@@ -58,6 +63,7 @@ impl fmt::Debug for Body {
             Self::Empty => f.write_str("Empty"),
             Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
             Self::Stream(_) => f.write_str("Stream"),
+            Self::Tunnel(_) => f.write_str("Tunnel"),
         }
     }
 }

@@ -11,7 +11,8 @@
 //! Invariants:
 //! - a [`Response`] head holds no connection-specific field and no `content-length`: framing is the
 //!   engine's, told by [`Response::content_length`] and the body;
-//! - a body is shared pieces ([`bytes::Bytes`]), never copied on the way out.
+//! - a body is shared pieces ([`bytes::Bytes`]), never copied on the way out; only that of a 101 is
+//!   none, but a [`Tunnel`].
 
 mod block;
 mod body;
@@ -20,6 +21,7 @@ mod fields;
 pub mod losses;
 mod request;
 mod response;
+mod tunnel;
 
 pub use block::{FieldBlock, field_lines, push_field};
 pub use body::{Body, BodyError, BodyErrorKind, BodyStream, Chain, FilePart, Piece, PieceList};
@@ -27,3 +29,4 @@ pub use exchange::{Answer, Ended, Fault, Interim, Later, OnInterim, Outcome, Rep
 pub use fields::{COUNTRY, DEVICE, Fields, FieldsBuilder, Seen};
 pub use request::{Peer, Protocol, Request, RequestHead, Scheme};
 pub use response::{Extra, Response};
+pub use tunnel::{ByteStream, Tunnel};

@@ -23,7 +23,9 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// Between requests of a connection.
     pub idle_timeout: Duration,
-    /// From the first byte of a request to the last byte of its response.
+    /// How long a connection that has left HTTP may stand still, both ways.
+    pub tunnel_idle_timeout: Duration,
+    /// From the first byte of a request to the last byte of its response, but for a tunnel.
     pub request_timeout: Duration,
     /// For the TLS or QUIC handshake.
     pub handshake_timeout: Duration,
@@ -50,6 +52,7 @@ impl Default for Limits {
             request_body: 1024 * 1024 * 1024,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
+            tunnel_idle_timeout: Duration::from_secs(600),
             request_timeout: Duration::from_secs(3600),
             handshake_timeout: Duration::from_secs(10),
             min_rate: 128,

@@ -196,6 +196,7 @@ fn proxy_config(config: &Config, whole_max: u64) -> ProxyConfig {
         collapse_wait: config.cache.collapse_wait,
         relay_window: config.limits.relay_window.0,
         linger: config.purge.linger,
+        tunnels: config.limits.tunnels,
         compress_threads: match config.cache.compress_threads {
             0 => available_parallelism().map_or(1, NonZero::get).div_ceil(2),
             threads => threads,
@@ -216,6 +217,7 @@ fn limits(config: &Config) -> Limits {
         request_body: limits.request_body.0,
         header_timeout: limits.header_timeout,
         idle_timeout: limits.idle_timeout,
+        tunnel_idle_timeout: limits.tunnel_idle_timeout,
         request_timeout: limits.request_timeout,
         handshake_timeout: limits.handshake_timeout,
         min_rate: limits.min_rate.0.0,

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use smallvec::{SmallVec, smallvec};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -199,7 +199,12 @@ impl Inbound {
     }
 
     /// The facts that the verdict asks for.
-    pub(super) fn facts(&self, body: &Body, policy: &FreshnessPolicy) -> RequestFacts {
+    pub(super) fn facts(
+        &self,
+        body: &Body,
+        policy: &FreshnessPolicy,
+        upgrade: bool,
+    ) -> RequestFacts {
         let seen = self.head.fields.seen();
         let asks = policy.obeys_requests && seen.any(Seen::CACHE_CONTROL.or(Seen::PRAGMA));
         let read = || {
@@ -214,6 +219,7 @@ impl Inbound {
             body: !matches!(body, Body::Empty),
             range: seen.any(Seen::RANGE),
             directives: if asks { read() } else { None },
+            upgrade,
             // Where nothing goes upstream nobody fails on it.
             odd: false,
         }
@@ -307,11 +313,13 @@ pub enum Served {
     Error,
     /// The client left before there was a response.
     Gone,
+    /// From the origin, in another protocol than HTTP.
+    Upgraded,
 }
 
 impl Served {
     /// Every way, in the order of the metrics' indices.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "hit",
         "stale",
         "revalidated",
@@ -322,6 +330,7 @@ impl Served {
         "refused",
         "error",
         "gone",
+        "upgraded",
     ];
 
     /// The stable name.
@@ -348,6 +357,8 @@ pub(super) struct Journey {
     pub(super) unknown_below: u64,
     /// The way of interim responses to the client, where one waits.
     pub(super) interim: Option<mpsc::Sender<Interim>>,
+    /// The protocols that it may leave HTTP for.
+    pub(super) offer: Option<HeaderValue>,
 }
 
 impl Journey {

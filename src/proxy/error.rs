@@ -8,6 +8,9 @@ use crate::message::{Body, Extra, Fault, FieldBlock, Response, push_field};
 use crate::site::Denial;
 use crate::upstream::{self, UpstreamError};
 
+/// Seconds until another tunnel may have ended.
+const TUNNEL_WAIT: u64 = 10;
+
 /// A request that this node does not serve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -23,8 +26,10 @@ pub enum Refusal {
     Loop,
     /// The route does not let the method through.
     Method,
-    /// The request wanted a stored response or none.
+    /// The request wanted a stored response or none (RFC 9111 section 5.2.1.7).
     NotStored,
+    /// As many connections have left HTTP as may.
+    Tunnels,
     /// No site answers to the host.
     UnknownHost,
 }
@@ -40,6 +45,7 @@ impl Refusal {
             Self::Loop => StatusCode::LOOP_DETECTED,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotStored => StatusCode::GATEWAY_TIMEOUT,
+            Self::Tunnels => StatusCode::SERVICE_UNAVAILABLE,
             Self::UnknownHost => StatusCode::MISDIRECTED_REQUEST,
         }
     }
@@ -54,7 +60,17 @@ impl Refusal {
             Self::Loop => "loop",
             Self::Method => "method-not-allowed",
             Self::NotStored => "not-stored",
+            Self::Tunnels => "tunnels-exhausted",
             Self::UnknownHost => "unknown-host",
+        }
+    }
+
+    /// Seconds after which the client may try again, where that would help.
+    fn retry_after(self) -> Option<u64> {
+        match self {
+            Self::Denied(denial) => denial.retry_after(),
+            Self::Tunnels => Some(TUNNEL_WAIT),
+            _ => None,
         }
     }
 
@@ -68,6 +84,7 @@ impl Refusal {
             Self::Loop => "The request has passed through this server before.",
             Self::Method => "The method is not allowed for this resource.",
             Self::NotStored => "There is no stored response, and none was to be fetched.",
+            Self::Tunnels => "Too many connections have switched to other protocols.",
             Self::UnknownHost => "No site of this server answers to the host.",
         }
     }
@@ -80,9 +97,7 @@ pub(super) fn refused(refusal: Refusal, allow: Option<&str>) -> Response {
     if let (Refusal::Method, Some(allow)) = (refusal, allow) {
         push_field(&mut response.extra, "allow", allow.as_bytes());
     }
-    if let Refusal::Denied(denial) = refusal
-        && let Some(seconds) = denial.retry_after()
-    {
+    if let Some(seconds) = refusal.retry_after() {
         push_field(&mut response.extra, "retry-after", seconds.to_string().as_bytes());
     }
     response

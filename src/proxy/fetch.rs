@@ -19,10 +19,10 @@ use super::account::Departure;
 use super::cold::source_of;
 use super::compress::Overtaken;
 use super::context::{Exchange, Journey, Sent, Served, Trouble};
-use super::deliver;
 use super::fill::{Fill, Led};
 use super::linger::Basis;
 use super::tier::Standing;
+use super::{Refusal, deliver};
 use crate::collapse::{Arriving, Follower, Join, Landing, Sliced};
 use crate::message::{Body, Reply};
 use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Sequence, Stored, Variant};
@@ -137,10 +137,13 @@ impl Journey {
             };
             match (verdict, &stored) {
                 (Verdict::Pass(why), _) => {
+                    if let Some(offer) = &self.offer {
+                        return self.upgrade(offer, why).await;
+                    }
                     let body = std::mem::take(&mut body);
                     return self.pass(body, why.forward(), why.as_str()).await;
                 }
-                (Verdict::Refuse(_), _) => return self.not_stored(),
+                (Verdict::Refuse(_), _) => return self.refused(Refusal::NotStored),
                 (Verdict::Serve(why), Some(stored)) => return self.hit(stored, why),
                 (Verdict::ServeAndRefresh(why), Some(stored)) => {
                     return self.stale_while_revalidate(key, stored, why);

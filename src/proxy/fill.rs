@@ -439,6 +439,7 @@ impl Journey {
             facts: self.facts,
             unknown_below: self.unknown_below,
             interim: None,
+            offer: None,
         }
     }
 }

@@ -7,7 +7,7 @@
 //!  serve ── route ─┬─ key ── look up ── verdict ─┬─ Serve, …AndRefresh ──► deliver   (no future)
 //!                  │                             ├─ Fetch, Revalidate ──► fetch ─► deliver
 //!                  │                             │        flight ── fill ── store, slices
-//!                  │                             ├─ Pass ───────────────► pass
+//!                  │                             ├─ Pass ───────────────► pass, upgrade
 //!                  └─ refuse, answer            └─ Refuse ─────────────► error
 //! ```
 //!
@@ -36,12 +36,14 @@ mod refuse;
 mod slices;
 mod stale;
 mod tier;
+mod upgrade;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
 
 pub use context::{Arrival, Exchange, Served, calendar};
 pub use error::Refusal;
@@ -79,6 +81,8 @@ pub struct ProxyConfig {
     pub relay_window: u64,
     /// How long a body may run on that began before a hard purge.
     pub linger: Duration,
+    /// Connections at once that have left HTTP.
+    pub tunnels: usize,
     /// Threads that compress.
     pub compress_threads: usize,
     /// Bodies that are compressed at once.
@@ -100,6 +104,8 @@ pub struct Proxy {
     /// The position at which purges that edges know of were waited for in vain.
     lags_at: AtomicU64,
     compressors: Compressors,
+    /// Places of connections that leave HTTP.
+    tunnels: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     log: Arc<AccessLog>,
 }
@@ -138,9 +144,11 @@ impl Proxy {
     pub fn new(config: ProxyConfig, parts: Parts) -> Self {
         let (keys, lifetime) = parts.hit_for_miss;
         let compressors = Compressors::new(config.compress_threads, config.compressions);
+        let tunnels = config.tunnels.min(Semaphore::MAX_PERMITS);
         Self {
             cache_name: CacheName::new(&config.name),
             compressors,
+            tunnels: Arc::new(Semaphore::new(tunnels)),
             config,
             routing: ArcSwap::from_pointee(parts.routing),
             store: parts.store,
@@ -185,10 +193,10 @@ impl Proxy {
             access => return Answer::Now(self.not_admitted(inbound, site.label, route, access)),
         }
         inbound.settle_coding(route);
-        let facts = inbound.facts(&body, &route.freshness);
-        let extra = route.key.extra(&inbound.head.fields);
-        let primary = resource.key(site.generation, &extra);
-        let lookup = match facts.method.is_cacheable() {
+        let offer = inbound.offer(route, &body);
+        let facts = inbound.facts(&body, &route.freshness, offer.is_some());
+        let primary = resource.key(site.generation, &route.key.extra(&inbound.head.fields));
+        let lookup = match facts.method.is_cacheable() && !facts.upgrade {
             true => self.store.lookup(primary, |spec, out| inbound.select(spec, out)),
             false => Lookup::Missing(primary),
         };
@@ -215,17 +223,17 @@ impl Proxy {
             }
             (_, lookup) => lookup,
         };
-        let odd = is_odd(inbound.head.fields.iter());
         let journey = Journey {
             proxy: self.clone(),
             site: site.clone(),
             route: route.clone(),
             resource: resource.into_owned(),
+            facts: RequestFacts { odd: is_odd(inbound.head.fields.iter()), ..facts },
             inbound,
             primary,
-            facts: RequestFacts { odd, ..facts },
             unknown_below: 0,
             interim: None,
+            offer,
         };
         if let (Verdict::ServeAndRefresh(reason), Lookup::Found(key, stored)) = (verdict, &lookup)
             && is_met

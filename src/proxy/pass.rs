@@ -172,9 +172,8 @@ impl Journey {
         Some(resource.key(self.site.generation, &route.key.extra(&self.inbound.head.fields)))
     }
 
-    /// 504: the client wanted a stored response or none (RFC 9111 section 5.2.1.7).
-    pub(super) fn not_stored(&self) -> Sent {
-        let refusal = Refusal::NotStored;
+    /// The response to a request that is refused on its way.
+    pub(super) fn refused(&self, refusal: Refusal) -> Sent {
         self.synthetic(error::refused(refusal, None), Served::Refused, None, refusal.as_str())
     }
 

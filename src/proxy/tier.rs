@@ -125,7 +125,7 @@ impl Journey {
         }
     }
 
-    async fn fetch_from_origin(
+    pub(super) async fn fetch_from_origin(
         &self,
         request: OutgoingRequest,
         sequence: Sequence,

@@ -20,6 +20,8 @@ pub struct RequestFacts {
     pub range: bool,
     /// What it asks of caches, where the site obeys that.
     pub directives: Option<RequestDirectives>,
+    /// It may leave HTTP for another protocol.
+    pub upgrade: bool,
     /// It is of a kind on which servers fail: see [`is_odd`].
     pub odd: bool,
 }

@@ -25,6 +25,7 @@ pub mod range;
 pub mod sink;
 pub mod time;
 pub mod trace;
+pub mod upgrade;
 pub mod uri;
 pub mod vary;
 pub mod verdict;

@@ -7,7 +7,7 @@
 //! - what is hard-purged or possibly purged is never served without validation;
 //! - nor is what is marked no-cache, nor what is stale and must be revalidated;
 //! - a client has its wish for something fresher, and for something stale only where that may be;
-//! - only GET and HEAD without content are ever served from the store.
+//! - only GET and HEAD that have no content, and stay in HTTP, are ever served from the store.
 
 use super::cache_status::Forward;
 use super::cacheability::{Method, RequestFacts};
@@ -121,6 +121,8 @@ pub enum Reason {
     Method,
     /// The request has content.
     RequestBody,
+    /// The request may leave HTTP for another protocol.
+    Upgrade,
     /// The request wanted a stored response or none.
     OnlyIfCached,
     /// Stored and fresh, and the request asks for a fresher one, or for validation.
@@ -146,6 +148,7 @@ impl Reason {
             Reason::PossiblyPurged => "possibly-purged",
             Reason::Method => "method",
             Reason::RequestBody => "request-body",
+            Reason::Upgrade => "upgrade",
             Reason::OnlyIfCached => "only-if-cached",
             Reason::RequestDirective => "request-directive",
             Reason::RequestNoStore => "request-no-store",
@@ -160,7 +163,7 @@ impl Reason {
         match self {
             Reason::Miss | Reason::HardPurged => Forward::Miss,
             Reason::Method => Forward::Method,
-            Reason::RequestBody => Forward::Bypass,
+            Reason::RequestBody | Reason::Upgrade => Forward::Bypass,
             Reason::OnlyIfCached | Reason::RequestDirective | Reason::RequestNoStore => {
                 Forward::Request
             }
@@ -184,6 +187,9 @@ pub fn verdict(request: &RequestFacts, stored: Option<&StoredFacts>, now: Timest
     // RFC 9110 section 9.3.1: content in a GET has no meaning that a key could hold.
     if request.body {
         return Verdict::Pass(Reason::RequestBody);
+    }
+    if request.upgrade {
+        return Verdict::Pass(Reason::Upgrade);
     }
     let verdict = match stored {
         Some(stored) => judge(request, stored, now),

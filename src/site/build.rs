@@ -20,6 +20,7 @@ use crate::message::{COUNTRY, DEVICE};
 use crate::object::SiteKey;
 use crate::semantics::coding::{Coding, CompressPolicy, Levels};
 use crate::semantics::freshness::{FreshnessPolicy, SetCookie, StatusMatch};
+use crate::semantics::upgrade::Protocol;
 use crate::semantics::uri::{Pattern, normalize_path_pattern};
 
 impl SiteTable {
@@ -60,7 +61,7 @@ fn build_site(
 }
 
 fn build_route(route: &RouteConfig, edge_rules: Option<Box<EdgeRules>>) -> Route {
-    let Policy { origin, allow, signed_urls, key, freshness, headers, compress, .. } =
+    let Policy { origin, allow, signed_urls, key, freshness, headers, compress, upgrade, .. } =
         &route.policy;
     let mut response_headers = HeaderRules::from_config(&headers.response);
     if let Some(rules) = &edge_rules {
@@ -97,6 +98,7 @@ fn build_route(route: &RouteConfig, edge_rules: Option<Box<EdgeRules>>) -> Route
         response_headers,
         rules: edge_rules,
         compress: compress.as_ref().filter(|it| !it.codings.is_empty()).map(compress_policy),
+        upgrade: upgrade.iter().map(|protocol| Protocol::new(protocol.as_str())).collect(),
     }
 }
 

@@ -129,6 +129,7 @@ mod tests {
             response_headers: HeaderRules::default(),
             rules: None,
             compress: None,
+            upgrade: Vec::new(),
         };
         let site = |name: &str, host: &str| {
             let sorting = KeyPolicy { sort: true, ..KeyPolicy::default() };

@@ -18,6 +18,7 @@ use crate::config::geo::Country;
 use crate::object::SiteKey;
 use crate::semantics::coding::CompressPolicy;
 use crate::semantics::freshness::FreshnessPolicy;
+use crate::semantics::upgrade::Protocol;
 use crate::semantics::uri::{Pattern, loosest_path, split_target};
 
 /// Every site of a node.
@@ -102,6 +103,8 @@ pub struct Route {
     pub rules: Option<Box<EdgeRules>>,
     /// What is compressed for clients, and how; `None` for nothing.
     pub compress: Option<CompressPolicy>,
+    /// Protocols for which connections may leave HTTP.
+    pub upgrade: Vec<Protocol>,
 }
 
 impl SiteTable {
@@ -212,6 +215,7 @@ mod tests {
                 response_headers: HeaderRules::default(),
                 rules: None,
                 compress: None,
+                upgrade: Vec::new(),
             })
         };
         let routes = vec![route(Some("/media/*"), "bucket"), route(None, "app")];

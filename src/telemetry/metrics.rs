@@ -74,6 +74,7 @@ pub struct Metrics {
     disk_errors: IntCounter,
     access_log_dropped: IntCounter,
     connections_refused: IntCounterVec,
+    tunnels: IntGauge,
     client_resets: IntCounter,
 }
 
@@ -174,6 +175,7 @@ impl Metrics {
             disk_errors: counter(&registry, names::DISK_ERRORS),
             access_log_dropped: counter(&registry, names::ACCESS_LOG_DROPPED),
             connections_refused: counters(&registry, names::CONNECTIONS_REFUSED),
+            tunnels: gauge(&registry, names::TUNNELS),
             client_resets: counter(&registry, names::CLIENT_RESETS),
             registry,
             hot,
@@ -257,6 +259,11 @@ impl Metrics {
     /// Counts a client connection closed at once; `reason` names the limit.
     pub fn connection_refused(&self, reason: &'static str) {
         self.connections_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// Connections that have left HTTP and are open now, to be kept by whoever opens one.
+    pub fn tunnels(&self) -> &IntGauge {
+        &self.tunnels
     }
 
     /// Counts a response that its client broke off.

@@ -97,6 +97,18 @@ impl UpstreamError {
         Self { origin, fault, timeout: false, reason, detail }
     }
 
+    /// `origin` switched to a protocol that it was not offered.
+    pub fn not_offered(origin: &str) -> Self {
+        let (fault, reason) = classify(ClientErrorKind::Malformed);
+        Self {
+            origin: origin.to_owned(),
+            fault,
+            timeout: false,
+            reason,
+            detail: "a 101 to a protocol that was not offered".to_owned(),
+        }
+    }
+
     /// There is no origin named `origin`.
     pub fn unknown(origin: &str) -> Self {
         Self {

@@ -28,7 +28,7 @@ type Lent = Arc<Mutex<Option<Box<dyn BodyStream>>>>;
 /// A request to send, and what is kept of it.
 pub(super) fn keep(request: OutgoingRequest) -> (OutgoingRequest, Kept) {
     let (body, kept, lent) = match request.body {
-        Body::Empty => (Body::Empty, Body::Empty, None),
+        Body::Empty | Body::Tunnel(_) => (Body::Empty, Body::Empty, None),
         Body::Full(bytes) => (Body::Full(bytes.clone()), Body::Full(bytes), None),
         Body::Stream(stream) => {
             let lent = Arc::new(Mutex::new(Some(stream)));

@@ -44,5 +44,6 @@ mod shield;
 mod slices;
 mod stale;
 mod streaming;
+mod upgrade;
 mod validation;
 mod vary;

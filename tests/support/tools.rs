@@ -74,6 +74,18 @@ pub(crate) async fn python(script: &str, arguments: &[&str]) -> Said {
     run(&python_path(root), &[&["-B", script], arguments].concat()).await
 }
 
+/// Starts a script of `tests/support` that is told by its input and tells by its output.
+pub(crate) fn start_python(script: &str) -> Child {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(python_path(root));
+    command.arg("-B").arg(root.join("tests/support").join(script));
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("Python cannot be run ({error}); install it by {INSTALL}"))
+}
+
 fn python_path(root: &Path) -> PathBuf {
     root.join("target/test-tools/venv/bin/python")
 }

@@ -16,13 +16,23 @@ pub(crate) struct Wire {
 impl Wire {
     /// Connects in clear.
     pub(crate) async fn to(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), came: Vec::new() }
+        Self::of(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// The other end of one.
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        Self { stream, came: Vec::new() }
     }
 
     /// Says it; the other side may have closed.
     pub(crate) async fn say(&mut self, text: &str) {
         // What comes back tells how it was taken.
         let _closed = self.stream.write_all(text.as_bytes()).await.is_err();
+    }
+
+    /// Says no more.
+    pub(crate) async fn say_no_more(&mut self) {
+        self.stream.shutdown().await.unwrap();
     }
 
     /// Reads until `text` has come, and takes all up to its end.

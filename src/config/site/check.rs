@@ -1,5 +1,7 @@
 //! The rules between the keys of a site's edge rules.
 
+use http::Method;
+
 use super::{Policy, Site};
 use crate::config::address::HostPattern;
 use crate::config::reader::Document;
@@ -42,6 +44,11 @@ impl Check<'_> {
         let security = format!("{key}.security");
         if self.document.says(&security) {
             policy.security.check(self.document, &security);
+        }
+        let upgrade = format!("{key}.upgrade");
+        let gets = policy.allow.is_empty() || policy.allow.contains(&Method::GET);
+        if !policy.upgrade.is_empty() && !gets && self.document.says(&upgrade) {
+            self.document.tell(&upgrade, "GET among the methods of allow", "found others alone");
         }
         let cors = format!("{key}.cors");
         if self.document.says(&cors) {

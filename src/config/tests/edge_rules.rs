@@ -222,3 +222,27 @@ fn countries() {
         ),
     ]);
 }
+
+#[test]
+fn upgrade() {
+    let expected = "expected a protocol other than HTTP and TLS such as \"websocket\"";
+    for protocol in ["h2c", "HTTP/2.0", "http", "TLS/1.0", "*", "", "a b", "a/", "/1", "a/1/2"] {
+        let text = format!("{SOUND}upgrade = [\"websocket\", \"{protocol}\"]");
+        let told = format!("edge.toml:10:25: site[0].upgrade[1]: {expected}, found \"{protocol}\"");
+        assert_eq!(faults(&text)[0], told);
+    }
+    for protocol in ["websocket", "WebSocket", "irc/6.9", "example.com-v1"] {
+        assert_eq!(faults(&format!("{SOUND}upgrade = [\"{protocol}\"]")), ["0 faults"]);
+    }
+    check_each(&[
+        (
+            "allow = [\"POST\"]\nupgrade = [\"websocket\"]",
+            "11:1: site[0].upgrade: expected GET among the methods of allow, found others alone",
+        ),
+        (
+            "allow = [\"POST\"]\n[[site.route]]\npath = \"/x\"\nupgrade = [\"websocket\"]",
+            "13:1: site[0].route[0].upgrade: expected GET among the methods of allow, \
+             found others alone",
+        ),
+    ]);
+}

@@ -24,9 +24,9 @@ pub enum Protocol {
 pub struct PoolConfig {
     /// What the server speaks. Default: HTTP/1.1.
     pub protocol: Protocol,
-    /// Connections, over all event loops; 0: no limit. With HTTP/2 each loop has an equal share, at
-    /// least one, and connections that the server is about to close (GOAWAY) do not count.
-    /// Default: 256.
+    /// Connections, over all event loops, without those that have left HTTP; 0: no limit. With
+    /// HTTP/2 each loop has an equal share, at least one, and connections that the server is about
+    /// to close (GOAWAY) do not count. Default: 256.
     pub max_connections: usize,
     /// Requests that may wait for a connection to come free; with HTTP/2 for a stream, and on each
     /// event loop. Default: 1024.

@@ -12,9 +12,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::dial::{ByteStream, Dialer};
+use super::dial::Dialer;
 use super::error::describe;
 use super::{ClientError, ClientErrorKind, Server};
+use crate::message::ByteStream;
 
 /// The bytes below HTTP.
 pub(super) enum Transport {

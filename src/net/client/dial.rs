@@ -5,16 +5,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::{ClientError, ClientErrorKind};
-
-/// Bytes both ways. Dropping it closes the connection.
-pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+use crate::message::ByteStream;
 
 /// A connection that is on its way. Cancel safe: dropping it closes what it had opened.
 pub type Dialing<'a> =

@@ -20,8 +20,9 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use crate::message::ByteStream;
 pub use config::{Egress, Http2Config, PoolConfig, Protocol};
-pub use dial::{ByteStream, Dialer, Dialing, Tcp};
+pub use dial::{Dialer, Dialing, Tcp};
 pub use error::{ClientError, ClientErrorKind, Retry};
 pub use pool::Pool;
 pub use request::{IncomingResponse, OutgoingRequest};

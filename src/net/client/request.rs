@@ -15,7 +15,8 @@ pub struct OutgoingRequest {
     pub target: Bytes,
     /// The fields. `Host` is the server's own where it is missing; `Connection`, `Content-Length`
     /// and `Transfer-Encoding` are the pool's and taken out, as with HTTP/2 is all that is of one
-    /// connection only. HTTP/1.1 sends trailers if `Trailer` names them.
+    /// connection only. HTTP/1.1 sends trailers if `Trailer` names them; with `Upgrade` it asks for
+    /// another protocol, on a connection of its own that serves no other request.
     pub headers: HeaderMap,
     /// The content.
     pub body: Body,
@@ -34,7 +35,7 @@ pub struct IncomingResponse {
     /// The fields as they came, hop-by-hop fields included.
     pub headers: HeaderMap,
     /// The body. Reading it to the end gives the connection back; dropping it before closes it, or
-    /// with HTTP/2 resets its stream.
+    /// with HTTP/2 resets its stream. A [`Body::Tunnel`] has status 101, and only then.
     pub body: Body,
     /// `Content-Length` as sent. For HEAD and 304 it tells of a body that is not there.
     pub content_length: Option<u64>,

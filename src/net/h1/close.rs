@@ -58,6 +58,8 @@ where
         let outcome = match self.begin(reply, asked).rest {
             Rest::Ended(outcome) => Ok(outcome),
             Rest::Stream(sender) => self.stream(sender).await,
+            // To refuse is not to switch.
+            Rest::Tunnel(_) => Ok(Outcome::Truncated),
         };
         match outcome {
             Err(end) => end,

@@ -71,7 +71,11 @@ pub(super) fn head(
     if delimiter == Delimiter::Chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
-    if !persistent {
+    if let Body::Tunnel(tunnel) = &response.body {
+        // RFC 9110 section 7.8.
+        out.extend_from_slice(b"connection: upgrade\r\n");
+        push_field(out, "upgrade", tunnel.protocol.as_bytes());
+    } else if !persistent {
         out.extend_from_slice(b"connection: close\r\n");
     } else if asked.minor == 0 {
         out.extend_from_slice(b"connection: keep-alive\r\n");

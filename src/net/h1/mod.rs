@@ -21,6 +21,8 @@
 //! from one that closed, and a place held for a client that left is the dearer error. With
 //! `half_close` it is waited for; then only an error of the transport says that nobody listens.
 //!
+//! After a 101 the connection is a [`Tunnel`] until it ends.
+//!
 //! Invariants:
 //! - responses leave in the order of the requests, and nothing of a request is read as another;
 //! - a body that broke off never ends as if it were whole;
@@ -38,6 +40,7 @@ mod out;
 mod patience;
 mod target;
 mod transfer;
+mod tunnel;
 mod upload;
 
 #[cfg(test)]
@@ -58,7 +61,7 @@ use self::patience::Patience;
 use self::transfer::Sender;
 use self::upload::Upload;
 use super::{Answer, DrainWatch, Fault, Handler, Limits, Outcome, Reply};
-use crate::message::{Body, Peer, Request};
+use crate::message::{Body, Peer, Request, Tunnel};
 
 /// Serves the requests of one connection until it is over.
 ///
@@ -149,6 +152,7 @@ struct Begun {
 /// What of a response is still to come.
 enum Rest {
     Stream(Sender),
+    Tunnel(Box<Tunnel>),
     Ended(Outcome),
 }
 
@@ -173,6 +177,8 @@ where
         let outcome = match begun.rest {
             Rest::Ended(outcome) => outcome,
             Rest::Stream(sender) => self.stream(sender).await?,
+            // Boxed: few connections come to that.
+            Rest::Tunnel(tunnel) => return Err(Box::pin(self.tunnel(*tunnel)).await),
         };
         self.out.finish(outcome);
         if outcome != Outcome::Complete {
@@ -231,6 +237,7 @@ where
             encode::head(out, &response, delimiter, asked, persistent, alt_svc);
         });
         let bytes = match response.body {
+            Body::Tunnel(tunnel) => return Begun { persistent, rest: Rest::Tunnel(tunnel) },
             _ if delimiter == Delimiter::Nothing => Bytes::new(),
             Body::Empty => Bytes::new(),
             Body::Full(bytes) => bytes,

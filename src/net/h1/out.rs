@@ -188,6 +188,14 @@ impl<H: Handler> Outgoing<H> {
         }
     }
 
+    /// Bytes of the exchange opened last went to the transport by another way, after all else.
+    pub(super) fn passed(&mut self, bytes: u64) {
+        for total in [&mut self.queued, &mut self.written] {
+            total.all += bytes;
+            total.body += bytes;
+        }
+    }
+
     /// Nothing more comes for the exchange opened last.
     pub(super) fn finish(&mut self, outcome: Outcome) {
         if let Some(open) = self.open.back_mut() {

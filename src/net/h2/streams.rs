@@ -108,7 +108,7 @@ impl<X> Stream<X> {
         let RequestSide { id, window, waker, .. } = &mut self.request;
         let mut cx = Context::from_waker(match sending.body {
             Body::Stream(_) => waker.get_or_insert_with(|| ready.waker(*id)),
-            Body::Empty | Body::Full(_) => Waker::noop(),
+            Body::Empty | Body::Full(_) | Body::Tunnel(_) => Waker::noop(),
         });
         if sending.load(&mut cx).is_pending() {
             return Turn::Waits;

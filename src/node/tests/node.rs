@@ -169,6 +169,7 @@ fn proxy(
         collapse_wait: Duration::from_millis(600),
         relay_window: 512,
         linger: Duration::from_secs(30),
+        tunnels: 8,
         compress_threads: 1,
         compressions: 8,
     };

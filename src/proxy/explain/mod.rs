@@ -97,11 +97,11 @@ impl Proxy {
             Err((refusal, _)) => return Explanation::Refused(refusal),
         };
         inbound.settle_coding(&route);
-        let facts = inbound.facts(&body, &route.freshness);
+        let facts = inbound.facts(&body, &route.freshness, false);
         let facts = RequestFacts { odd: is_odd(inbound.head.fields.iter()), ..facts };
         let primary = resource.key(site.generation, &route.key.extra(&inbound.head.fields));
         let proxy = self.clone();
-        let (unknown_below, interim) = (0, None);
+        let (unknown_below, interim, offer) = (0, None, None);
         let journey = Journey {
             proxy,
             site,
@@ -112,6 +112,7 @@ impl Proxy {
             facts,
             unknown_below,
             interim,
+            offer,
         };
         let looked_up = match journey.facts.method.is_cacheable() {
             true => journey.look_again(),

@@ -329,6 +329,7 @@ fn proxy(origin: &str, site: &str, catch_up: Duration) -> Proxy {
         collapse_wait: Duration::from_secs(60),
         relay_window: 32,
         linger: Duration::from_secs(30),
+        tunnels: 8,
         compress_threads: 1,
         compressions: 8,
     };

@@ -12,6 +12,7 @@ const GET: RequestFacts = RequestFacts {
     body: false,
     range: false,
     directives: None,
+    upgrade: false,
     odd: false,
 };
 

@@ -14,6 +14,7 @@ use crate::semantics::range::{
 };
 use crate::semantics::time::{Timestamp, parse_http_date, write_http_date};
 use crate::semantics::trace::TraceParent;
+use crate::semantics::upgrade::{Asked, Protocol, is_offered, offer};
 use crate::semantics::vary::{VARY_NAMES_MAX, VarySpec, write_selection};
 use crate::semantics::{headers, syntax};
 
@@ -149,7 +150,7 @@ pub(super) fn vary(bytes: &[u8]) {
     assert_eq!(select(&wide), selection, "with space around");
 }
 
-/// Lines of Connection, Via and CDN-Loop.
+/// Lines of Connection, Via and CDN-Loop, and of Upgrade.
 pub(super) fn connection(bytes: &[u8]) {
     let lines = lines(bytes);
     for name in headers::connection_names(lines.iter().copied()) {
@@ -165,6 +166,15 @@ pub(super) fn connection(bytes: &[u8]) {
     let mut via = Vec::new();
     headers::write_via(lines.iter().copied(), "2", "n", &mut via);
     assert!(via.ends_with(b"2 n"));
+    let allowed = ["websocket", "irc/6.9"].map(Protocol::new);
+    let offered = |upgrade: &[&[u8]]| {
+        let (upgrade, connection) = (upgrade.iter().copied(), [&b"upgrade"[..]].into_iter());
+        let (is_get, has_content, is_http_1_1) = (true, false, true);
+        offer(Asked { is_get, has_content, is_http_1_1, upgrade, connection }, &allowed)
+    };
+    let Some(offer) = offered(&lines) else { return };
+    assert!(is_offered(&offer, &offer), "what is offered may be taken");
+    assert_eq!(offered(&[&offer]).as_ref(), Some(&offer), "as told on");
 }
 
 pub(super) fn traceparent(bytes: &[u8]) {

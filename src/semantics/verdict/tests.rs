@@ -17,6 +17,7 @@ const GET: RequestFacts = RequestFacts {
     body: false,
     range: false,
     directives: None,
+    upgrade: false,
     odd: false,
 };
 
@@ -86,6 +87,7 @@ fn other_requests() {
     let head = RequestFacts { method: Method::Head, ..GET };
     let post = RequestFacts { method: Method::Post, ..GET };
     let fat = RequestFacts { body: true, ..GET };
+    let leaving = RequestFacts { upgrade: true, ..asking("only-if-cached") };
     let only = asking("only-if-cached");
     let cases = [
         (head, Some(STORED), 0, Serve(Reason::Fresh)),
@@ -96,6 +98,8 @@ fn other_requests() {
         (post, Some(STORED), 0, Pass(Reason::Method)),
         (post, None, 0, Pass(Reason::Method)),
         (fat, Some(STORED), 0, Pass(Reason::RequestBody)),
+        (leaving, Some(STORED), 0, Pass(Reason::Upgrade)),
+        (leaving, None, 0, Pass(Reason::Upgrade)),
         (only, Some(STORED), 0, Serve(Reason::Fresh)),
         (only, Some(STORED), 10, ServeAndRefresh(Reason::StaleWhileRevalidate)),
         (only, Some(STORED), 15, Refuse(Reason::OnlyIfCached)),
@@ -226,13 +230,14 @@ fn any_stored() -> impl Strategy<Value = StoredFacts> {
 
 fn any_request() -> impl Strategy<Value = RequestFacts> {
     let method = prop::sample::select(vec![Method::Get, Method::Head, Method::Post]);
-    (method, any::<[bool; 4]>(), prop::option::of(any_directives())).prop_map(
-        |(method, [authorization, body, range, odd], directives)| RequestFacts {
+    (method, any::<[bool; 5]>(), prop::option::of(any_directives())).prop_map(
+        |(method, [authorization, body, range, upgrade, odd], directives)| RequestFacts {
             method,
             authorization,
             body,
             range,
             directives,
+            upgrade,
             odd,
         },
     )
@@ -281,7 +286,7 @@ proptest! {
                 prop_assert!(is_usable(&stored, now) && (freshness.is_fresh(now) || accepted));
                 prop_assert!(!asked.no_cache);
                 prop_assert!(asked.max_age.is_none_or(|most| freshness.age(now) <= most));
-                prop_assert!(request.method != Method::Post && !request.body);
+                prop_assert!(request.method != Method::Post && !request.body && !request.upgrade);
             }
             Verdict::ServeAndRefresh(_) => {
                 let stored = stored.unwrap();
@@ -289,7 +294,7 @@ proptest! {
                 prop_assert!(
                     stored.freshness.staleness(now) < stored.freshness.stale_while_revalidate
                 );
-                prop_assert!(request.method != Method::Post && !request.body);
+                prop_assert!(request.method != Method::Post && !request.body && !request.upgrade);
             }
             Verdict::Revalidate(_) => {
                 let stored = stored.unwrap();
@@ -299,7 +304,8 @@ proptest! {
             Verdict::Fetch(_) => prop_assert_eq!(request.method, Method::Get),
             Verdict::Pass(_) => {
                 let no_store = request.directives.is_some_and(|asked| asked.no_store);
-                prop_assert!(request.method != Method::Get || request.body || no_store);
+                let own = request.body || request.upgrade || no_store;
+                prop_assert!(request.method != Method::Get || own);
             }
             Verdict::Refuse(_) => {
                 prop_assert!(request.directives.is_some_and(|asked| asked.only_if_cached));

@@ -59,6 +59,12 @@ pub(super) const CONNECTIONS: Declared = Declared {
     labels: &["protocol"],
 };
 
+pub(super) const TUNNELS: Declared = Declared {
+    name: "headland_tunnels",
+    help: "Connections that have left HTTP and are open now",
+    labels: &[],
+};
+
 pub(super) const ORIGIN_REQUESTS: Declared = Declared {
     name: "headland_origin_requests_total",
     help: "Requests sent to an origin, by its status; `error` if none came",

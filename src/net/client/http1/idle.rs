@@ -29,6 +29,9 @@ pub(in crate::net::client) struct Shared {
     pub(super) places: Semaphore,
     /// Connections that exist, idle ones included.
     pub(super) open: Arc<AtomicUsize>,
+    /// Connections that have left HTTP. They are none of the above: long as they last, they would
+    /// keep requests from going out.
+    pub(super) tunnels: Arc<AtomicUsize>,
     /// One list for each event loop. The lock is contended only by an eviction.
     idle: Box<[Mutex<List>]>,
 }
@@ -60,6 +63,7 @@ impl Shared {
             permits_max: permits,
             places: Semaphore::new(config.max_waiting.min(Semaphore::MAX_PERMITS)),
             open: Arc::default(),
+            tunnels: Arc::default(),
             idle: (0..config.egress.loops.max(1)).map(|_| Mutex::default()).collect(),
             config,
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Response;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -31,6 +32,8 @@ pub(super) struct Live {
     progress: Option<Arc<Progress>>,
     closed: bool,
     exchanges: u64,
+    /// It serves no other request.
+    retired: bool,
     _counted: Counted,
 }
 
@@ -60,6 +63,7 @@ impl Live {
             progress: None,
             closed: false,
             exchanges: 0,
+            retired: false,
             _counted: counted,
         }))
     }
@@ -79,7 +83,23 @@ impl Live {
     /// Whether the connection is open and at rest between two requests.
     pub(super) fn is_at_rest(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
-        self.poll_drive(&mut nobody).is_pending() && self.sender.is_ready()
+        !self.retired && self.poll_drive(&mut nobody).is_pending() && self.sender.is_ready()
+    }
+
+    /// The connection is not to be used again.
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+    }
+
+    /// The transport and what has been read of it, after a 101; `None` where the request has not
+    /// gone out whole.
+    pub(super) fn leave_http(mut self) -> Option<(Transport, Bytes)> {
+        let mut nobody = Context::from_waker(Waker::noop());
+        if self.poll_drive(&mut nobody).is_pending() {
+            return None;
+        }
+        let parts = self.connection.into_parts();
+        Some((parts.io.into_inner(), parts.read_buf))
     }
 
     /// Ready once the server has been waited for longer than `limit`, until it

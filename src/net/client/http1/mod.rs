@@ -11,6 +11,9 @@
 //! close the connection. It goes back to its loop's list once the body was read to the end. An idle
 //! connection is driven by nobody; a sweep looks whether its server closed it (`idle`).
 //!
+//! A request with `Upgrade` has a fresh connection, which is never at rest: after a 101 it is a
+//! [`Tunnel`], and after any other answer who knows what stands between takes it for one.
+//!
 //! Uses hyper's connection, nothing of its pool.
 
 mod idle;
@@ -22,7 +25,8 @@ mod request;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use http::Response;
+use http::header::UPGRADE;
+use http::{Response, StatusCode, response};
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -36,7 +40,7 @@ use super::connect::{Counted, Transport, connect};
 use super::error::describe;
 use super::request::content_length;
 use super::{ClientError, ClientErrorKind, IncomingResponse, OutgoingRequest, Retry};
-use crate::message::Body;
+use crate::message::{Body, Tunnel};
 use crate::net::worker;
 
 /// HTTP/1.1, as ALPN names it (RFC 7301 section 6).
@@ -48,11 +52,12 @@ pub(super) async fn send(
     request: OutgoingRequest,
 ) -> Result<IncomingResponse, ClientError> {
     let mut request = prepare(request, &shared.server)?;
+    let upgrades = request.headers().contains_key(UPGRADE);
     let permit = shared.permit().await?;
-    while let Some(mut live) = shared.take() {
+    while !upgrades && let Some(mut live) = shared.take() {
         let again = spare(&request);
         match live.exchange(request, shared.config.response_timeout).await {
-            Ok(response) => return Ok(shared.incoming(response, live, permit)),
+            Ok(response) => return shared.incoming(response, live, permit, upgrades),
             Err(Failed { unsent: Some(unsent), .. }) => request = unsent,
             Err(Failed { error, .. }) => match again {
                 Some(again) if error.retry() == Retry::IfReused => {
@@ -65,7 +70,7 @@ pub(super) async fn send(
     }
     let mut live = shared.connect().await?;
     match live.exchange(request, shared.config.response_timeout).await {
-        Ok(response) => Ok(shared.incoming(response, live, permit)),
+        Ok(response) => shared.incoming(response, live, permit, upgrades),
         Err(failed) => Err(failed.error),
     }
 }
@@ -76,7 +81,8 @@ impl Shared {
     }
 
     pub(super) fn busy(&self) -> usize {
-        self.permits_max.saturating_sub(self.permits.available_permits())
+        let exchanges = self.permits_max.saturating_sub(self.permits.available_permits());
+        exchanges + self.tunnels.load(Relaxed)
     }
 
     /// Waits for the right to use a connection. Cancel safe.
@@ -119,10 +125,17 @@ impl Shared {
     fn incoming(
         self: &Arc<Self>,
         response: Response<Incoming>,
-        live: Box<Live>,
+        mut live: Box<Live>,
         permit: OwnedSemaphorePermit,
-    ) -> IncomingResponse {
+        upgrades: bool,
+    ) -> Result<IncomingResponse, ClientError> {
         let (head, incoming) = response.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.switched(head, *live, upgrades);
+        }
+        if upgrades {
+            live.retire();
+        }
         let (reused, ended) = (live.is_reused(), incoming.is_end_stream());
         let content_length = content_length(&head.headers);
         let chunked = head.headers.contains_key(http::header::TRANSFER_ENCODING);
@@ -134,7 +147,7 @@ impl Shared {
             let read_timeout = self.config.read_timeout;
             Body::Stream(Box::new(IncomingBody::new(incoming, lease, read_timeout)))
         };
-        IncomingResponse {
+        Ok(IncomingResponse {
             status: head.status,
             headers: head.headers,
             body,
@@ -142,6 +155,39 @@ impl Shared {
             until_close: !ended && !chunked && content_length.is_none(),
             reused,
             protocol: protocol(head.version),
+        })
+    }
+
+    /// The response that ends HTTP on a connection, where that was `asked` for.
+    fn switched(
+        &self,
+        head: response::Parts,
+        live: Live,
+        asked: bool,
+    ) -> Result<IncomingResponse, ClientError> {
+        let reused = live.is_reused();
+        let malformed = |detail: &str| {
+            let (kind, detail) = (ClientErrorKind::Malformed, detail.to_owned());
+            ClientError { kind, sent: true, reused, detail }
+        };
+        if !asked {
+            return Err(malformed("a 101 that was not asked for"));
         }
+        let mut named = head.headers.get_all(UPGRADE).iter();
+        let (Some(named), None) = (named.next(), named.next()) else {
+            return Err(malformed("a 101 without the one Upgrade that tells the protocol"));
+        };
+        let (stream, early) = live.leave_http().ok_or(malformed("a 101 before the request"))?;
+        let mut tunnel = Tunnel::new(Box::new(stream), early, named.clone());
+        tunnel.hold(Counted::new(&self.tunnels));
+        Ok(IncomingResponse {
+            status: head.status,
+            headers: head.headers,
+            body: Body::Tunnel(Box::new(tunnel)),
+            content_length: None,
+            until_close: false,
+            reused,
+            protocol: protocol(head.version),
+        })
     }
 }

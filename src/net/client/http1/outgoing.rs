@@ -53,7 +53,7 @@ impl OutgoingBody {
         let body = match &self.body {
             Body::Empty => Body::Empty,
             Body::Full(bytes) => Body::Full(bytes.clone()),
-            Body::Stream(_) => return None,
+            Body::Stream(_) | Body::Tunnel(_) => return None,
         };
         Some(Self { body, content_length: self.content_length, progress: None })
     }

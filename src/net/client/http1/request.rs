@@ -1,6 +1,6 @@
 //! A request as HTTP/1.1 frames it.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Uri, Version};
 
@@ -17,6 +17,10 @@ pub(super) fn prepare(request: OutgoingRequest, server: &Server) -> Result<Prepa
         .map_err(|error| ClientError::unsent(ClientErrorKind::InvalidRequest, error))?;
     for framing in [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING] {
         headers.remove(framing);
+    }
+    // RFC 9110 section 7.8: it is of this connection.
+    if headers.contains_key(UPGRADE) {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     }
     if !headers.contains_key(HOST) {
         headers.insert(HOST, server.authority.clone());

@@ -54,7 +54,7 @@ pub(super) fn spare(prepared: &Prepared) -> Option<Prepared> {
     let body = match prepared.body() {
         Body::Empty => Body::Empty,
         Body::Full(bytes) => Body::Full(bytes.clone()),
-        Body::Stream(_) => return None,
+        Body::Stream(_) | Body::Tunnel(_) => return None,
     };
     let mut spare = Prepared::new(body);
     *spare.method_mut() = prepared.method().clone();

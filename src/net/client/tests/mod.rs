@@ -2,6 +2,7 @@
 
 mod http1;
 mod http2;
+mod upgrade;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod losses;
 mod requests;
 mod responses;
 mod split;
+mod tunnel;
 mod uploads;
 
 use std::sync::Arc;
