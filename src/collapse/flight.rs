@@ -15,7 +15,7 @@ use crate::object::{CacheKey, KeyHasher, ObjectHead, Sequence, Stored, Variant};
 /// Locks of the table: enough that two cores seldom meet at one.
 const SHARDS: usize = 64;
 
-/// The flights of one node, by primary key.
+/// The flights of one node, by the key of their URL.
 #[derive(Debug)]
 pub struct Flights {
     shards: Box<[Mutex<Shard>]>,
@@ -23,7 +23,7 @@ pub struct Flights {
     bound: usize,
 }
 
-/// The flights of a primary key, one for each variant that was guessed.
+/// The flights of a URL, one for each variant that was guessed.
 type Shard = HashMap<CacheKey, Vec<Flight>, KeyHasher>;
 
 #[derive(Debug)]

@@ -9,9 +9,19 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use smallvec::SmallVec;
 
-/// The primary cache key of a request, or the key of one variant.
+/// The key of one stored response, or of what leads to some.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CacheKey(u128);
+
+/// The primary cache key of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PrimaryKey {
+    /// That of its URL, whatever else the site keys by: an unsafe request invalidates all that
+    /// stands under it (RFC 9111 section 4.4).
+    pub url: CacheKey,
+    /// That of its URL and whatever else the site keys by; the same where that is nothing.
+    pub own: CacheKey,
+}
 
 /// What a url purge names: a path with every query, or one exact URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +98,12 @@ impl Hash for CacheKey {
 impl fmt::Debug for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
+    }
+}
+
+impl From<CacheKey> for PrimaryKey {
+    fn from(key: CacheKey) -> Self {
+        Self { url: key, own: key }
     }
 }
 

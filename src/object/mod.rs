@@ -3,8 +3,8 @@
 //! May use `semantics` and `message`. Knows no tier: memory and disk hold the same objects.
 //!
 //! ```text
-//! CacheKey (URL, what the site adds) ──► Stored                   no Vary
-//!                                    └─► VaryIndex ──► CacheKey of the variant ──► Stored
+//! PrimaryKey ──► Stored                                           no Vary
+//!            └─► VaryIndex ──► CacheKey of the variant ──► Stored
 //!  a large one: Stored with its Slices ──► CacheKey of each slice ──► Stored
 //! ```
 
@@ -23,7 +23,7 @@ mod variant;
 mod vary_index;
 
 pub use head::ObjectHead;
-pub use key::{CacheKey, KeyHasher, UrlKey};
+pub use key::{CacheKey, KeyHasher, PrimaryKey, UrlKey};
 pub(crate) use purge::tags_of;
 pub use purge::{
     BATCH_MAX, CommandFault, Coverage, Entry, EntryFault, EntryHash, LogId, LogNumbers,

@@ -7,9 +7,9 @@ use crate::semantics::verdict::{Verdict, verdict};
 use crate::store::Lookup;
 use crate::telemetry::metrics::{Source, Tier};
 
-/// Look-ups that may end at something cold: the index of the variants, the variant, and one that
-/// came in between.
-const STEPS_MAX: usize = 3;
+/// Look-ups that may end at something cold: the index of what else the site keys by, that of the
+/// variants, the variant, and one that came in between.
+const STEPS_MAX: usize = 4;
 
 impl Journey {
     /// The look-up and verdict once what is cold is at hand: what cannot be read is missing.
@@ -26,7 +26,7 @@ impl Journey {
             };
         }
         match lookup {
-            Lookup::Cold(key) => (Lookup::Missing(key), self.verdict_on(None)),
+            Lookup::Cold(_) => (Lookup::Missing(self.primary.own), self.verdict_on(None)),
             lookup => (lookup, verdict),
         }
     }

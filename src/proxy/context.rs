@@ -17,7 +17,7 @@ use super::linger::Basis;
 use super::page;
 use super::{Proxy, Routing};
 use crate::message::{Body, Interim, RequestHead, Response, Scheme, Seen};
-use crate::object::{CacheKey, LogSequence, Selection, TargetUri, VarySpec};
+use crate::object::{LogSequence, PrimaryKey, Selection, TargetUri, VarySpec};
 use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
 use crate::semantics::coding::Coding;
 use crate::semantics::directives::RequestDirectives;
@@ -351,7 +351,7 @@ pub(super) struct Journey {
     pub(super) route: Arc<Route>,
     pub(super) inbound: Inbound,
     pub(super) resource: ResourceUrl<'static>,
-    pub(super) primary: CacheKey,
+    pub(super) primary: PrimaryKey,
     pub(super) facts: RequestFacts,
     /// The number below which purges are not known here that an edge knows of; 0 where none is.
     pub(super) unknown_below: u64,

@@ -239,7 +239,7 @@ impl Journey {
                     Some(Landing::Released | Landing::Failed) | None => true,
                 }
         };
-        self.proxy.flights.join(self.primary, key, self.fetch_sequence(), serves)
+        self.proxy.flights.join(self.primary.url, key, self.fetch_sequence(), serves)
     }
 
     /// Whether a response on its way is good for this request: a body may arrive for longer than

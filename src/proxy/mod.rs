@@ -198,7 +198,7 @@ impl Proxy {
         let primary = resource.key(site.generation, &route.key.extra(&inbound.head.fields));
         let lookup = match facts.method.is_cacheable() && !facts.upgrade {
             true => self.store.lookup(primary, |spec, out| inbound.select(spec, out)),
-            false => Lookup::Missing(primary),
+            false => Lookup::Missing(primary.own),
         };
         let stored = match &lookup {
             Lookup::Found(_, stored) => {

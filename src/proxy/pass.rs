@@ -14,7 +14,7 @@ use super::tier::{Fetched, push_failure, push_stamp};
 use super::{Refusal, deliver, error};
 use crate::collapse::Leader;
 use crate::message::{Body, Extra, Reply, Response};
-use crate::object::CacheKey;
+use crate::object::{CacheKey, PrimaryKey};
 use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::semantics::cacheability::{Method, Storage, invalidates};
 use crate::semantics::uri::{Reference, normalize_host};
@@ -143,16 +143,16 @@ impl Journey {
         Sent { response, served, source, origin_status, reason, slices: None, stamp, basis }
     }
 
-    /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource, and those
-    /// at this host that its response names. They are gone when the response leaves, and come back
+    /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource, whatever it
+    /// is keyed by beside its URL, and those at this host that its response names. They are gone when the response leaves, and come back
     /// by no crash of this process.
     async fn invalidate(&self, headers: &HeaderMap, own: Option<&Leader>) {
         let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| headers.get(name));
         let related = named.filter_map(|value| self.key_at(value.to_str().ok()?));
         let mut may_come_back = false;
-        for key in std::iter::once(self.primary).chain(related) {
-            self.proxy.flights.abandon(key, own);
-            may_come_back |= self.proxy.store.remove(key);
+        for PrimaryKey { url, .. } in std::iter::once(self.primary).chain(related) {
+            self.proxy.flights.abandon(url, own);
+            may_come_back |= self.proxy.store.invalidate(url);
         }
         if may_come_back {
             self.proxy.store.written().await;
@@ -161,7 +161,7 @@ impl Journey {
 
     /// The key of what a response refers to, where it is at the same host: another's responses are
     /// not this one's to take away. Ports tell no hosts apart, as in keys.
-    pub(super) fn key_at(&self, reference: &str) -> Option<CacheKey> {
+    pub(super) fn key_at(&self, reference: &str) -> Option<PrimaryKey> {
         let led = Reference::resolve(reference, &self.resource.target())?;
         let host = &self.resource.host;
         let is_here = |authority| normalize_host(authority).is_some_and(|named| named == *host);

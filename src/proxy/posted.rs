@@ -34,14 +34,14 @@ impl Journey {
             return None;
         }
         let (key, sequence) = (self.posted_key(), self.fetch_sequence());
-        match self.proxy.flights.join(self.primary, key, sequence, |_, _| false) {
+        match self.proxy.flights.join(self.primary.url, key, sequence, |_, _| false) {
             Join::Leader(leader) => Some(leader),
             Join::Follower(_) | Join::Alone => None,
         }
     }
 
     fn posted_key(&self) -> CacheKey {
-        self.primary.variant(b"POST")
+        self.primary.own.variant(b"POST")
     }
 
     /// Stores what came, where it stands for a GET; its body is then read beside the store.

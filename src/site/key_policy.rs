@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::device::class;
 use crate::config::geo::Country;
 use crate::message::{COUNTRY, DEVICE, Fields};
-use crate::object::{CacheKey, SiteKey, TargetUri};
+use crate::object::{CacheKey, PrimaryKey, SiteKey, TargetUri};
 use crate::semantics::uri::{Pattern, Reference, normalize_host, normalize_query, split_target};
 
 /// What of a request makes its key.
@@ -143,9 +143,12 @@ fn cookie<'f>(fields: &'f Fields, name: &str) -> Option<&'f [u8]> {
 
 impl ResourceUrl<'_> {
     /// The primary cache key.
-    pub fn key(&self, generation: u64, extra: &[u8]) -> CacheKey {
+    pub fn key(&self, generation: u64, extra: &[u8]) -> PrimaryKey {
         let query = self.query.as_deref().map(str::as_bytes);
-        CacheKey::new(generation, self.host.as_bytes(), self.path.as_bytes(), query, extra)
+        let (host, path) = (self.host.as_bytes(), self.path.as_bytes());
+        let key = |extra| CacheKey::new(generation, host, path, query, extra);
+        let url = key(b"");
+        PrimaryKey { url, own: if extra.is_empty() { url } else { key(extra) } }
     }
 
     /// Whether `location` is this URL, perhaps under another scheme or port. Such a redirect is

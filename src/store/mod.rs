@@ -9,8 +9,11 @@
 //!   tier's index before a newer one is in memory.
 //!
 //! ```text
-//!  primary key ──► Resident::Stored ─────────────► Arc<Stored>
-//!              └─► Resident::Varies(VaryIndex) ──► key of the variant ──► Arc<Stored>
+//!  own key ──► Resident::Stored ─────────────► Arc<Stored>
+//!          └─► Resident::Varies(VaryIndex) ──► key of the variant ──► Arc<Stored>
+//!
+//!  where the site keys by more than the URL, the own key is found like a variant's:
+//!  url ──► Resident::Varies(VaryIndex) ──► own key, with the number drawn for the index
 //!
 //!  look-up   memory ── miss ──► disk ── used often ──► memory
 //!  insert    memory, and the disk's queue
@@ -35,7 +38,7 @@ use memory::{Memory, Resident};
 pub use rules::{NumberedRule, RuleBounds, Rules};
 pub use scan::{Pace, Survey, Tally};
 
-use crate::object::{CacheKey, Selection, Stored, Variant, VaryIndex, VarySpec};
+use crate::object::{CacheKey, PrimaryKey, Selection, Stored, Variant, VaryIndex, VarySpec};
 
 /// How much the store may hold.
 #[derive(Clone, Copy, Debug)]
@@ -127,20 +130,50 @@ impl Store {
     /// fields where the resource varies (RFC 9111 section 4.1).
     pub fn lookup(
         &self,
-        primary: CacheKey,
+        primary: impl Into<PrimaryKey>,
         select: impl FnOnce(&VarySpec, &mut Selection),
     ) -> Lookup {
-        let key = match self.at(primary) {
-            At::Nothing => return Lookup::Missing(primary),
-            At::Cold => return Lookup::Cold(primary),
-            At::Stored(stored) => return Lookup::Found(primary, stored),
-            At::Varies(index) => index.key_of(primary, select),
+        let own = match self.own_key(primary.into()) {
+            Ok(own) => own,
+            Err(lookup) => return lookup,
+        };
+        let key = match self.at(own) {
+            At::Nothing => return Lookup::Missing(own),
+            At::Cold => return Lookup::Cold(own),
+            At::Stored(stored) => return Lookup::Found(own, stored),
+            At::Varies(index) => index.key_of(own, select),
         };
         match self.at(key) {
             At::Stored(stored) => Lookup::Found(key, stored),
             At::Cold => Lookup::Cold(key),
             At::Varies(_) | At::Nothing => Lookup::Missing(key),
         }
+    }
+
+    /// The key under which a primary key's own responses stand; where there is none, what a look-up
+    /// finds instead.
+    #[inline]
+    fn own_key(&self, PrimaryKey { url, own }: PrimaryKey) -> Result<CacheKey, Lookup> {
+        if url == own {
+            return Ok(own);
+        }
+        match self.at(url) {
+            At::Varies(index) => Ok(index.key_of(own, |_, _| ())),
+            At::Cold => Err(Lookup::Cold(url)),
+            At::Stored(_) | At::Nothing => Err(Lookup::Missing(own)),
+        }
+    }
+
+    /// The same, made where there is none.
+    fn make_own_key(&self, PrimaryKey { url, own }: PrimaryKey) -> CacheKey {
+        if url == own {
+            return own;
+        }
+        let index = self.vary_index(url, &VarySpec::default());
+        let key = index.key_of(own, |_, _| ());
+        // What it gives up is found as before; only an invalidation leaves it to be evicted.
+        let _ = index.admit(key, self.variants);
+        key
     }
 
     /// Brings in what a look-up found to be [cold](Lookup::Cold); `None` if it cannot be read, or
@@ -206,18 +239,24 @@ impl Store {
 
     /// Makes known by which fields `primary` varies, so that look-ups tell its variants apart
     /// before the first is stored.
-    pub fn announce(&self, primary: CacheKey, spec: &VarySpec) {
-        self.vary_index(primary, spec);
+    pub fn announce(&self, primary: impl Into<PrimaryKey>, spec: &VarySpec) {
+        self.vary_index(self.make_own_key(primary.into()), spec);
     }
 
     /// Stores a response under `primary`, or as one of its variants.
-    pub fn insert(&self, primary: CacheKey, variant: Option<&Variant>, stored: Arc<Stored>) {
+    pub fn insert(
+        &self,
+        primary: impl Into<PrimaryKey>,
+        variant: Option<&Variant>,
+        stored: Arc<Stored>,
+    ) {
+        let own = self.make_own_key(primary.into());
         let Some(Variant { spec, selection }) = variant else {
-            let replaced = self.put(primary, stored);
+            let replaced = self.put(own, stored);
             return self.retire(replaced);
         };
-        let index = self.vary_index(primary, spec);
-        let key = index.key_of(primary, |_, out| out.extend_from_slice(selection));
+        let index = self.vary_index(own, spec);
+        let key = index.key_of(own, |_, out| out.extend_from_slice(selection));
         if let Some(surplus) = index.admit(key, self.variants) {
             self.discard(surplus);
         }
@@ -237,11 +276,21 @@ impl Store {
         }
     }
 
-    /// Forgets what is stored for `primary`, every variant with it (RFC 9111 section 4.4). True if
-    /// a process that is killed may leave it to the next one, unless [`written`](Self::written) was
-    /// waited for.
-    pub fn remove(&self, primary: CacheKey) -> bool {
-        let (removed, was_on_disk) = self.discard(primary);
+    /// Forgets what is stored for `primary`, every variant with it.
+    pub fn remove(&self, primary: impl Into<PrimaryKey>) {
+        let key = match self.own_key(primary.into()) {
+            // One that cannot be told from the others goes with them.
+            Ok(key) | Err(Lookup::Cold(key)) => key,
+            Err(Lookup::Found(..) | Lookup::Missing(_)) => return,
+        };
+        self.invalidate(key);
+    }
+
+    /// Forgets what is stored for a URL, whatever else it is keyed by (RFC 9111 section 4.4). True
+    /// if a process that is killed may leave it to the next one, unless [`written`](Self::written)
+    /// was waited for.
+    pub fn invalidate(&self, url: CacheKey) -> bool {
+        let (removed, was_on_disk) = self.discard(url);
         self.retire(removed);
         was_on_disk
     }
@@ -337,7 +386,9 @@ impl Store {
     fn retire(&self, gone: Option<Resident>) {
         if let Some(Resident::Varies(index)) = gone {
             for variant in index.retire() {
-                self.discard(variant);
+                // Of one URL's own keys each may lead to variants.
+                let (gone, _) = self.discard(variant);
+                self.retire(gone);
             }
         }
     }

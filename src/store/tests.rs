@@ -66,6 +66,44 @@ fn variants_are_told_apart_and_removed_together() {
 }
 
 #[test]
+fn what_else_a_site_keys_by_is_told_apart_and_goes_with_its_url() {
+    let store = Store::new(LIMITS);
+    let keyed = |extra: &str| PrimaryKey {
+        url: key("/a"),
+        own: CacheKey::new(0, b"h", b"/a", None, extra.as_bytes()),
+    };
+    let is_there = |extra: &str, selection: &str| {
+        let select =
+            |_: &VarySpec, out: &mut Selection| out.extend_from_slice(selection.as_bytes());
+        matches!(store.lookup(keyed(extra), select), Lookup::Found(..))
+    };
+    let put = || {
+        store.insert(keyed("1"), None, stored(0, "one"));
+        for selection in ["x", "y"] {
+            store.insert(keyed("2"), Some(&variant("accept", selection)), stored(0, "two"));
+        }
+        assert!(is_there("1", "") && is_there("2", "x") && is_there("2", "y"));
+        assert!(!is_there("3", "") && !is_there("2", "z"));
+    };
+    put();
+    assert!(found(&store, "/a", "").is_none(), "a URL without values is another key");
+    store.remove(keyed("2"));
+    store.remove(keyed("3"));
+    assert!(is_there("1", "") && !is_there("2", "x") && !is_there("2", "y"));
+    put();
+    store.invalidate(key("/a"));
+    assert!(!is_there("1", "") && !is_there("2", "x"));
+    assert_eq!(store.memory_figures().objects, 0, "nothing is left of it");
+    // Of more values than variants none loses its own, and none comes back.
+    let values = ["1", "2", "3", "4", "5"];
+    values.iter().for_each(|value| store.insert(keyed(value), None, stored(0, "x")));
+    assert!(values.iter().all(|value| is_there(value, "")));
+    store.invalidate(key("/a"));
+    put();
+    assert!(!values[2..].iter().any(|value| is_there(value, "")));
+}
+
+#[test]
 fn an_announced_resource_keeps_its_variants() {
     let store = Store::new(LIMITS);
     store.announce(key("/a"), &spec("accept"));

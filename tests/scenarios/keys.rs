@@ -139,3 +139,27 @@ async fn lost_generations_are_a_cold_start() {
     assert!(!scene.get("/page").await.is_hit());
     assert!(scene.get("/page").await.is_hit());
 }
+
+#[tokio::test]
+async fn copies_of_other_values_come_back_unless_their_url_was_changed() {
+    let site = "[site.key]\nheaders = [\"x-plan\"]";
+    let mut scene = DiskScene::serving(Protocol::H2, site).await;
+    for target in ["/changed", "/left"] {
+        says(&scene, &[target], 1);
+        for plan in ["a", "b"] {
+            scene.get_with(target, "x-plan", plan).await;
+        }
+    }
+    // Two copies of either, and what leads to them.
+    scene.stored(6).await;
+    scene.restart().await;
+    scene.origin.now("/changed", Reply::new(204));
+    scene.ask(Ask::new("DELETE", "/changed").field("x-plan", "c")).await;
+    scene.end("KILL").await;
+    scene.start().await;
+    says(&scene, &["/changed", "/left"], 2);
+    for plan in ["a", "b"] {
+        assert_eq!(scene.get_with("/changed", "x-plan", plan).await.text(), "version 2");
+        assert_eq!(scene.get_with("/left", "x-plan", plan).await.text(), "version 1");
+    }
+}

@@ -8,6 +8,8 @@ over_each_protocol!(
     a_post_that_another_overtook_is_not_stored,
     a_head_has_what_is_stale_where_the_origin_fails,
     a_head_that_tells_of_something_else_takes_it_away,
+    what_changes_a_url_takes_away_every_copy_of_it,
+    what_is_on_its_way_while_another_value_is_changed_is_not_stored,
 );
 
 fn posted(location: &str) -> Reply {
@@ -114,4 +116,58 @@ async fn a_head_that_tells_of_something_else_takes_it_away(protocol: Protocol) {
         scene.ask(Ask::new("HEAD", &target)).await;
         assert_eq!(scene.get(&target).await.status == 200, kept, "{target}");
     }
+}
+
+/// Keyed by a cookie and a field.
+const KEYED: &str = "[site.key]\nheaders = [\"x-plan\"]\ncookies = [\"tier\"]";
+
+async fn what_changes_a_url_takes_away_every_copy_of_it(protocol: Protocol) {
+    let scene = Scene::with(protocol, |setup| setup.site(KEYED)).await;
+    let values = [("x-plan", "a"), ("x-plan", "b"), ("cookie", "tier=gold"), ("other", "")];
+    let changes = [
+        (Ask::new("POST", "/a").field("x-plan", "c").content("x"), Reply::new(200)),
+        (Ask::new("DELETE", "/a").field("x-plan", "a"), Reply::new(204)),
+        (Ask::new("PUT", "/other").content("x"), Reply::new(201).field("location", "/a")),
+        (Ask::new("POST", "/other"), Reply::new(200).field("content-location", "/a")),
+    ];
+    let changed = changes.len();
+    for (change, reply) in changes {
+        scene.origin.now("/a", Reply::fresh("x").field("vary", "accept-language"));
+        for (name, value) in values {
+            scene.get_with("/a", name, value).await;
+            assert!(scene.get_with("/a", name, value).await.is_hit(), "{name}: {value}");
+        }
+        scene.origin.now("/a", reply.clone());
+        scene.origin.now("/other", reply);
+        scene.ask(change).await;
+        scene.origin.now("/a", Reply::fresh("x").field("vary", "accept-language"));
+        for (name, value) in values {
+            assert!(!scene.get_with("/a", name, value).await.is_hit(), "{name}: {value}");
+        }
+        scene.ask(Ask::new("DELETE", "/a")).await;
+    }
+    // Each value has a copy of its own, every time anew.
+    assert_eq!(scene.origin.count(), changed * (2 * values.len() + 2));
+    // What failed has changed nothing, nor has what only tells of one value.
+    scene.get_with("/a", "x-plan", "a").await;
+    scene.origin.now("/a", Reply::new(404));
+    scene.ask(Ask::new("DELETE", "/a").field("x-plan", "b")).await;
+    assert!(scene.get_with("/a", "x-plan", "a").await.is_hit());
+}
+
+async fn what_is_on_its_way_while_another_value_is_changed_is_not_stored(protocol: Protocol) {
+    let scene = Scene::with(protocol, |setup| setup.site(KEYED)).await;
+    let gate = Gate::new();
+    scene.origin.on("/a", Reply::fresh("old").held(&gate));
+    scene.origin.on("/a", Reply::new(204));
+    scene.origin.on("/a", Reply::fresh("new"));
+    let others = scene.crowd(1).await;
+    let before = async { others[0].ask(Ask::get("/a").field("x-plan", "a")).await.unwrap() };
+    let change = async {
+        scene.origin.until_asked(1).await;
+        scene.ask(Ask::new("DELETE", "/a").field("x-plan", "b")).await;
+        gate.open();
+    };
+    tokio::join!(before, change);
+    assert_eq!(scene.get_with("/a", "x-plan", "a").await.text(), "new");
 }

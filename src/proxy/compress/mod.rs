@@ -45,7 +45,7 @@ use super::fill::pour;
 use super::linger::Basis;
 use crate::collapse::{Arriving, Follower, Join, Landing, Leader, Relay, RelayWriter};
 use crate::message::{Body, Response, Seen};
-use crate::object::{CacheKey, ObjectHead, Stored};
+use crate::object::{CacheKey, ObjectHead, PrimaryKey, Stored};
 use crate::semantics::coding::{Coding, CompressPolicy, forbids};
 use crate::site::Route;
 use crate::store::Lookup;
@@ -86,12 +86,12 @@ impl Proxy {
     pub(super) fn coded_hit(
         &self,
         inbound: &Inbound,
-        primary: CacheKey,
+        primary: PrimaryKey,
         identity: Arc<Stored>,
     ) -> Result<Arc<Stored>, Arc<Stored>> {
         let Some(coding) = inbound.wanted() else { return Ok(identity) };
         let Some(mark) = mark_of(&identity.head) else { return Ok(identity) };
-        match self.store.lookup(key_of(primary, mark, coding), |_, _| ()) {
+        match self.store.lookup(key_of(primary.own, mark, coding), |_, _| ()) {
             Lookup::Found(_, coded) if is_under(&coded.head, &identity.head) => Ok(coded),
             _ => Err(identity),
         }
@@ -166,7 +166,7 @@ impl Journey {
         let (freshness, sequence) = (identity.freshness(), identity.sequence);
         let target = identity.target()?;
         let head = ObjectHead::new(status, freshness, sequence, &block, withheld, &target);
-        Some((key_of(self.primary, mark, coding), head))
+        Some((key_of(self.primary.own, mark, coding), head))
     }
 
     /// The coded copy under `head`: stored, on its way, or made of the body of `response`.

@@ -116,7 +116,7 @@ impl Proxy {
         };
         let looked_up = match journey.facts.method.is_cacheable() {
             true => journey.look_again(),
-            false => (Lookup::Missing(primary), journey.verdict_on(None)),
+            false => (Lookup::Missing(primary.own), journey.verdict_on(None)),
         };
         let (lookup, verdict) = journey.at_hand(looked_up).await;
         Explanation::Served(Box::new(journey.explained(&routing.sites, &lookup, verdict)))

@@ -259,7 +259,7 @@ impl Slicer {
     }
 
     fn key(&self, number: u64) -> CacheKey {
-        self.slices.key(self.journey.primary, number)
+        self.slices.key(self.journey.primary.own, number)
     }
 
     fn flight(&self, number: u64) -> CacheKey {

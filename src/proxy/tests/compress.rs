@@ -29,7 +29,7 @@ fn primary(world: &World) -> CacheKey {
     let routing = world.proxy.routing();
     let site = routing.sites.find("h").unwrap();
     let (route, resource) = site.locate(Cow::Borrowed("h"), "/").unwrap();
-    resource.key(site.generation, &route.key.extra(&Fields::default()))
+    resource.key(site.generation, &route.key.extra(&Fields::default())).own
 }
 
 fn stored(world: &World, key: CacheKey) -> Option<Arc<Stored>> {
