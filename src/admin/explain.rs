@@ -4,9 +4,10 @@
 //!  ?url=        the absolute URL, percent-encoded as the value of a parameter
 //!  &method=     GET where it is not said
 //!  &header=     "Name: value"; as often as there are fields
+//!  &client=     the client's address; rules about addresses are not asked where it is not said
 //! ```
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use http::header::HOST;
 use http::uri::{PathAndQuery, Uri};
@@ -17,7 +18,9 @@ use super::Door;
 use crate::door::{Caller, Problem, answer, query};
 use crate::message::{Body, FieldsBuilder, Peer, Protocol, Request, RequestHead, Response, Scheme};
 use crate::object::PurgeState;
-use crate::proxy::explain::{Explanation, Found, Rule, RuleSource, Served};
+use crate::proxy::explain::{
+    Answer, Answered, Asking, Explanation, Found, Rule, RuleSource, Served,
+};
 use crate::proxy::{Arrival, calendar};
 
 /// Fields that a request to be explained may have.
@@ -25,20 +28,22 @@ const FIELDS_MAX: usize = 64;
 
 impl Door {
     pub(super) async fn explain(&self, query: &str, caller: &Caller) -> Result<Response, Problem> {
-        let asked = read(query)?;
-        let url = format!("{}://{}", asked.head.peer.scheme.as_str(), shown(&asked));
-        let method = asked.head.method.clone();
-        let data = match self.parts.proxy.explain(asked, arrival()).await {
-            Explanation::Refused(refusal) => json!({
-                "verdict": "refuse",
-                "reason": refusal.as_str(),
-                "status": refusal.status().as_u16(),
-            }),
-            Explanation::Served(served) if !caller.sees(Some(served.site)) => {
-                let detail = format!("The token may not look at site {}.", served.site);
-                return Err(Problem::new(StatusCode::FORBIDDEN, detail));
-            }
-            Explanation::Served(served) => told(&served),
+        let asking = read(query)?;
+        let request = &asking.request;
+        let url = format!("{}://{}", request.head.peer.scheme.as_str(), shown(request));
+        let method = request.head.method.clone();
+        let explanation = self.parts.proxy.explain(asking, arrival()).await;
+        let site = match &explanation {
+            Explanation::Answered(answered) => answered.way.as_ref().map(|(site, _)| *site),
+            Explanation::Served(served) => Some(served.site),
+        };
+        if let Some(site) = site.filter(|site| !caller.sees(Some(*site))) {
+            let detail = format!("The token may not look at site {site}.");
+            return Err(Problem::new(StatusCode::FORBIDDEN, detail));
+        }
+        let data = match &explanation {
+            Explanation::Answered(answered) => ended(answered),
+            Explanation::Served(served) => told(served),
         };
         let mut whole = json!({ "url": url, "method": method.as_str() });
         merge(&mut whole, data);
@@ -47,8 +52,8 @@ impl Door {
 }
 
 /// The request that the parameters describe.
-fn read(query: &str) -> Result<Request, Problem> {
-    let (mut url, mut method) = (None, Method::GET);
+fn read(query: &str) -> Result<Asking, Problem> {
+    let (mut url, mut method, mut client) = (None, Method::GET, None);
     let (mut fields, mut count) = (FieldsBuilder::default(), 0);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
@@ -67,13 +72,18 @@ fn read(query: &str) -> Result<Request, Problem> {
                     })?;
                 fields.push(name.as_str().as_bytes(), value.as_bytes());
             }
-            _ => return Err(query::unknown(&name, "url, method or header")),
+            "client" => {
+                let read: Result<IpAddr, _> = value.parse();
+                let read = read.map_err(|_| query::invalid("client", "an address", &value))?;
+                client = Some(read);
+            }
+            _ => return Err(query::unknown(&name, "url, method, header or client")),
         }
     }
     let (scheme, host, target) = url.ok_or_else(|| {
         Problem::new(StatusCode::BAD_REQUEST, "url: expected an absolute URL, found none")
     })?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let address = SocketAddr::from((client.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), 0));
     let head = RequestHead {
         method,
         host: host.into(),
@@ -82,7 +92,8 @@ fn read(query: &str) -> Result<Request, Problem> {
         content_length: None,
         peer: Peer { address, protocol: Protocol::Http1 { minor: 1 }, scheme },
     };
-    Ok(Request { head: Box::new(head), body: Body::Empty })
+    let request = Request { head: Box::new(head), body: Body::Empty };
+    Ok(Asking { request, knows_client: client.is_some() })
 }
 
 /// Scheme, authority and target of an absolute URL.
@@ -117,6 +128,20 @@ fn arrival() -> Arrival {
     Arrival { instant: tokio::time::Instant::now(), now: calendar(), from_edge: false }
 }
 
+/// Of what ends at the rules at the edge.
+fn ended(answered: &Answered) -> Value {
+    let mut told = json!({
+        "verdict": if answered.is_served { "answer" } else { "refuse" },
+        "reason": answered.reason,
+        "status": answered.status.as_u16(),
+    });
+    if let Some((site, route)) = &answered.way {
+        let rules: Vec<_> = answered.rules.iter().map(rule).collect();
+        merge(&mut told, json!({ "site": site, "route": route, "rules": rules }));
+    }
+    told
+}
+
 fn told(served: &Served) -> Value {
     let found = served.found.as_ref();
     let mut purge = json!({ "position": served.position, "needs": needs(served) });
@@ -135,9 +160,18 @@ fn told(served: &Served) -> Value {
         "uncacheable": served.is_uncacheable,
         "stored": found.map(|found| json!({ "status": found.status, "bytes": found.bytes })),
         "freshness": found.map(freshness),
+        "response": served.answer.as_ref().map(response),
         "purge": purge,
         "rules": served.rules.iter().map(rule).collect::<Vec<_>>(),
     })
+}
+
+fn response(answer: &Answer) -> Value {
+    let mut told = json!({ "status": answer.status.as_u16(), "bytes": answer.bytes });
+    if let Some((coding, is_stored)) = answer.coded {
+        merge(&mut told, json!({ "coding": coding, "coded_copy": is_stored }));
+    }
+    told
 }
 
 /// In seconds.

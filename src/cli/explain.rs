@@ -1,5 +1,6 @@
 //! `headland explain`: what would become of a request to a node, and why.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,13 +14,14 @@ use super::table::{Section, bytes, rows, text};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Tell what a node would do with a request, and why: which rules matter and who gives them, how
-/// fresh what is stored is, and which purge would cover it. Nothing is fetched; the look-up is a
-/// use of what is stored, as any other
+/// fresh what is stored is, what would be sent of it, and which purge would cover it. Nothing is
+/// fetched or counted, and no client's rate drawn on
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   headland explain https://static.example.com/app.js
-  headland explain https://static.example.com/ --header 'Accept-Encoding: br'
+  headland explain https://static.example.com/ -H 'Accept-Encoding: br' -H 'Range: bytes=0-99'
+  headland explain https://static.example.com/ --client 192.0.2.7
   headland explain https://static.example.com/app.js --json | jq .data.rules")]
 pub(super) struct Args {
     /// The URL, with scheme and host
@@ -29,8 +31,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "METHOD", default_value = "GET")]
     method: String,
     /// A field of the request, as often as there are any
-    #[arg(long = "header", value_name = "NAME: VALUE")]
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// The client's address: without it rules about addresses are named, and not asked
+    #[arg(long, value_name = "ADDRESS")]
+    client: Option<IpAddr>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -59,6 +64,9 @@ fn ask(args: &Args) -> Result<String, DoorError> {
     for header in &args.headers {
         query.append_pair("header", header);
     }
+    if let Some(client) = args.client {
+        query.append_pair("client", &client.to_string());
+    }
     let told = door.get(&format!("/v1/explain?{}", query.finish()))?;
     if args.json {
         return Ok(format!("{}\n", told.whole));
@@ -71,8 +79,9 @@ fn describe(told: &Value) -> String {
     if told["site"].is_string() {
         parts.push(way(told).text());
         parts.extend(stored(told).map(|section| section.text()));
+        parts.extend(response(told).map(|section| section.text()));
         parts.push(rules(told).text());
-        parts.push(purges(told));
+        parts.extend(purges(told));
     }
     parts.join("\n")
 }
@@ -90,8 +99,25 @@ fn verdict(told: &Value) -> String {
 }
 
 fn way(told: &Value) -> Section {
-    let keys = ["site", "route", "origin", "key"];
-    Section { head: keys.to_vec(), rows: vec![keys.map(|key| text(&told[key])).to_vec()] }
+    // What a rule at the edge answers has neither origin nor key.
+    let keys = ["site", "route", "origin", "key"].into_iter().filter(|key| told.get(key).is_some());
+    let (head, row) = keys.map(|key| (key, text(&told[key]))).unzip();
+    Section { head, rows: vec![row] }
+}
+
+fn response(told: &Value) -> Option<Section> {
+    let response = told["response"].as_object()?;
+    let size = response["bytes"].as_u64().map_or_else(|| "-".to_owned(), bytes);
+    let (coding, copy) = match response.get("coding") {
+        Some(coding) if response["coded_copy"] == true => (text(coding), "stored"),
+        Some(coding) => (text(coding), "to be made"),
+        None => ("-".to_owned(), "-"),
+    };
+    let head = vec!["answer", "size", "coding made", "coded copy"];
+    Some(Section {
+        head,
+        rows: vec![vec![text(&response["status"]), size, coding, copy.to_owned()]],
+    })
 }
 
 fn stored(told: &Value) -> Option<Section> {
@@ -129,14 +155,14 @@ fn rules(told: &Value) -> Section {
 }
 
 /// The commands that would purge it.
-fn purges(told: &Value) -> String {
+fn purges(told: &Value) -> Option<String> {
     let mut lines = "to purge it, one of\n".to_owned();
-    for need in told["purge"]["needs"].as_array().into_iter().flatten() {
+    for need in told["purge"]["needs"].as_array()? {
         let site = need["site"].as_str().map(|site| format!(" --site {site}")).unwrap_or_default();
         let (kind, value) = (text(&need["kind"]), text(&need["value"]));
         lines.push_str(&format!("  headland purge {kind} {}{site}\n", quoted(&value)));
     }
-    lines
+    Some(lines)
 }
 
 /// As a shell takes it; what would move a terminal's cursor is shown as a mark.

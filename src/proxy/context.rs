@@ -155,7 +155,8 @@ impl Inbound {
         self.head.peer.scheme == Scheme::Https
     }
 
-    fn asked<'a>(&'a self, resource: &'a ResourceUrl<'_>) -> Asked<'a> {
+    /// What the rules of a route ask of this request.
+    pub(super) fn asked<'a>(&'a self, resource: &'a ResourceUrl<'_>) -> Asked<'a> {
         let authority = std::str::from_utf8(&self.head.host).unwrap_or_default();
         // The colon of a port comes behind the bracket of an IPv6 address, if there is one.
         let port = authority.rsplit_once(':').map(|(_, port)| port);

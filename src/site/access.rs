@@ -20,6 +20,7 @@ mod addresses;
 mod canned;
 mod cors;
 mod denial;
+mod foresee;
 mod pages;
 mod rate_limit;
 mod redirects;
@@ -37,6 +38,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 pub use self::canned::Canned;
 pub use self::denial::Denial;
+pub use self::foresee::Foreseen;
 pub use self::pages::Page;
 pub use self::signed_urls::{Grant, Unsignable, sign_url};
 
@@ -132,15 +134,32 @@ pub enum Access {
 impl EdgeRules {
     /// What becomes of a request.
     pub fn judge(&self, asked: &Asked<'_>) -> Access {
+        match self.judge_client(asked, Limiter::ask) {
+            Some(denial) => Access::Refuse(denial),
+            None => self.judge_request(asked),
+        }
+    }
+
+    /// Why a client is not let in, whatever it asks for; `take` takes a token of its own.
+    #[inline]
+    fn judge_client(
+        &self,
+        asked: &Asked<'_>,
+        take: impl FnOnce(&Limiter, IpAddr, Timestamp) -> Result<(), u64>,
+    ) -> Option<Denial> {
         if self.addresses.as_ref().is_some_and(|rules| !rules.admit(asked.client)) {
-            return Access::Refuse(Denial::Address);
+            return Some(Denial::Address);
         }
         if self.countries.as_ref().is_some_and(|rules| !rules.admit(asked.client)) {
-            return Access::Refuse(Denial::Country);
+            return Some(Denial::Country);
         }
-        if let Some(Err(wait)) = self.limiter.as_ref().map(|it| it.ask(asked.client, asked.now)) {
-            return Access::Refuse(Denial::Rate { wait });
-        }
+        let taken = self.limiter.as_ref().map(|it| take(it, asked.client, asked.now));
+        taken?.err().map(|wait| Denial::Rate { wait })
+    }
+
+    /// What becomes of a request of a client that is let in.
+    #[inline]
+    fn judge_request(&self, asked: &Asked<'_>) -> Access {
         if let Some(access) = self.cors.as_ref().and_then(|rules| rules.judge(asked)) {
             return access;
         }
@@ -295,6 +314,11 @@ impl CountryRules {
         let country = self.countries.of(client);
         let is_in = |list: &[Country]| country.is_some_and(|country| list.contains(&country));
         !is_in(&self.deny) && (self.allow.is_empty() || is_in(&self.allow))
+    }
+
+    /// Whether the country is one of those that are denied.
+    fn deny(&self, client: IpAddr) -> bool {
+        self.countries.of(client).is_some_and(|country| self.deny.contains(&country))
     }
 }
 

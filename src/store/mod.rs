@@ -176,6 +176,51 @@ impl Store {
         key
     }
 
+    /// What a look-up would find, wherever that is; never cold. It is no use of what is on disk,
+    /// and takes nothing to memory; of what is in memory, nothing is had without a use. Runs on a
+    /// runtime.
+    pub async fn glance(
+        &self,
+        primary: impl Into<PrimaryKey>,
+        select: impl FnOnce(&VarySpec, &mut Selection),
+    ) -> Lookup {
+        let PrimaryKey { url, own } = primary.into();
+        let own = match url == own {
+            true => own,
+            false => match self.glance_at(url).await {
+                At::Varies(index) => index.key_of(own, |_, _| ()),
+                At::Stored(_) | At::Cold | At::Nothing => return Lookup::Missing(own),
+            },
+        };
+        let key = match self.glance_at(own).await {
+            At::Stored(stored) => return Lookup::Found(own, stored),
+            At::Varies(index) => index.key_of(own, select),
+            At::Cold | At::Nothing => return Lookup::Missing(own),
+        };
+        match self.glance_at(key).await {
+            At::Stored(stored) => Lookup::Found(key, stored),
+            At::Varies(_) | At::Cold | At::Nothing => Lookup::Missing(key),
+        }
+    }
+
+    async fn glance_at(&self, key: CacheKey) -> At {
+        match (self.memory.get(key), &self.disk) {
+            (Some(Resident::Stored(stored)), _) => At::Stored(stored),
+            (Some(Resident::Varies(index)), _) => At::Varies(index),
+            (None, None) => At::Nothing,
+            (None, Some(disk)) => match disk.waiting(key) {
+                Some(stored) => At::Stored(stored),
+                None => match disk.glance(key).await {
+                    Some(Item::Response(stored)) => At::Stored(Arc::new(stored)),
+                    Some(Item::Varies(spec, draw)) => {
+                        At::Varies(Arc::new(VaryIndex::new(spec, draw)))
+                    }
+                    None => At::Nothing,
+                },
+            },
+        }
+    }
+
     /// Brings in what a look-up found to be [cold](Lookup::Cold); `None` if it cannot be read, or
     /// is to be looked up again. Runs on a runtime.
     pub async fn bring_in(&self, key: CacheKey) -> Option<Arc<Stored>> {

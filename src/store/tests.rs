@@ -199,6 +199,41 @@ fn what_was_found_on_disk_does_not_come_back_once_it_is_removed_or_replaced() {
     assert_eq!(found(&store, "/replaced", ""), Some("new".into()));
 }
 
+#[tokio::test]
+async fn a_glance_finds_what_is_there_and_is_no_use_of_what_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = on_disk(folder.path());
+    let keyed = PrimaryKey { url: key("/a"), own: key("/a").variant(b"x") };
+    store.insert(keyed, Some(&variant("accept", "x")), stored(0, "x"));
+    store.insert(key("/b"), None, stored(0, "b"));
+    let glance = async |primary: PrimaryKey| {
+        store.glance(primary, |_: &VarySpec, out: &mut Selection| out.push(b'x')).await
+    };
+    for round in ["waiting, and in memory", "on disk"] {
+        let Lookup::Found(_, found) = glance(keyed).await else { panic!("{round}") };
+        assert_eq!(found.len(), 1, "{round}");
+        assert!(matches!(glance(key("/b").into()).await, Lookup::Found(..)), "{round}");
+        let other = PrimaryKey { own: key("/other"), ..keyed };
+        assert!(matches!(glance(other).await, Lookup::Missing(_)), "{round}");
+        store.flush();
+        let resident = |key: &CacheKey| store.memory.holds(*key);
+        let mut all = Vec::new();
+        let _ = store.memory.walk(|key, _| {
+            all.push(key);
+            std::ops::ControlFlow::Continue(())
+        });
+        assert_eq!(all.len(), if round == "on disk" { 0 } else { 4 });
+        all.into_iter().for_each(|key| drop(store.memory.remove(key)));
+        for _ in 0..20 {
+            glance(key("/b").into()).await;
+        }
+        assert!(!resident(&key("/b")), "{round}");
+    }
+    let disk = store.disk.as_ref().unwrap();
+    let Some((_, used)) = disk.bring_in(key("/b")).await else { panic!("it is gone") };
+    assert!(!used.is_hot());
+}
+
 #[test]
 fn an_object_in_slices_stays_so_however_often_it_is_found_on_disk() {
     let folder = tempfile::tempdir().unwrap();

@@ -69,7 +69,7 @@ impl Inbound {
     }
 
     /// The coding that this client is to get where the response is not coded.
-    fn wanted(&self) -> Option<Coding> {
+    pub(super) fn wanted(&self) -> Option<Coding> {
         self.coding.get().copied().filter(|coding| *coding != Coding::Identity)
     }
 }
@@ -155,7 +155,11 @@ impl Journey {
 
     /// The key and head of the coded copy of an identity; `None` if it is not worth coding, or no
     /// more since a 304.
-    fn coded_head(&self, identity: &ObjectHead, coding: Coding) -> Option<(CacheKey, ObjectHead)> {
+    pub(super) fn coded_head(
+        &self,
+        identity: &ObjectHead,
+        coding: Coding,
+    ) -> Option<(CacheKey, ObjectHead)> {
         let mark = mark_of(identity)?;
         let status = identity.status;
         if !self.compress()?.is_worth(status.as_u16(), None, identity.fields()) {

@@ -1,24 +1,29 @@
-//! What would become of a request, and why: by the same look-up and the same decisions as those of
-//! the live path, of which this is the first half. Nothing is fetched or logged, no hit or miss is
-//! counted; the look-up is a use of what it finds, as any other.
+//! What would become of a request, and why: by the same decisions as those of the live path, of
+//! which this is the first half. Nothing is fetched or logged; no hit, miss or refusal is counted
+//! and no token taken. Of what the look-up finds, only the memory tier counts a use: it has no
+//! other look.
 //!
 //! ```text
-//!  request ─► locate ─► key ─► look up ─► verdict ─┐
-//!                                 └─► stored head ─┴─► rules ─► Explanation
+//!  request ─► locate ─► rules at the edge ─► key ─► look up ─► verdict ─┐
+//!                        │                             └─► stored head ─┼─► what would be sent
+//!                        └─► answered                                   └─► rules
 //! ```
 //!
 //! `rules` is pure: from what is stored and what the route says to one line a rule that mattered.
 
+mod answer;
+mod edge;
 mod rules;
 
 use std::sync::Arc;
 
+pub use self::answer::Answer;
+pub use self::edge::{Answered, Asking};
 pub use self::rules::{Rule, RuleSource};
 use super::Proxy;
 use super::context::{Arrival, Inbound, Journey};
-use super::error::Refusal;
 use crate::message::Request;
-use crate::object::{CacheKey, PurgeState, Stored};
+use crate::object::{CacheKey, PurgeState, Selection, Stored, VarySpec};
 use crate::semantics::cacheability::{RequestFacts, is_odd};
 use crate::semantics::freshness::Freshness;
 use crate::semantics::time::Timestamp;
@@ -30,8 +35,8 @@ use crate::telemetry::metrics::Source;
 /// What would become of a request.
 #[derive(Clone, Debug)]
 pub enum Explanation {
-    /// It goes nowhere; no rule but the first that it met mattered.
-    Refused(Refusal),
+    /// It goes no further than the rules at the edge.
+    Answered(Box<Answered>),
     /// It is served, from here or from upstream.
     Served(Box<Served>),
 }
@@ -55,6 +60,8 @@ pub struct Served {
     pub is_uncacheable: bool,
     /// The stored response that it finds.
     pub found: Option<Found>,
+    /// What would be sent of that, where it is served.
+    pub answer: Option<Answer>,
     /// Up to which purge of the log this node has applied all.
     pub position: u64,
     /// Every rule that mattered, in the order in which they are asked.
@@ -84,17 +91,15 @@ pub struct Found {
 
 impl Proxy {
     /// Tells what would become of a request without content.
-    pub async fn explain(self: &Arc<Self>, request: Request, arrival: Arrival) -> Explanation {
+    pub async fn explain(self: &Arc<Self>, asking: Asking, arrival: Arrival) -> Explanation {
+        let Asking { request, knows_client } = asking;
         let Request { head, body } = request;
         let mut inbound = Inbound::new(head, arrival, self.store.rules());
         let routing = self.routing();
         inbound.tell(&routing.sites, &self.config.name);
         let (site, route, resource) = match inbound.locate(&routing.sites, &self.config.name) {
-            Ok((_, route, _)) if !route.allows(&inbound.head.method) => {
-                return Explanation::Refused(Refusal::Method);
-            }
             Ok((site, route, resource)) => (site.clone(), route.clone(), resource.into_owned()),
-            Err((refusal, _)) => return Explanation::Refused(refusal),
+            Err((refusal, _)) => return Explanation::Answered(Box::new(refusal.into())),
         };
         inbound.settle_coding(&route);
         let facts = inbound.facts(&body, &route.freshness, false);
@@ -114,29 +119,47 @@ impl Proxy {
             interim,
             offer,
         };
-        let looked_up = match journey.facts.method.is_cacheable() {
-            true => journey.look_again(),
-            false => (Lookup::Missing(primary.own), journey.verdict_on(None)),
-        };
-        let (lookup, verdict) = journey.at_hand(looked_up).await;
-        Explanation::Served(Box::new(journey.explained(&routing.sites, &lookup, verdict)))
+        match journey.explained(&routing.sites, knows_client).await {
+            Ok(served) => Explanation::Served(Box::new(served)),
+            Err(answered) => Explanation::Answered(Box::new(answered)),
+        }
     }
 }
 
 impl Journey {
-    fn explained(&self, sites: &SiteTable, lookup: &Lookup, verdict: Verdict) -> Served {
-        let (now, purges) = (self.inbound.arrival.later(), self.proxy.store.rules());
+    async fn explained(&self, sites: &SiteTable, knows_client: bool) -> Result<Served, Answered> {
+        let said = |key: &str| sites.said(&self.site, &self.route, key);
+        let by = |key: &str| RuleSource::Config(said(key));
+        let mut rules = self.at_the_edge(knows_client, self.of_way(&by), &said)?;
+        let lookup = match self.facts.method.is_cacheable() {
+            true => {
+                let select = |spec: &VarySpec, out: &mut Selection| self.inbound.select(spec, out);
+                self.proxy.store.glance(self.primary, select).await
+            }
+            false => Lookup::Missing(self.primary.own),
+        };
         let key = lookup.key();
         let stored = match lookup {
             Lookup::Found(_, stored) => Some(stored),
             Lookup::Cold(_) | Lookup::Missing(_) => None,
         };
-        let found = stored.map(|stored| self.found(stored, now));
+        let verdict = self.verdict_on(stored.as_deref());
+        let answer = match &stored {
+            Some(stored) => self.answer(verdict, stored).await,
+            None => None,
+        };
+        let (now, purges) = (self.inbound.arrival.later(), self.proxy.store.rules());
+        let found = stored.as_ref().map(|stored| self.found(stored, now));
+        rules.extend(self.of_key(&by));
+        rules.extend(self.of_method());
+        rules.extend(self.of_fields(verdict, answer.as_ref(), &by));
+        let stored = stored.as_ref().map(|stored| &stored.head);
+        rules.extend(self.of_stored(stored, found.as_ref(), &by));
         let is_uncacheable = self.proxy.uncacheable.holds(self.flight_key(key));
-        let rules = self.rules(sites, stored.map(|stored| &stored.head), found.as_ref());
-        Served {
-            site: self.site.label.name,
-            route: self.route.path.as_ref().map(|path| path.as_str().to_owned()),
+        let (site, route) = self.way();
+        Ok(Served {
+            site,
+            route,
             origin: self.route.origin.clone(),
             url: format!("{}{}", self.resource.host, self.resource.target()),
             key,
@@ -144,8 +167,9 @@ impl Journey {
             is_uncacheable,
             position: in_log(purges, purges.head().number),
             found,
+            answer,
             rules,
-        }
+        })
     }
 
     fn found(&self, stored: &Stored, now: Timestamp) -> Found {

@@ -7,12 +7,13 @@ use super::super::context::Journey;
 use super::super::head::{as_received, upstream_lines};
 use super::Found;
 use crate::config::units::show_duration;
+use crate::message::{COUNTRY, DEVICE};
 use crate::object::{ObjectHead, PurgeState};
 use crate::semantics::freshness::{
     Freshness, FreshnessFlags, FreshnessPolicy, Grounds, LifetimeSource, MustRevalidate,
     ResponseFacts, StatusMatch, WindowSource, grounded,
 };
-use crate::site::{Said, SiteTable};
+use crate::site::Said;
 
 /// One rule that mattered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,26 +42,32 @@ pub enum RuleSource {
 }
 
 impl Rule {
-    fn new(source: RuleSource, says: impl Into<String>, effect: impl Into<String>) -> Self {
+    pub(super) fn new(
+        source: RuleSource,
+        says: impl Into<String>,
+        effect: impl Into<String>,
+    ) -> Self {
         Self { source, says: says.into(), effect: effect.into() }
     }
 }
 
 impl Journey {
-    /// The rules that mattered for a request that found `stored`.
-    pub(super) fn rules(
+    /// The rules that matter for what is stored.
+    pub(super) fn of_stored(
         &self,
-        sites: &SiteTable,
         stored: Option<&ObjectHead>,
         found: Option<&Found>,
+        said: &dyn Fn(&str) -> RuleSource,
     ) -> Vec<Rule> {
-        let said = |key: &str| RuleSource::Config(sites.said(&self.site, &self.route, key));
-        let mut rules = self.of_way(&said);
-        rules.extend(self.of_key(&said));
-        rules.extend(self.of_request());
+        let mut rules = Vec::new();
         if let (Some(head), Some(found)) = (stored, found) {
-            rules.extend(of_stored(head, found.freshness, &self.route.freshness, &said));
+            rules.extend(of_stored(head, found.freshness, &self.route.freshness, said));
             rules.extend(of_purges(found.purged));
+            let own = self.inbound.rules(&self.route);
+            if own.is_some_and(|own| own.page_for_origin(head.status).is_some()) {
+                let effect = "the site's own page is its body";
+                rules.push(Rule::new(said("error_pages.files"), head.status.as_str(), effect));
+            }
         }
         if self.proxy.store.rules().is_fenced() {
             let effect = "what is stored counts as perhaps purged, and is validated";
@@ -70,7 +77,7 @@ impl Journey {
     }
 
     /// Which site, route and origin.
-    fn of_way(&self, said: &dyn Fn(&str) -> RuleSource) -> Vec<Rule> {
+    pub(super) fn of_way(&self, said: &dyn Fn(&str) -> RuleSource) -> Vec<Rule> {
         let host = self.resource.host.to_string();
         let site = format!("site {}", self.site.label.name);
         let mut rules = vec![Rule::new(said("hosts"), host, site)];
@@ -86,7 +93,7 @@ impl Journey {
     }
 
     /// What makes the key another than host, path and query as sent.
-    fn of_key(&self, said: &dyn Fn(&str) -> RuleSource) -> Vec<Rule> {
+    pub(super) fn of_key(&self, said: &dyn Fn(&str) -> RuleSource) -> Vec<Rule> {
         let key = &self.route.key;
         let mut rules = Vec::new();
         let sent = std::str::from_utf8(&self.inbound.head.target)
@@ -103,15 +110,25 @@ impl Journey {
                 rules.push(Rule::new(said("key.query.sort"), "true", effect));
             }
         }
-        if !key.headers.is_empty() {
-            let names: Vec<_> = key.headers.iter().map(http::HeaderName::as_str).collect();
-            let effect = "their values are part of the key";
-            rules.push(Rule::new(said("key.headers"), names.join(", "), effect));
+        let told = [("key.device", key.device, DEVICE), ("key.country", key.country, COUNTRY)];
+        let headers = key.headers.iter().map(http::HeaderName::as_str);
+        let headers: Vec<_> = headers.filter(|name| ![DEVICE, COUNTRY].contains(name)).collect();
+        for (setting, names) in
+            [("key.headers", headers.join(", ")), ("key.cookies", key.cookies.join(", "))]
+        {
+            if !names.is_empty() {
+                rules.push(Rule::new(said(setting), names, "their values are part of the key"));
+            }
+        }
+        for (setting, _, name) in told.into_iter().filter(|(_, is_told, _)| *is_told) {
+            let value = self.inbound.head.fields.get(name).unwrap_or(b"not known");
+            let effect = "it is part of the key";
+            rules.push(Rule::new(said(setting), String::from_utf8_lossy(value), effect));
         }
         rules
     }
 
-    fn of_request(&self) -> Option<Rule> {
+    pub(super) fn of_method(&self) -> Option<Rule> {
         let method = self.inbound.head.method.as_str();
         let effect = "never answered from what is stored";
         (!self.facts.method.is_cacheable())

@@ -31,6 +31,21 @@ impl AddressRules {
         !self.deny.contain(address)
             && self.allow.as_ref().is_none_or(|allow| allow.contain(address))
     }
+
+    /// Whether the address is one of those that are denied.
+    pub(super) fn deny(&self, address: IpAddr) -> bool {
+        self.deny.contain(address)
+    }
+
+    /// Whether any address is denied.
+    pub(super) fn denies_any(&self) -> bool {
+        !self.deny.is_empty()
+    }
+
+    /// Whether only some addresses are allowed.
+    pub(super) fn allows_some(&self) -> bool {
+        self.allow.is_some()
+    }
 }
 
 /// Networks in the order of their addresses, those that touch as one. An IPv4 address that is
@@ -42,6 +57,10 @@ pub(super) struct Networks {
 }
 
 impl Networks {
+    pub(super) fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
     pub(super) fn new(networks: &[Network]) -> Self {
         let mut all = Self::default();
         for network in networks.iter().map(unmapped) {

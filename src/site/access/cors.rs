@@ -117,7 +117,8 @@ impl CorsRules {
         }
     }
 
-    fn allows(&self, origin: &[u8]) -> bool {
+    /// Whether pages of this origin may read what is served.
+    pub(super) fn allows(&self, origin: &[u8]) -> bool {
         let Ok(origin) = std::str::from_utf8(origin) else { return false };
         self.cors.origins.iter().any(|pattern| pattern.matches(origin))
     }

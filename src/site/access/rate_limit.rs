@@ -75,18 +75,32 @@ impl Limiter {
                 slot
             }
         };
+        let (full_at, taken) = self.take(slot.full_at, now);
+        slot.full_at = full_at;
+        taken
+    }
+
+    /// What [`Self::ask`] would say.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn peek(&self, client: IpAddr, now: Timestamp) -> Result<(), u64> {
+        let client = name_of(client);
+        let now = now.millis().saturating_mul(1_000_000);
+        let set = self.seed.hash_one(client) % self.sets.len() as u64;
+        let set = self.sets[set as usize].lock();
+        let slot = set.iter().find(|slot| slot.client == client);
+        self.take(slot.map_or(0, |slot| slot.full_at), now).1
+    }
+
+    /// When a bucket is full again from which a token is taken now, if there is one.
+    fn take(&self, full_at: u64, now: u64) -> (u64, Result<(), u64>) {
         // A clock that was set back does not lock anybody out.
-        let full_at = slot.full_at.clamp(now, now.saturating_add(self.depth));
+        let full_at = full_at.clamp(now, now.saturating_add(self.depth));
         let next = full_at.saturating_add(self.interval);
         match next.saturating_sub(now.saturating_add(self.depth)) {
-            0 => {
-                slot.full_at = next;
-                Ok(())
-            }
-            missing => {
-                slot.full_at = full_at;
-                Err(missing.div_ceil(1_000_000_000))
-            }
+            0 => (next, Ok(())),
+            missing => (full_at, Err(missing.div_ceil(1_000_000_000))),
         }
     }
 }
@@ -143,6 +157,9 @@ mod tests {
             (5000, Err(1)),
         ];
         for (millis, expected) in asks {
+            for _ in 0..2 {
+                assert_eq!(limiter.peek(v4(1), at(millis)), expected, "{millis}");
+            }
             assert_eq!(limiter.ask(v4(1), at(millis)), expected, "{millis}");
         }
         assert_eq!(limiter.ask(v4(2), at(0)), Ok(()), "another client has a bucket of its own");

@@ -24,8 +24,11 @@ pub(super) struct RedirectRules {
     status: StatusCode,
     /// The line that says how long a redirect may be kept.
     lifetime: Vec<u8>,
-    literal: HashMap<Box<str>, Redirect>,
-    patterns: Vec<Redirect>,
+    /// As they stand in the config.
+    rules: Vec<Redirect>,
+    /// The places among them of paths without "*", and of those with one.
+    literal: HashMap<Box<str>, usize>,
+    patterns: Vec<usize>,
 }
 
 impl RedirectRules {
@@ -35,21 +38,24 @@ impl RedirectRules {
         let is_any = *https || host.is_some() || *slash != Slash::Keep || !rules.is_empty();
         let mut lifetime = Vec::new();
         push_lifetime(*max_age, &mut lifetime);
-        let rules = rules.iter().map(|rule| {
+        let own = |rule: &Redirect| {
             let from = Pattern::new(normalize_path_pattern(rule.from.as_str()));
             Redirect { from, ..rule.clone() }
-        });
+        };
+        let rules: Vec<_> = rules.iter().map(own).collect();
+        let from = |at: usize| rules[at].from.as_str();
         let (patterns, literal): (Vec<_>, Vec<_>) =
-            rules.partition(|rule| rule.from.as_str().contains('*'));
+            (0..rules.len()).partition(|at| from(*at).contains('*'));
         // The first of several for one path is the one that holds.
-        let literal = literal.into_iter().rev();
+        let literal = literal.into_iter().rev().map(|at| (from(at).into(), at)).collect();
         is_any.then(|| Self {
             https: *https,
             host: host.as_ref().map(HostPattern::to_string),
             slash: *slash,
             status: status_of(*status),
             lifetime,
-            literal: literal.map(|rule| (rule.from.as_str().into(), rule)).collect(),
+            rules,
+            literal,
             patterns,
         })
     }
@@ -69,13 +75,16 @@ impl RedirectRules {
         })
     }
 
+    /// The place in the config of the rule that sends the path elsewhere.
+    pub(super) fn rule(&self, path: &str) -> Option<usize> {
+        let leads = |at: &&usize| self.rules[**at].lead(path).is_some();
+        self.literal.get(path).or_else(|| self.patterns.iter().find(leads)).copied()
+    }
+
     /// Where the table sends the path.
     fn table(&self, asked: &Asked<'_>) -> Option<(String, StatusCode, &'static str)> {
-        let lead = |rule: &Redirect| rule.lead(asked.path);
-        let (rule, to) = match self.literal.get(asked.path) {
-            Some(rule) => (rule, lead(rule)?),
-            None => self.patterns.iter().find_map(|rule| Some((rule, lead(rule)?)))?,
-        };
+        let rule = &self.rules[self.rule(asked.path)?];
+        let to = rule.lead(asked.path)?;
         let mut location = match to.starts_with('/') {
             true => self.base(asked) + &to,
             false => to,

@@ -250,10 +250,23 @@ impl Disk {
 
     /// Brings in what stands under `key`. Runs on a runtime.
     pub(super) async fn bring_in(&self, key: CacheKey) -> Option<(Item, Used)> {
+        self.read(move |shared| shared.find_blocking(key)).await
+    }
+
+    /// What stands under `key`; it is no use of it. Runs on a runtime.
+    pub(super) async fn glance(&self, key: CacheKey) -> Option<Item> {
+        self.read(move |shared| shared.glance_blocking(key)).await.map(|(item, _)| item)
+    }
+
+    /// Finds something on a thread that may block, of which there are few.
+    async fn read(
+        &self,
+        find: impl FnOnce(&Shared) -> Found + Send + 'static,
+    ) -> Option<(Item, Used)> {
         let shared = self.shared.clone();
         let permit = shared.readers.clone().acquire_owned().await.ok()?;
         let find = move || {
-            let found = shared.find_blocking(key);
+            let found = find(&shared);
             drop(permit);
             found
         };

@@ -69,6 +69,8 @@ enum Reach {
     Resident,
     /// To the disk.
     Disk,
+    /// To the disk, and it is no use of what is found.
+    Glance,
 }
 
 /// Why a record does not serve.
@@ -101,6 +103,11 @@ impl Shared {
         self.look_up(key, Reach::Disk)
     }
 
+    /// The same, and it is no use of it.
+    pub(super) fn glance_blocking(&self, key: CacheKey) -> Found {
+        self.look_up(key, Reach::Glance)
+    }
+
     /// Whether `key` still stands where it was found.
     pub(super) fn still_at(&self, key: CacheKey, used: Used) -> bool {
         self.index.peek(tag_of(key)).is_some_and(|location| location.is_at(used.location))
@@ -113,7 +120,7 @@ impl Shared {
 
     fn look_up(&self, key: CacheKey, reach: Reach) -> Found {
         let tag = tag_of(key);
-        let Some(location) = self.index.find(tag) else { return Found::Nothing };
+        let Some(location) = self.locate(tag, reach) else { return Found::Nothing };
         match self.item(key, location, reach) {
             Ok(item) => Found::Here(item, Used { location }),
             Err(Fault::Cold) => Found::Cold,
@@ -125,6 +132,13 @@ impl Shared {
                 self.damaged(tag, location, what);
                 Found::Nothing
             }
+        }
+    }
+
+    fn locate(&self, tag: u64, reach: Reach) -> Option<Location> {
+        match reach {
+            Reach::Resident | Reach::Disk => self.index.find(tag),
+            Reach::Glance => self.index.peek(tag),
         }
     }
 
@@ -228,7 +242,7 @@ impl Shared {
         reach: Reach,
     ) -> Result<Arc<Mapped>, Fault> {
         let tag = content_tag(content);
-        let location = self.index.find(tag).ok_or(Fault::Dangling)?;
+        let location = self.locate(tag, reach).ok_or(Fault::Dangling)?;
         let record = self.record_for(tag, location, reach).ok_or(Fault::Dangling)?;
         let header = record.header(reach);
         let (found, _) = header.map_err(|fault| self.found_faulty(fault, content, location))?;
@@ -270,7 +284,7 @@ impl Shared {
     /// The record that `tag` finds at `location`. What has to come from the disk is to be verified.
     fn record_for(&self, tag: u64, location: Location, reach: Reach) -> Option<Record> {
         let mut record = self.record(location)?;
-        if reach == Reach::Disk && !record.segment.map().is_resident(record.range.clone()) {
+        if reach != Reach::Resident && !record.segment.map().is_resident(record.range.clone()) {
             self.index.update(tag, location, Location::unverified);
             record.location = location.unverified();
         }
@@ -320,7 +334,7 @@ impl Record {
         match reach {
             Reach::Resident if self.segment.map().is_resident(range.clone()) => Ok(()),
             Reach::Resident => Err(Fault::Cold),
-            Reach::Disk => {
+            Reach::Disk | Reach::Glance => {
                 self.segment.map().populate(range).map_err(|_| Fault::Damaged("unreadable"))
             }
         }
