@@ -28,8 +28,8 @@ pub enum RoutingFault {
     Secret(#[from] SecretFault),
 }
 
-/// Sites, origins and shields of a config; origins and shields that did not change are taken from
-/// `previous`. Reads the files that the config names for them.
+/// Sites, origins and shields of a config; origins, shields and limits that did not change are
+/// taken from `previous`. Reads the files that the config names for them.
 pub(super) fn routing(
     config: &Config,
     generations: &Generations,
@@ -37,7 +37,6 @@ pub(super) fn routing(
     metrics: &Arc<Metrics>,
     previous: Option<&Routing>,
 ) -> Result<Routing, RoutingFault> {
-    let previous = previous.map(|routing| &routing.upstreams);
     let (upstreams, rules) = set_up(config, egress, metrics, previous)?;
     Ok(Routing { sites: sites(config, rules, generations, metrics), upstreams })
 }
@@ -47,12 +46,14 @@ pub(super) fn set_up(
     config: &Config,
     egress: &Egress,
     metrics: &Arc<Metrics>,
-    previous: Option<&Upstreams>,
+    previous: Option<&Routing>,
 ) -> Result<(Upstreams, SiteRules), RoutingFault> {
-    Ok((
-        upstreams(config, egress, metrics, previous)?,
-        SiteRules::read(&config.sites, &config.geo)?,
-    ))
+    let upstreams = upstreams(config, egress, metrics, previous.map(|it| &it.upstreams))?;
+    let rules = match previous {
+        Some(previous) => SiteRules::read_after(&previous.sites, &config.sites, &config.geo)?,
+        None => SiteRules::read(&config.sites, &config.geo)?,
+    };
+    Ok((upstreams, rules))
 }
 
 fn upstreams(

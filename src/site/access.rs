@@ -21,6 +21,7 @@ mod canned;
 mod cors;
 mod denial;
 mod foresee;
+mod limiters;
 mod pages;
 mod rate_limit;
 mod redirects;
@@ -45,6 +46,7 @@ pub use self::signed_urls::{Grant, Unsignable, sign_url};
 use self::addresses::{AddressRules, Networks};
 use self::canned::push_lifetime;
 use self::cors::CorsRules;
+use self::limiters::Limiters;
 use self::pages::{Pages, maintenance_page};
 use self::rate_limit::Limiter;
 use self::redirects::{RedirectRules, base};
@@ -54,8 +56,9 @@ pub(super) use self::signed_urls::PARAMETERS;
 use self::signed_urls::SignatureRules;
 use super::countries::Countries;
 use super::header_rules::HeaderRules;
+use super::table::SiteTable;
 use crate::config::geo::{Country, Geo};
-use crate::config::site::{Policy, Site};
+use crate::config::site::{Policy, Route, Site};
 use crate::message::{Extra, Fields, push_field};
 use crate::semantics::time::Timestamp;
 
@@ -346,13 +349,26 @@ impl SiteRules {
     /// # Errors
     /// The file that cannot be used.
     pub fn read(sites: &[Site], geo: &Geo) -> Result<Self, SiteRulesFault> {
+        Self::read_after(&SiteTable::default(), sites, geo)
+    }
+
+    /// The same in the place of those of a table: what clients have asked for stays counted by
+    /// every limit that stays as it is.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn read_after(
+        before: &SiteTable,
+        sites: &[Site],
+        geo: &Geo,
+    ) -> Result<Self, SiteRulesFault> {
         let database = geo.read().map_err(|error| error.to_string());
         let countries = database
             .and_then(|database| database.map(Countries::new).transpose())
             .map_err(SiteRulesFault::Countries)?
             .map(Arc::new);
         let of_site = |site: &Site| {
-            let rules = of_site(site, countries.as_ref());
+            let rules = of_site(site, countries.as_ref(), &Limiters::of(before, &site.name));
             rules.map_err(|fault| SiteRulesFault::Site { site: site.name.clone(), fault })
         };
         let rules = sites.iter().map(of_site).collect::<Result<_, _>>()?;
@@ -380,13 +396,14 @@ pub enum SiteRulesFault {
 fn of_site(
     site: &Site,
     countries: Option<&Arc<Countries>>,
+    before: &Limiters<'_>,
 ) -> Result<Vec<Option<Box<EdgeRules>>>, RuleFault> {
     let sites_own = site.routes.last().and_then(|rest| rest.policy.rate_limit.as_ref());
-    let shared = sites_own.map(|limit| Arc::new(Limiter::new(limit)));
-    let limiter = |policy: &Policy| match policy.rate_limit.as_ref()? {
+    let shared = sites_own.map(|limit| before.shared(limit));
+    let limiter = |route: &Route| match route.policy.rate_limit.as_ref()? {
         limit if Some(limit) == sites_own => shared.clone(),
-        limit => Some(Arc::new(Limiter::new(limit))),
+        limit => Some(before.own(route.path.as_str(), limit)),
     };
-    let rules = |policy: &Policy| EdgeRules::read(policy, countries, limiter(policy));
-    site.routes.iter().map(|route| rules(&route.policy)).collect()
+    let rules = |route: &Route| EdgeRules::read(&route.policy, countries, limiter(route));
+    site.routes.iter().map(rules).collect()
 }

@@ -3,10 +3,13 @@
 use headland::config::secret::Secret;
 use headland::site::{Grant, sign_url};
 
-use crate::support::client::Seen;
+use crate::support::client::{Client, Seen};
 use crate::support::door::Door;
 use crate::support::mmdb;
-use crate::support::{Ask, Gate, HOST, Protocol, Reply, Scene, eventually, over_each_protocol};
+use crate::support::process::NodeProcess;
+use crate::support::{
+    Ask, Gate, HOST, Origin, Protocol, Reply, Scene, Setup, eventually, over_each_protocol,
+};
 
 over_each_protocol!(
     clients_are_known_by_their_countries,
@@ -158,6 +161,44 @@ async fn clients_that_ask_too_often_have_to_wait(protocol: Protocol) {
     let metrics = Door::of(&scene.node).await.get("/metrics").await;
     let line = "headland_rule_refusals_total{reason=\"rate-limited\",site=\"shop\"} 1";
     assert!(metrics.text().contains(line), "{}", metrics.text());
+}
+
+/// Limits that stay as they are go on counting; others begin anew.
+#[tokio::test]
+async fn limits_go_on_counting_over_a_reload() {
+    let origin = Origin::start().await;
+    for target in ["/", "/own/x", "/shared/x", "/late/x"] {
+        origin.on(target, Reply::fresh("x"));
+    }
+    let site = |own: u32, more: &str| {
+        let setup = Setup::new(&origin);
+        setup.site(&format!(
+            "rate_limit = {{ rate = \"1/h\", burst = 1 }}\n{more}\n\
+             [[site.route]]\npath = \"/own/*\"\n\
+             rate_limit = {{ rate = \"1/h\", burst = {own} }}\n\
+             [[site.route]]\npath = \"/shared/*\"\n"
+        ))
+    };
+    let node = NodeProcess::start(&site(2, "")).await;
+    let client = Client::to(node.place(), Protocol::H1).await.unwrap();
+    let status = async |target: &str| client.get(target).await.status;
+    assert_eq!([status("/").await, status("/shared/x").await], [200, 429]);
+    assert_eq!(
+        [status("/own/x").await, status("/own/x").await, status("/own/x").await],
+        [200, 200, 429]
+    );
+    let more = "[[site.route]]\npath = \"/late/*\"";
+    std::fs::write(node.config_file(), site(2, more).config()).unwrap();
+    node.signal("HUP");
+    node.logged("reloaded").await;
+    // A route that comes shares what the site counts.
+    for target in ["/", "/shared/x", "/late/x", "/own/x"] {
+        assert_eq!(status(target).await, 429, "{target}");
+    }
+    std::fs::write(node.config_file(), site(3, more).config()).unwrap();
+    node.signal("HUP");
+    eventually("its own limit is another", async || status("/own/x").await == 200).await;
+    assert_eq!([status("/").await, status("/shared/x").await], [429, 429]);
 }
 
 async fn signed_urls_hold_for_a_while(protocol: Protocol) {

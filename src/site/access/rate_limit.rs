@@ -28,6 +28,7 @@ const WAYS: usize = 8;
 /// The clients of one limit.
 #[derive(Debug)]
 pub(super) struct Limiter {
+    limit: RateLimit,
     /// From one request to the next, in nanoseconds.
     interval: u64,
     /// How far ahead of now a bucket may be full again, in nanoseconds.
@@ -49,11 +50,17 @@ impl Limiter {
         let interval = nanos(limit.rate.interval());
         let sets = limit.clients.div_ceil(WAYS);
         Self {
+            limit: limit.clone(),
             interval,
             depth: interval.saturating_mul(limit.burst as u64),
             seed: RandomState::new(),
             sets: (0..sets).map(|_| Mutex::default()).collect(),
         }
+    }
+
+    /// What it was made by.
+    pub(super) fn limit(&self) -> &RateLimit {
+        &self.limit
     }
 
     /// Takes a token of the client's.
