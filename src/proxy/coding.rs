@@ -14,14 +14,18 @@ use crate::upstream::IncomingResponse;
 /// Stands in the head of an identity that is worth coding: which body it has.
 pub(super) const MARK: HeaderName = HeaderName::from_static("headland-body");
 
-/// Marks what came, if it is worth coding, and takes away what anybody else has marked. Returns
-/// whether it is.
-pub(super) fn mark(response: &mut IncomingResponse, policy: Option<&CompressPolicy>) -> bool {
+/// Marks the head of a body of `length` bytes, if that is known, where it is worth coding, and takes
+/// away what anybody else has marked. Returns whether it is.
+pub(super) fn mark(
+    response: &mut IncomingResponse,
+    length: Option<u64>,
+    policy: Option<&CompressPolicy>,
+) -> bool {
     let headers = &mut response.headers;
     headers.remove(MARK);
     let Some(policy) = policy else { return false };
     let fields = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    if !policy.is_worth(response.status.as_u16(), response.content_length, fields) {
+    if !policy.is_worth(response.status.as_u16(), length, fields) {
         return false;
     }
     let body = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));

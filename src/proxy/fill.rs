@@ -140,7 +140,8 @@ impl Fill {
                 None => self.tell(Led::Failed(error)),
             },
             Ok(Fetched { mut response, sequence, source }) => {
-                coding::mark(&mut response, self.journey.compress());
+                let length = response.content_length;
+                coding::mark(&mut response, length, self.journey.compress());
                 (self.sequence, self.source) = (sequence, source);
                 let response_time = self.journey.inbound.arrival.later();
                 let times = Times { request: request_time, response: response_time };

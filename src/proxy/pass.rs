@@ -116,7 +116,8 @@ impl Journey {
         reason: &'static str,
     ) -> Sent {
         let origin_status = Some(incoming.status.as_u16());
-        let is_marked = coding::mark(&mut incoming, self.compress());
+        let length = incoming.content_length;
+        let is_marked = coding::mark(&mut incoming, length, self.compress());
         let status = CacheStatus {
             fwd: Some(forward),
             fwd_status: origin_status,

@@ -10,13 +10,14 @@ use crate::support::client::Seen;
 use crate::support::decode::decode;
 use crate::support::door::Door;
 use crate::support::tools::curl;
-use crate::support::{Ask, Gate, Protocol, Reply, Scene, over_each_protocol, within};
+use crate::support::{Ask, Film, Gate, Protocol, Reply, Scene, over_each_protocol, within};
 
 over_each_protocol!(
     each_client_gets_its_coding_from_one_fetch,
     a_crowd_of_all_codings_streams_from_one_fetch,
     conditions_are_of_the_coded_response,
     a_part_is_of_what_the_origin_sent,
+    what_was_learned_by_its_parts_is_coded_when_it_is_wanted_whole,
     a_head_tells_of_the_coded_response,
     what_is_not_worth_it_is_left_alone,
     what_the_origin_coded_is_used,
@@ -167,6 +168,36 @@ async fn a_part_is_of_what_the_origin_sent(protocol: Protocol) {
         assert_eq!(seen.field("etag"), "\"1\"");
     }
     assert_eq!(scene.origin.count(), 1);
+}
+
+async fn what_was_learned_by_its_parts_is_coded_when_it_is_wanted_whole(protocol: Protocol) {
+    let scene = Scene::with(protocol, |setup| {
+        let setup = setup.cache("slice = \"64KiB\"\nmax_object = \"256KiB\"");
+        setup.site("compress = { types = [\"video/*\"], max = \"1MiB\" }")
+    })
+    .await;
+    let (film, larger) = (Film::new(200_000), Film::new(300_000));
+    scene.origin.on("/film", Reply::film(film));
+    scene.origin.on("/larger", Reply::film(larger));
+    for target in ["/film", "/larger"] {
+        let part = scene.get_with(target, "range", "bytes=70000-70009").await;
+        assert_eq!((part.status, part.body.len()), (206, 10));
+    }
+    let whole = taking(&scene, "gzip", "/film").await;
+    assert!(decoded(&whole, "gzip") == film.bytes(0, film.total));
+    assert_eq!(whole.field("etag"), "W/\"film-0\"");
+    // Each of its four slices was asked for once, and the copy is there.
+    let asked = scene.origin.count();
+    assert_eq!(asked, 5);
+    let head = scene.ask(Ask::new("HEAD", "/film").field("accept-encoding", "gzip")).await;
+    assert_eq!(head.field("content-length"), whole.body.len().to_string());
+    let again = taking(&scene, "gzip", "/film").await;
+    assert!(again.is_hit() && again.body == whole.body);
+    assert!(decoded(&taking(&scene, "br", "/film").await, "br") == film.bytes(0, film.total));
+    assert_eq!(scene.origin.count(), asked);
+    // Of what cannot be kept whole no copy is made.
+    let larger_whole = taking(&scene, "gzip", "/larger").await;
+    assert!(decoded(&larger_whole, "") == larger.bytes(0, larger.total));
 }
 
 async fn a_head_tells_of_the_coded_response(protocol: Protocol) {

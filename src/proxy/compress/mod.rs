@@ -2,8 +2,9 @@
 //!
 //! A request takes one coding, settled before anything is looked up. What is fetched, stored,
 //! purged, validated and shared is what the origin sent, whichever coding that has; so one fetch
-//! serves clients of every coding. Where it came in identity and is worth it, the head says which
-//! body it has: by a mark, new with each fetch of a whole body, that 304s leave as it is. The
+//! serves clients of every coding, and what was learned by its parts is coded once it is wanted
+//! whole. Where it came in identity and is worth it, the head says which
+//! body it has: by a mark, new with each body that is fetched, that 304s leave as it is. The
 //! coded copy stands under a key of that mark, and is nothing by itself: it is only found from the
 //! identity that it was made of, after that was judged.
 //!
@@ -109,13 +110,18 @@ impl Journey {
         self.route.compress.as_ref().filter(|_| self.inbound.edge.is_none())
     }
 
+    /// Whether what is stored may leave coded: what is in slices, if the copy can be kept whole.
+    pub(super) fn is_codable(&self, stored: &Stored) -> bool {
+        stored.slices().is_none_or(|slices| slices.total <= self.proxy.config.max_object)
+    }
+
     /// The response in the coding that the client wants, made of one that may be shared.
     ///
     /// Cancel safe: what is coded for others goes on.
     pub(super) async fn coded(&self, mut sent: Sent) -> Result<Sent, Overtaken> {
         let Some(coding) = self.inbound.wanted() else { return Ok(sent) };
         let identity = match &sent.basis {
-            Basis::Stored(stored) if stored.slices().is_none() => &stored.head,
+            Basis::Stored(stored) if self.is_codable(stored) => &stored.head,
             Basis::Arriving(head) => head,
             _ => return Ok(sent),
         };

@@ -43,7 +43,7 @@ impl Journey {
             }
         };
         let (status, bytes) = (response.status, response.content_length);
-        let coded = inbound.wanted().filter(|_| stored.slices().is_none());
+        let coded = inbound.wanted().filter(|_| self.is_codable(stored));
         let coded = coded.and_then(|coding| Some((coding, self.coded_head(head, coding)?.0)));
         let Some((coding, key)) = coded else {
             return Some(Answer { status, bytes, coded: None });
