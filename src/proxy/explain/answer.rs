@@ -34,7 +34,7 @@ impl Journey {
         }
         let (inbound, head) = (&self.inbound, &stored.head);
         let block = inbound.lines_of(head);
-        let response = match stored.slices() {
+        let mut response = match stored.slices() {
             Some(slices) => deliver::sliced(inbound, head, block, slices.total, None).0,
             None => {
                 let now = inbound.arrival.later();
@@ -42,6 +42,7 @@ impl Journey {
                 deliver::stored(inbound, stored, block, &status, now)
             }
         };
+        inbound.dress(&self.route, &mut response);
         let (status, bytes) = (response.status, response.content_length);
         let coded = inbound.wanted().filter(|_| self.is_codable(stored));
         let coded = coded.and_then(|coding| Some((coding, self.coded_head(head, coding)?.0)));
