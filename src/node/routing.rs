@@ -50,7 +50,10 @@ pub(super) fn set_up(
 ) -> Result<(Upstreams, SiteRules), RoutingFault> {
     let upstreams = upstreams(config, egress, metrics, previous.map(|it| &it.upstreams))?;
     let rules = match previous {
-        Some(previous) => SiteRules::read_after(&previous.sites, &config.sites, &config.geo)?,
+        Some(previous) => {
+            let before = |site: &str| previous.sites.limiters(site);
+            SiteRules::read_after(before, &config.sites, &config.geo)?
+        }
         None => SiteRules::read(&config.sites, &config.geo)?,
     };
     Ok((upstreams, rules))

@@ -14,8 +14,8 @@ use crate::upstream::IncomingResponse;
 /// Stands in the head of an identity that is worth coding: which body it has.
 pub(super) const MARK: HeaderName = HeaderName::from_static("headland-body");
 
-/// Marks the head of a body of `length` bytes, if that is known, where it is worth coding, and takes
-/// away what anybody else has marked. Returns whether it is.
+/// Marks the head of a body of `length` bytes, if that is known, where it is worth coding, and
+/// takes away what anybody else has marked. Returns whether it is.
 pub(super) fn mark(
     response: &mut IncomingResponse,
     length: Option<u64>,

@@ -145,8 +145,8 @@ impl Journey {
     }
 
     /// RFC 9111 section 4.4: an unsafe request that succeeded has changed the resource, whatever it
-    /// is keyed by beside its URL, and those at this host that its response names. They are gone when the response leaves, and come back
-    /// by no crash of this process.
+    /// is keyed by beside its URL, and those at this host that its response names. They are gone
+    /// when the response leaves, and come back by no crash of this process.
     async fn invalidate(&self, headers: &HeaderMap, own: Option<&Leader>) {
         let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| headers.get(name));
         let related = named.filter_map(|value| self.key_at(value.to_str().ok()?));

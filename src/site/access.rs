@@ -40,13 +40,13 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 pub use self::canned::Canned;
 pub use self::denial::Denial;
 pub use self::foresee::Foreseen;
+pub use self::limiters::Limiters;
 pub use self::pages::Page;
 pub use self::signed_urls::{Grant, Unsignable, sign_url};
 
 use self::addresses::{AddressRules, Networks};
 use self::canned::push_lifetime;
 use self::cors::CorsRules;
-use self::limiters::Limiters;
 use self::pages::{Pages, maintenance_page};
 use self::rate_limit::Limiter;
 use self::redirects::{RedirectRules, base};
@@ -56,11 +56,11 @@ pub(super) use self::signed_urls::PARAMETERS;
 use self::signed_urls::SignatureRules;
 use super::countries::Countries;
 use super::header_rules::HeaderRules;
-use super::table::SiteTable;
 use crate::config::geo::{Country, Geo};
 use crate::config::site::{Policy, Route, Site};
 use crate::message::{Extra, Fields, push_field};
 use crate::semantics::time::Timestamp;
+use crate::semantics::uri::normalize_path_pattern;
 
 /// The rules of one route, those alone that are set.
 #[derive(Debug)]
@@ -349,16 +349,16 @@ impl SiteRules {
     /// # Errors
     /// The file that cannot be used.
     pub fn read(sites: &[Site], geo: &Geo) -> Result<Self, SiteRulesFault> {
-        Self::read_after(&SiteTable::default(), sites, geo)
+        Self::read_after(|_| Limiters::default(), sites, geo)
     }
 
-    /// The same in the place of those of a table: what clients have asked for stays counted by
-    /// every limit that stays as it is.
+    /// The same in the place of others, whose limits `before` gives by the name of their site: what
+    /// clients have asked for stays counted by every limit that stays as it is.
     ///
     /// # Errors
     /// The same.
-    pub fn read_after(
-        before: &SiteTable,
+    pub fn read_after<'t>(
+        before: impl Fn(&str) -> Limiters<'t>,
         sites: &[Site],
         geo: &Geo,
     ) -> Result<Self, SiteRulesFault> {
@@ -368,7 +368,7 @@ impl SiteRules {
             .map_err(SiteRulesFault::Countries)?
             .map(Arc::new);
         let of_site = |site: &Site| {
-            let rules = of_site(site, countries.as_ref(), &Limiters::of(before, &site.name));
+            let rules = of_site(site, countries.as_ref(), &before(&site.name));
             rules.map_err(|fault| SiteRulesFault::Site { site: site.name.clone(), fault })
         };
         let rules = sites.iter().map(of_site).collect::<Result<_, _>>()?;
@@ -402,7 +402,7 @@ fn of_site(
     let shared = sites_own.map(|limit| before.shared(limit));
     let limiter = |route: &Route| match route.policy.rate_limit.as_ref()? {
         limit if Some(limit) == sites_own => shared.clone(),
-        limit => Some(before.own(route.path.as_str(), limit)),
+        limit => Some(before.own(&normalize_path_pattern(route.path.as_str()), limit)),
     };
     let rules = |route: &Route| EdgeRules::read(&route.policy, countries, limiter(route));
     site.routes.iter().map(rules).collect()

@@ -24,8 +24,8 @@ mod said;
 mod table;
 
 pub use access::{
-    Access, Asked, Canned, Denial, EdgeRules, Foreseen, Grant, Page, RuleFault, SiteRules,
-    SiteRulesFault, Unsignable, sign_url,
+    Access, Asked, Canned, Denial, EdgeRules, Foreseen, Grant, Limiters, Page, RuleFault,
+    SiteRules, SiteRulesFault, Unsignable, sign_url,
 };
 pub use countries::Countries;
 pub use generations::Generations;

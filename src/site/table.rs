@@ -9,7 +9,7 @@ use foldhash::HashMap;
 use http::Method;
 use parking_lot::Mutex;
 
-use super::access::EdgeRules;
+use super::access::{EdgeRules, Limiters};
 use super::countries::Countries;
 use super::header_rules::HeaderRules;
 use super::key_policy::{KeyPolicy, ResourceUrl};
@@ -154,6 +154,16 @@ impl SiteTable {
     /// Which country a client is in, if that is known.
     pub fn country_of(&self, client: IpAddr) -> Option<Country> {
         self.countries.as_ref()?.of(client)
+    }
+
+    /// The limits of the site of this name, to go on counting.
+    pub fn limiters(&self, name: &str) -> Limiters<'_> {
+        let site = self.sites.iter().find(|site| site.label.name == name);
+        let routes = site.map_or(&[][..], |site| &site.routes);
+        Limiters::of(routes.iter().map(|route| {
+            let path = route.path.as_ref().map_or("*", Pattern::as_str);
+            (path, route.rules.as_deref())
+        }))
     }
 
     /// The sites in the order of the config.

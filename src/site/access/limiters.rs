@@ -6,12 +6,13 @@
 
 use std::sync::Arc;
 
+use super::EdgeRules;
 use super::rate_limit::Limiter;
 use crate::config::site::rate_limit::RateLimit;
-use crate::site::table::{Route, SiteTable};
 
 /// The limits of a site as they were.
-pub(super) struct Limiters<'t> {
+#[derive(Default)]
+pub struct Limiters<'t> {
     /// Of each path.
     routes: Vec<(&'t str, &'t Arc<Limiter>)>,
     /// The site's own, which its routes share.
@@ -19,16 +20,14 @@ pub(super) struct Limiters<'t> {
 }
 
 impl<'t> Limiters<'t> {
-    /// Those of the site of this name in a table.
-    pub(super) fn of(table: &'t SiteTable, site: &str) -> Self {
-        let site = table.sites().iter().find(|it| it.label.name == site);
-        let routes = site.map_or(&[][..], |site| &site.routes);
-        let limiter = |route: &'t Arc<Route>| {
-            let path = route.path.as_ref().map_or("*", |path| path.as_str());
-            Some((path, route.rules.as_ref()?.limiter.as_ref()?))
-        };
-        let shared = routes.last().and_then(limiter).map(|(_, limiter)| limiter);
-        Self { routes: routes.iter().filter_map(limiter).collect(), shared }
+    /// Those of a site's routes, each with its path, in their order: the last is the site's own.
+    pub fn of(routes: impl Iterator<Item = (&'t str, Option<&'t EdgeRules>)>) -> Self {
+        let mut limiters = Self::default();
+        for (path, rules) in routes {
+            limiters.shared = rules.and_then(|rules| rules.limiter.as_ref());
+            limiters.routes.extend(limiters.shared.map(|limiter| (path, limiter)));
+        }
+        limiters
     }
 
     /// The site's own by `limit`: as it was, or a new one.
