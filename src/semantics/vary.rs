@@ -93,7 +93,8 @@ where
         };
         value.clear();
         match name.as_str() {
-            "accept-encoding" | "accept-language" => write_preferences(lines, &mut value),
+            "accept-encoding" => write_preferences(lines, Of::Codings, &mut value),
+            "accept-language" => write_preferences(lines, Of::Languages, &mut value),
             _ => write_joined(lines, &mut value),
         }
         out.put(b"\x001");
@@ -102,12 +103,19 @@ where
     }
 }
 
+/// What a list of preferences is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Codings,
+    Languages,
+}
+
 /// A member of a list of preferences: its name, and its weight in thousandths.
 pub(super) type Preference<'a> = (&'a [u8], u16);
 
 /// Writes `name;weight,` for each member, the most wanted first. The order among those of one
 /// weight says nothing (RFC 9110 sections 12.5.3 and 12.5.4: it cannot be relied upon).
-fn write_preferences<'a>(lines: impl IntoIterator<Item = &'a [u8]>, out: &mut impl Sink) {
+fn write_preferences<'a>(lines: impl IntoIterator<Item = &'a [u8]>, of: Of, out: &mut impl Sink) {
     let mut wanted: SmallVec<[Preference<'a>; 8]> = SmallVec::new();
     for member in lines.into_iter().flat_map(members) {
         let (name, weight) = preference(member);
@@ -116,8 +124,9 @@ fn write_preferences<'a>(lines: impl IntoIterator<Item = &'a [u8]>, out: &mut im
             wanted.push((name, weight));
         }
     }
-    // What is not listed is refused anyway unless `*` is; identity alone needs the word.
-    if !wanted.iter().any(|(name, _)| *name == b"*") {
+    // A coding that is not listed is refused anyway unless `*` is; identity alone needs the word.
+    // `en, en-GB;q=0` refuses what `en` alone accepts (RFC 4647 section 3.4).
+    if of == Of::Codings && !wanted.iter().any(|(name, _)| *name == b"*") {
         wanted.retain(|(name, weight)| *weight > 0 || name.eq_ignore_ascii_case(b"identity"));
     }
     wanted.sort_by(|(a, a_weight), (b, b_weight)| {

@@ -5,6 +5,8 @@ use crate::support::{Ask, Protocol, Reply, Scene, over_each_protocol};
 over_each_protocol!(
     each_variant_is_stored_for_its_requests,
     fields_are_compared_as_they_mean,
+    a_refused_language_tells_requests_apart,
+    variants_have_a_bound,
     a_variant_that_waits_is_not_given_to_another,
 );
 
@@ -41,6 +43,41 @@ async fn fields_are_compared_as_they_mean(protocol: Protocol) {
     scene.get_with("/de", "accept-language", "de, en;q=0.5, fr").await;
     assert!(scene.get_with("/de", "accept-language", "fr,DE , en; q=0.50").await.is_hit());
     assert!(!scene.get_with("/de", "accept-language", "fr, de;q=0.9, en;q=0.5").await.is_hit());
+}
+
+async fn a_refused_language_tells_requests_apart(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let varied = |body: &'static str| Reply::fresh(body).field("vary", "accept-language");
+    scene.origin.on("/", varied("en-GB"));
+    scene.origin.on("/", varied("en-US"));
+    assert_eq!(scene.get_with("/", "accept-language", "en").await.text(), "en-GB");
+    let american = "en, en-GB;q=0";
+    assert_eq!(scene.get_with("/", "accept-language", american).await.text(), "en-US");
+    assert_eq!(scene.get_with("/", "accept-language", "en").await.text(), "en-GB");
+    assert_eq!(scene.origin.count(), 2);
+    // Of codings what is not listed is refused as well.
+    scene.origin.on("/coded", Reply::fresh("x").field("vary", "accept-encoding"));
+    scene.get_with("/coded", "accept-encoding", "gzip").await;
+    for (accepted, shared) in
+        [("gzip, br;q=0", true), ("gzip, identity;q=0", false), ("gzip, *;q=0", false)]
+    {
+        let seen = scene.get_with("/coded", "accept-encoding", accepted).await;
+        assert_eq!(seen.is_hit(), shared, "{accepted}");
+    }
+}
+
+async fn variants_have_a_bound(protocol: Protocol) {
+    let scene = Scene::with(protocol, |setup| setup.cache("variants = 2")).await;
+    scene.origin.on("/", Reply::fresh("x").field("vary", "x-plan"));
+    for plan in ["1", "2", "3"] {
+        assert!(!scene.get_with("/", "x-plan", plan).await.is_hit(), "{plan}");
+    }
+    // The oldest has made room.
+    for plan in ["3", "2"] {
+        assert!(scene.get_with("/", "x-plan", plan).await.is_hit(), "{plan}");
+    }
+    assert!(!scene.get_with("/", "x-plan", "1").await.is_hit());
+    assert_eq!(scene.origin.count(), 4);
 }
 
 async fn a_variant_that_waits_is_not_given_to_another(protocol: Protocol) {

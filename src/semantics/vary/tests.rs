@@ -77,8 +77,9 @@ fn equal_preferences_for_codings_share() {
 
 #[test]
 fn different_preferences_for_codings_do_not() {
-    let differ: [(&[&str], &[&str]); 8] = [
+    let differ: [(&[&str], &[&str]); 9] = [
         (&["gzip"], &["br"]),
+        (&["gzip"], &["gzip, *;q=0"]),
         (&["gzip"], &["gzip, br"]),
         (&["gzip, br;q=0.5"], &["gzip;q=0.5, br"]),
         (&["gzip"], &["gzip, identity;q=0"]),
@@ -105,8 +106,15 @@ fn equal_preferences_for_languages_share_a_variant() {
         let [one, other] = [one, other].map(|lines| selection("accept-language", Some(lines)));
         assert_eq!(one, other);
     }
-    let de = selection("accept-language", Some(&["de, en;q=0.5"]));
-    assert_ne!(de, selection("accept-language", Some(&["de;q=0.5, en"])));
+    let differ: [(&[&str], &[&str]); 3] = [
+        (&["de, en;q=0.5"], &["de;q=0.5, en"]),
+        (&["en"], &["en, en-GB;q=0"]),
+        (&["en, de;q=0"], &["en, fr;q=0"]),
+    ];
+    for (one, other) in differ {
+        let [one, other] = [one, other].map(|lines| selection("accept-language", Some(lines)));
+        assert_ne!(one, other);
+    }
 }
 
 #[test]
