@@ -3,7 +3,7 @@
 //! Reading is lenient as to form and strict as to meaning: whatever cannot be understood is read
 //! in the sense that stores and reuses less, and no fault in one directive hides another.
 
-use super::syntax::{delta_seconds, is_token, members, quoted_len, trim};
+use super::syntax::{delta_seconds, is_tchar, is_token, members, quoted_len};
 
 mod surrogate;
 mod targeted;
@@ -43,6 +43,8 @@ pub struct CacheControl {
     pub min_fresh: Option<u32>,
     /// Request: staleness accepted, in seconds; the inner `None` means any.
     pub max_stale: Option<Option<u32>>,
+    /// Some of it is no directive: who wrote it may have meant to restrict more than is read.
+    pub malformed: bool,
 }
 
 /// What a directive applies to that may name fields.
@@ -126,12 +128,18 @@ impl CacheControl {
             Some(at) => (&member[..at], Argument::of(&member[at + 1..])),
             None => (member, Argument::Absent),
         };
-        // A space before the equals sign is no syntax. The name still restricts; a number after
-        // it is not trusted.
-        let (name, argument) = match trim(name) {
-            trimmed if trimmed.len() < name.len() => (trimmed, Argument::Invalid),
-            _ => (name, argument),
-        };
+        if is_token(name) && !matches!(argument, Argument::Invalid) {
+            return self.add_named(name, argument);
+        }
+        // `private; max-age=60`: each word that restricts does so, wherever it stands.
+        self.malformed = true;
+        for word in member.split(|byte| !is_tchar(*byte)) {
+            self.add_named(word, Argument::Invalid);
+        }
+    }
+
+    fn add_named(&mut self, name: &[u8], argument: Argument<'_>) {
+        let permits = !matches!(argument, Argument::Invalid);
         let mut lower = [0; NAME_MAX];
         let Some(lower) = lower.get_mut(..name.len()) else {
             return;
@@ -142,12 +150,12 @@ impl CacheControl {
             b"no-store" => self.no_store = true,
             b"no-cache" => self.no_cache.widen(argument),
             b"private" => self.private.widen(argument),
-            b"public" => self.public = true,
+            b"public" => self.public |= permits,
             b"must-revalidate" => self.must_revalidate = true,
             b"proxy-revalidate" => self.proxy_revalidate = true,
-            b"must-understand" => self.must_understand = true,
+            b"must-understand" => self.must_understand |= permits,
             b"no-transform" => self.no_transform = true,
-            b"immutable" => self.immutable = true,
+            b"immutable" => self.immutable |= permits,
             b"only-if-cached" => self.only_if_cached = true,
             b"max-age" => keep_least(&mut self.max_age, argument.seconds_or_stale()),
             b"s-maxage" => keep_least(&mut self.s_maxage, argument.seconds_or_stale()),

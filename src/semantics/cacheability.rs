@@ -260,9 +260,9 @@ fn forbidden_to_share(
     if directives.private.is_present() {
         return Some(NoStore::Private);
     }
-    // RFC 9111 section 3.5.
-    let shareable =
-        directives.public || directives.must_revalidate || directives.s_maxage.is_some();
+    // RFC 9111 section 3.5. What cannot be read in full allows nothing.
+    let shareable = !directives.malformed
+        && (directives.public || directives.must_revalidate || directives.s_maxage.is_some());
     if request.authorization && !shareable {
         return Some(NoStore::Authorization);
     }

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::cache_control::CacheControl;
 use super::syntax::{members, trim};
 use super::uri::Pattern;
 use super::vary::preference;
@@ -122,10 +123,7 @@ impl CompressPolicy {
 
 /// Whether a line of `Cache-Control`, of request or response, has `no-transform`.
 pub fn forbids(value: &[u8]) -> bool {
-    members(value).any(|member| {
-        let name = member.split(|byte| *byte == b'=').next().unwrap_or_default();
-        trim(name).eq_ignore_ascii_case(b"no-transform")
-    })
+    CacheControl::parse([value]).no_transform
 }
 
 /// A field of a response once its body is coded; `None` where it no longer holds.
@@ -243,6 +241,7 @@ mod tests {
             (200, Some(10), &[html, ("content-range", "bytes 0-9/10")], false),
             (200, Some(10), &[html, ("cache-control", "max-age=1, No-Transform")], false),
             (200, Some(10), &[html, ("cache-control", "no-transform=1")], false),
+            (200, Some(10), &[html, ("cache-control", "no-transform; max-age=9")], false),
             (200, Some(10), &[html, ("cache-control", "x=\"no-transform\"")], true),
             (200, Some(10), &[html, ("cache-control", "private, no-store")], true),
         ];

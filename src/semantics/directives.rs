@@ -4,8 +4,7 @@
 //! likes.
 
 use super::cache_control::CacheControl;
-use super::freshness::Freshness;
-use super::syntax::members;
+use super::freshness::{Freshness, FreshnessFlags};
 use super::time::Timestamp;
 
 /// What one request asks. The default asks nothing.
@@ -33,8 +32,7 @@ impl RequestDirectives {
     ) -> Option<RequestDirectives> {
         let mut lines = cache_control.peekable();
         // RFC 9111 section 5.4: Pragma counts where there is no Cache-Control.
-        let by_pragma = lines.peek().is_none()
-            && pragma.flat_map(members).any(|member| member.eq_ignore_ascii_case(b"no-cache"));
+        let by_pragma = lines.peek().is_none() && CacheControl::parse(pragma).no_cache.is_present();
         let said = CacheControl::parse(lines);
         let asked = RequestDirectives {
             no_store: said.no_store,
@@ -49,7 +47,10 @@ impl RequestDirectives {
 
     /// Whether a fresh response will do.
     pub fn takes_fresh(&self, freshness: &Freshness, now: Timestamp) -> bool {
-        let young = self.max_age.is_none_or(|seconds| freshness.age(now) <= seconds);
+        // RFC 8246 section 2: a reload needs no validation of what does not change while fresh,
+        // where the client does not insist by no-cache.
+        let young = freshness.flags.has(FreshnessFlags::IMMUTABLE)
+            || self.max_age.is_none_or(|seconds| freshness.age(now) <= seconds);
         let left = || self.min_fresh.is_none_or(|least| freshness.left(now) >= i64::from(least));
         !self.no_cache && young && left()
     }
@@ -96,7 +97,7 @@ mod tests {
         let max_age = |seconds| Some(RequestDirectives { max_age: Some(seconds), ..NONE });
         let min_fresh = |seconds| Some(RequestDirectives { min_fresh: Some(seconds), ..NONE });
         let max_stale = |seconds| Some(RequestDirectives { max_stale: Some(seconds), ..NONE });
-        let cases: [(&[&str], &[&str], Option<RequestDirectives>); 19] = [
+        let cases: [(&[&str], &[&str], Option<RequestDirectives>); 22] = [
             (&[], &[], None),
             (&["public, foo"], &[], None),
             (&["no-cache"], &[], no_cache),
@@ -104,6 +105,9 @@ mod tests {
             (&[], &["no-cache"], no_cache),
             (&[], &["foo, NO-CACHE"], no_cache),
             (&["foo"], &["no-cache"], None),
+            (&[], &["no-cache; foo"], no_cache),
+            (&["no-cache; foo"], &[], no_cache),
+            (&["max-age=60; foo"], &[], max_age(0)),
             (&["no-store"], &[], Some(RequestDirectives { no_store: true, ..NONE })),
             (&["only-if-cached"], &[], Some(RequestDirectives { only_if_cached: true, ..NONE })),
             (&["max-age=0"], &[], max_age(0)),

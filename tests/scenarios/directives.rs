@@ -5,6 +5,7 @@ use crate::support::{Ask, Protocol, Reply, Scene, over_each_protocol};
 over_each_protocol!(
     a_site_that_does_not_obey_serves_all_alike,
     what_is_fresh_is_validated_where_a_client_asks,
+    what_is_immutable_is_not_validated_by_a_reload,
     what_is_stale_is_served_where_a_client_accepts_it,
     what_is_not_to_be_stored_is_fetched_for_one_alone,
     what_is_not_stored_is_not_fetched_where_a_client_forbids,
@@ -56,6 +57,25 @@ async fn what_is_fresh_is_validated_where_a_client_asks(protocol: Protocol) {
         assert!(scene.get_with("/", "cache-control", asked).await.is_hit(), "{asked}");
     }
     assert!(scene.get("/").await.is_hit());
+}
+
+/// RFC 8246 section 2.
+async fn what_is_immutable_is_not_validated_by_a_reload(protocol: Protocol) {
+    let scene = obeying(protocol).await;
+    let reply = |control| Reply::ok("x").field("cache-control", control).field("etag", "\"1\"");
+    scene.origin.on("/fresh", reply("max-age=600, immutable").field("age", "30"));
+    scene.origin.on("/stale", reply("max-age=30, immutable").field("age", "30"));
+    scene.origin.on("/mutable", reply("max-age=600").field("age", "30"));
+    for (target, asked, served) in [
+        ("/fresh", "max-age=0", true),
+        ("/fresh", "no-cache", false),
+        ("/stale", "max-age=0", false),
+        ("/mutable", "max-age=0", false),
+    ] {
+        scene.get(target).await;
+        let seen = scene.get_with(target, "cache-control", asked).await;
+        assert_eq!(seen.is_hit(), served, "{target} {asked}: {}", seen.cache_status());
+    }
 }
 
 async fn what_is_stale_is_served_where_a_client_accepts_it(protocol: Protocol) {

@@ -6,6 +6,10 @@ over_each_protocol!(
     the_most_specific_lifetime_holds,
     what_is_stale_is_asked_for_again,
     what_is_not_to_be_stored_is_not,
+    what_is_badly_separated_restricts_all_the_same,
+    what_cannot_be_read_is_read_as_stale,
+    a_status_is_stored_where_it_must_be_understood_and_is,
+    an_age_beyond_the_clock_is_told_as_the_greatest,
     what_a_site_says_of_lifetimes_holds,
 );
 
@@ -27,6 +31,15 @@ async fn the_most_specific_lifetime_holds(protocol: Protocol) {
         Reply::ok("x").field("expires", "Fri, 31 Dec 2100 00:00:00 GMT"),
         Reply::ok("x").field("cache-control", "no-store").field("cdn-cache-control", "max-age=60"),
         Reply::ok("x").field("cache-control", "no-store").field("surrogate-control", "max-age=60"),
+        // What is for this device displaces what is for all.
+        Reply::ok("x")
+            .field("cache-control", "no-store")
+            .field("surrogate-control", "no-store, max-age=60;headland"),
+        // RFC 9213 section 2.2: the most specific field counts, whatever the others say.
+        Reply::ok("x")
+            .field("cache-control", "no-store")
+            .field("cdn-cache-control", "no-store")
+            .field("headland-cdn-cache-control", "max-age=60"),
         // RFC 9213 section 2.2 knows the one field, and its own comes first.
         Reply::ok("x")
             .field("surrogate-control", "no-store")
@@ -47,6 +60,12 @@ async fn the_most_specific_lifetime_holds(protocol: Protocol) {
         Reply::ok("x").field("expires", "0"),
         Reply::ok("x").field("cache-control", "max-age=60").field("cdn-cache-control", "max-age=0"),
         Reply::ok("x").field("cache-control", "max-age=60").field("age", "60"),
+        Reply::ok("x")
+            .field("cdn-cache-control", "max-age=60")
+            .field("headland-cdn-cache-control", "max-age=0"),
+        Reply::ok("x")
+            .field("cache-control", "max-age=60")
+            .field("surrogate-control", "max-age=60, no-store;headland"),
         Reply::ok("x").field("cache-control", "max-age=60").field("surrogate-control", "no-store"),
         // RFC 9111 section 4.2.2: a heuristic needs a Last-Modified to go by.
         Reply::ok("x"),
@@ -93,6 +112,99 @@ async fn what_is_not_to_be_stored_is_not(protocol: Protocol) {
     assert!(!with_authorization("/mine").await);
     scene.origin.on("/ours", Reply::ok("x").field("cache-control", "public, max-age=60"));
     assert!(with_authorization("/ours").await);
+}
+
+/// All of them have a Last-Modified that a guess could go by.
+async fn what_is_badly_separated_restricts_all_the_same(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let controlled = |control: &str| {
+        let modified = "Tue, 06 Nov 1984 08:49:37 GMT";
+        Reply::ok("x").field("last-modified", modified).field("cache-control", control)
+    };
+    for (index, control) in [
+        "private; max-age=60",
+        "max-age=60; private",
+        "private;, max-age=60",
+        "no-store; max-age=60",
+        "no-store;",
+        "\"no-store\"",
+        "private no-store",
+        "no-cache; no-store; must-revalidate",
+        "no-cache; max-age=0",
+        "no-cach; max-age=60",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/{index}");
+        scene.origin.on(&target, controlled(control));
+        assert!(!is_stored(&scene, &target).await, "{control}");
+    }
+    scene.origin.on("/sound", controlled("x=\"no-store; private\""));
+    assert!(is_stored(&scene, "/sound").await);
+}
+
+async fn what_cannot_be_read_is_read_as_stale(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let future = "Fri, 31 Dec 2100 00:00:00 GMT";
+    for (index, (fields, stored)) in [
+        // RFC 9111 section 5.3.
+        (&[("expires", "tomorrow")][..], false),
+        (&[("expires", "Fri, 31 Dec 2100 00:00:00 CET")], false),
+        (&[("expires", future), ("expires", "-1")], false),
+        // RFC 9110 section 6.6.1: without a Date, the time of receipt counts.
+        (&[("expires", future), ("date", "today")], true),
+        (&[("cache-control", "max-age=60"), ("date", "")], true),
+        // RFC 9111 section 5.1.
+        (&[("cache-control", "max-age=60"), ("age", "-70")], true),
+        (&[("cache-control", "max-age=60"), ("age", "70, x")], false),
+        (&[("cache-control", "max-age=1m")], false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/{index}");
+        let reply = fields.iter().fold(Reply::ok("x"), |it, (name, value)| it.field(name, value));
+        scene.origin.on(&target, reply);
+        assert_eq!(is_stored(&scene, &target).await, stored, "{fields:?}");
+    }
+}
+
+/// RFC 9111 section 5.2.2.3.
+async fn a_status_is_stored_where_it_must_be_understood_and_is(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    for (index, (status, control, stored)) in [
+        (200, "must-understand, no-store, max-age=60", true),
+        (200, "no-store, max-age=60", false),
+        (299, "max-age=60", true),
+        (299, "must-understand, max-age=60", false),
+        (200, "must-understand; no-store, max-age=60", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let target = format!("/{index}");
+        scene.origin.on(&target, Reply::new(status).piece("x").field("cache-control", control));
+        assert_eq!(is_stored(&scene, &target).await, stored, "{status} {control}");
+    }
+}
+
+/// RFC 9111 section 1.2.2.
+async fn an_age_beyond_the_clock_is_told_as_the_greatest(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let old = Reply::ok("x").field("cache-control", "max-age=2147483647");
+    let old = old.field("age", "2147483648").field("etag", "\"1\"");
+    scene.origin.on("/", old);
+    for _ in 0..2 {
+        let seen = scene.get("/").await;
+        assert!(!seen.is_hit(), "{}", seen.cache_status());
+        assert!(
+            seen.field("age").parse::<u64>().unwrap() >= 2_147_483_648,
+            "{}",
+            seen.field("age")
+        );
+    }
+    assert_eq!(scene.origin.last().field("if-none-match"), "\"1\"");
 }
 
 async fn what_a_site_says_of_lifetimes_holds(protocol: Protocol) {

@@ -74,6 +74,7 @@ fn each_directive_has_its_place() {
         stale_if_error: Some(4),
         min_fresh: Some(5),
         max_stale: Some(Some(6)),
+        malformed: false,
     };
     assert_eq!(all, wanted);
     assert!(parse(&["unknown, other=1"]).is_empty());
@@ -91,11 +92,44 @@ fn no_fault_hides_a_restriction() {
         "\", no-store",
         "a=\"b\\\", no-store",
         "private=\"x, no-store",
+        "no-store;",
+        "no-store; max-age=60",
+        "max-age=60; no-store",
+        "no-cache; no-store; must-revalidate",
+        "private no-store",
+        "\"no-store\"",
+        "\"no-store, max-age=60\"",
+        "{no-store}",
+        "no-store; must-understand",
     ] {
-        assert!(parse(&[text]).no_store, "{text}");
+        let read = parse(&[text]);
+        assert!(read.no_store && !read.must_understand, "{text}");
     }
     assert!(!parse(&["x=\"no-store\""]).no_store);
     assert!(!parse(&["no-store-ever"]).no_store);
+}
+
+#[test]
+fn what_is_badly_separated_restricts_and_allows_nothing() {
+    let cases = [
+        ("private; max-age=60", "private, max-age=x"),
+        ("private;, max-age=60", "private, max-age=60"),
+        ("max-age=60; private", "max-age=x, private"),
+        ("no-cache; max-age=0", "no-cache, max-age=0"),
+        ("no-cache=\"a\" s-maxage=60", "no-cache, s-maxage=x"),
+        ("no-store;must-revalidate", "no-store, must-revalidate"),
+        ("public; max-age=60, s-maxage=9", "max-age=x, s-maxage=9"),
+        ("immutable; stale-if-error=60", "stale-if-error=0"),
+        ("=private", "private"),
+        ("x; y", ""),
+    ];
+    for (text, wanted) in cases {
+        let wanted = CacheControl { malformed: true, ..parse(&[wanted]) };
+        assert_eq!(parse(&[text]), wanted, "{text}");
+    }
+    for text in ["", "private", "a=b", "a=\"b; c\"", " ,, no-cache=\"x\" ,"] {
+        assert!(!parse(&[text]).malformed, "{text}");
+    }
 }
 
 #[test]
@@ -176,6 +210,9 @@ fn write(directives: &CacheControl) -> String {
     if directives.max_stale == Some(None) {
         parts.push("max-stale".to_owned());
     }
+    if directives.malformed {
+        parts.push(";".to_owned());
+    }
     parts.join(", ")
 }
 
@@ -207,6 +244,7 @@ fn line() -> impl Strategy<Value = String> {
         "=\"a",
         " = 3",
         "=\"\\\"",
+        "; private",
     ]);
     let directive = (name, argument).prop_map(|(name, argument)| format!("{name}{argument}"));
     prop::collection::vec(directive, 0..8).prop_map(|parts| parts.join(", "))

@@ -35,7 +35,7 @@ fn responses_to_a_plain_get() {
     let etag = ("etag", "\"x\"");
     let modified = ("last-modified", "Sun, 06 Nov 1994 08:00:00 GMT");
     let cookie = ("set-cookie", "a=b");
-    let cases: [(u16, Fields<'_>, Option<No>); 23] = [
+    let cases: [(u16, Fields<'_>, Option<No>); 28] = [
         (200, &[cc("max-age=60")], None),
         (200, &[], Some(No::NoFreshness)),
         (200, &[etag], None),
@@ -54,6 +54,11 @@ fn responses_to_a_plain_get() {
         (200, &[cc("private, max-age=60")], Some(No::Private)),
         (200, &[cc("private=\"a\", max-age=60")], Some(No::Private)),
         (200, &[cc("private, s-maxage=60")], Some(No::Private)),
+        (200, &[cc("private; max-age=60"), modified], Some(No::Private)),
+        (200, &[cc("max-age=60; private"), modified], Some(No::Private)),
+        (200, &[cc("no-store; max-age=60"), modified], Some(No::NoStore)),
+        (200, &[cc("max-age=60; x"), modified], None),
+        (200, &[cc("max-age=60; x")], Some(No::NoFreshness)),
         (200, &[cc("max-age=60"), cookie], Some(No::SetCookie)),
         (200, &[cc("public, max-age=60"), cookie], Some(No::SetCookie)),
         (200, &[cc("max-age=60"), ("vary", "*")], Some(No::VaryStar)),
@@ -190,6 +195,7 @@ fn authorization_needs_leave_to_share() {
         ("max-age=60, no-cache", false),
         ("max-age=60, public", true),
         ("max-age=60, must-revalidate", true),
+        ("max-age=60, must-revalidate, x; y", false),
         ("s-maxage=60", true),
     ];
     for (value, stored) in cases {
@@ -266,6 +272,45 @@ fn methods_are_read_exactly() {
 }
 
 proptest! {
+    /// Whoever writes the word has meant it, whatever stands around it.
+    #[test]
+    fn what_restricts_does_so_however_it_is_separated(
+        words in prop::collection::vec(
+            prop::sample::select(vec![
+                "no-store", "Private", "no-cache", "public", "max-age=60", "s-maxage=9", "x", "y=1",
+            ]),
+            1..6,
+        ),
+        between in prop::collection::vec(
+            prop::sample::select(vec![
+                ",", ";", " ", "\t", "; ", ", ", ";,", "/", ":", "\"", "\" ", "{", "\u{a0}",
+            ]),
+            6,
+        ),
+    ) {
+        let text: String = words.iter().zip(&between).flat_map(|(word, by)| [*word, *by]).collect();
+        let modified = ("last-modified", "Sun, 06 Nov 1983 08:00:00 GMT");
+        let fields = [("cache-control", text.as_str()), modified];
+        let fields = fields.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let response = ResponseFacts::read(200, fields);
+        let storage = storage(&GET, &response, &FreshnessPolicy::default(), NOW, NOW);
+        let says = |word| words.contains(&word);
+        if says("no-store") || says("Private") {
+            prop_assert!(matches!(storage, Storage::Refuse(_)), "{text:?}");
+        } else if let Storage::Store(freshness) = storage {
+            let least = match (says("max-age=60"), says("s-maxage=9")) {
+                (_, true) => 9,
+                (true, false) => 60,
+                (false, false) => u32::MAX,
+            };
+            prop_assert!(freshness.lifetime <= least, "{text:?}");
+            prop_assert!(
+                !says("no-cache") || freshness.flags.has(FreshnessFlags::NO_CACHE),
+                "{text:?}"
+            );
+        }
+    }
+
     #[test]
     fn what_is_not_to_be_stored_never_is(
         status in 0u16..700,

@@ -77,7 +77,7 @@ fn guesses_are_a_tenth_and_a_day_at_most() {
     fn modified(value: &str) -> (&str, &str) {
         ("last-modified", value)
     }
-    let cases: [(u16, Fields<'_>, u32); 14] = [
+    let cases: [(u16, Fields<'_>, u32); 17] = [
         (200, &[("date", &now), modified(&old)], 100),
         (200, &[modified(&old)], 100),
         (200, &[modified(&older)], 86_400),
@@ -90,6 +90,9 @@ fn guesses_are_a_tenth_and_a_day_at_most() {
         (599, &[modified(&old)], 0),
         (302, &[modified(&old), ("cache-control", "public")], 100),
         (200, &[modified(&old), ("cache-control", "max-age=0")], 0),
+        (200, &[modified(&old), ("cache-control", "x=1")], 100),
+        (200, &[modified(&old), ("cache-control", "x=1; y")], 0),
+        (200, &[modified(&old), ("pragma", "no-cache;")], 0),
         (200, &[modified(&old), ("pragma", "no-cache")], 0),
         (200, &[modified(&old), ("pragma", "no-cache"), ("cache-control", "public")], 100),
     ];
@@ -146,6 +149,9 @@ fn flags_bind_what_is_stale() {
         ("no-cache=\"set-cookie\"", false, true),
         ("no-cache, must-revalidate", true, true),
     ];
+    let immutable =
+        |value| judged(200, &[("cache-control", value)]).flags.has(FreshnessFlags::IMMUTABLE);
+    assert!(immutable("max-age=1, immutable") && !immutable("max-age=1"));
     for (value, must_revalidate, no_cache) in cases {
         let flags = judged(200, &[("cache-control", value)]).flags;
         assert_eq!(flags.has(FreshnessFlags::MUST_REVALIDATE), must_revalidate, "{value}");
@@ -205,6 +211,19 @@ fn age_at_receipt() {
     }
 }
 
+/// RFC 9111 section 1.2.2.
+#[test]
+fn an_age_that_leads_out_of_the_clock_is_the_greatest() {
+    let clock = NOW.seconds().to_string();
+    for (age, lifetime) in
+        [("2147483648", "2147483647"), ("99999999999", "99999999999"), (&*clock, "2147483647")]
+    {
+        let control = format!("max-age={lifetime}");
+        let found = judged(200, &[("cache-control", &control), ("age", age)]);
+        assert_eq!((found.age(NOW), found.is_fresh(NOW)), (u32::MAX, false), "{age}");
+    }
+}
+
 #[test]
 fn fresh_until_the_age_reaches_the_lifetime() {
     let found = judged(200, &[("cache-control", "max-age=10"), ("age", "4")]);
@@ -242,7 +261,8 @@ proptest! {
     fn ages_only_grow(
         age in any::<u32>(),
         asked in any::<u64>(),
-        came in any::<u64>(),
+        // Clocks within the reach of an age, and any others.
+        came in prop_oneof![0..u64::from(u32::MAX) * 1000, any::<u64>()],
         now in any::<u64>(),
         later in any::<u64>(),
         lifetime in any::<u32>(),
@@ -258,6 +278,7 @@ proptest! {
         let (now, later) = (now.min(later), now.max(later));
         let [now, later] = [now, later].map(Timestamp::from_millis);
         prop_assert!(found.age(now) <= found.age(later));
+        prop_assert!(found.age(came) >= age);
         prop_assert!(!found.is_fresh(later) || found.is_fresh(now));
         prop_assert_eq!(found.is_fresh(now), found.left(now) > 0);
     }

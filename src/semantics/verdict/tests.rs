@@ -120,6 +120,7 @@ fn asking(cache_control: &str) -> RequestFacts {
 fn what_a_request_asks_of_caches_is_done() {
     use Verdict::*;
     let must = flagged(FreshnessFlags::MUST_REVALIDATE);
+    let immutable = flagged(FreshnessFlags::IMMUTABLE);
     let (soft, hard) = (purged(PurgeState::Soft), purged(PurgeState::Hard));
     let no_swr = StoredFacts {
         freshness: Freshness { stale_while_revalidate: 0, ..STORED.freshness },
@@ -134,6 +135,11 @@ fn what_a_request_asks_of_caches_is_done() {
         ("max-age=3", Some(STORED), 3, Serve(Reason::Fresh)),
         ("max-age=3", Some(STORED), 4, fresher),
         ("max-age=99", Some(STORED), 12, Revalidate(Reason::Stale)),
+        ("max-age=0", Some(immutable), 9, Serve(Reason::Fresh)),
+        ("max-age=0", Some(immutable), 12, Revalidate(Reason::Stale)),
+        ("no-cache", Some(immutable), 0, fresher),
+        ("max-age=0, no-cache", Some(immutable), 0, fresher),
+        ("max-age=0, min-fresh=3", Some(immutable), 8, fresher),
         ("min-fresh=3", Some(STORED), 7, Serve(Reason::Fresh)),
         ("min-fresh=3", Some(STORED), 8, fresher),
         ("max-stale", Some(no_swr), 99, Serve(Reason::MaxStale)),
@@ -210,7 +216,7 @@ fn any_stored() -> impl Strategy<Value = StoredFacts> {
         PurgeState::Hard,
         PurgeState::Possibly,
     ]);
-    let windows = (0u32..40, 0u32..40, 0u32..40, 0u8..16, 0u64..200_000);
+    let windows = (0u32..40, 0u32..40, 0u32..40, 0u8..32, 0u64..200_000);
     (windows, any::<(bool, bool)>(), purged).prop_map(|(windows, validators, purged)| {
         let (lifetime, while_revalidate, if_error, bits, born) = windows;
         StoredFacts {
@@ -285,7 +291,11 @@ proptest! {
                 let accepted = asked.max_stale.is_some_and(|most| freshness.staleness(now) <= most);
                 prop_assert!(is_usable(&stored, now) && (freshness.is_fresh(now) || accepted));
                 prop_assert!(!asked.no_cache);
-                prop_assert!(asked.max_age.is_none_or(|most| freshness.age(now) <= most));
+                let immutable = freshness.flags.has(FreshnessFlags::IMMUTABLE);
+                prop_assert!(
+                    asked.max_age.is_none_or(|most| freshness.age(now) <= most)
+                        || immutable && freshness.is_fresh(now)
+                );
                 prop_assert!(request.method != Method::Post && !request.body && !request.upgrade);
             }
             Verdict::ServeAndRefresh(_) => {
