@@ -7,7 +7,7 @@
 //!  304 ───────► freshened: block and withheld, its fields in their places ─► leave
 //! ```
 
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, SET_COOKIE, TRAILER, VARY, VIA};
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, DATE, ETAG, SET_COOKIE, TRAILER, VARY, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::coding;
@@ -94,8 +94,11 @@ impl Preparation<'_> {
     }
 
     /// RFC 9111 section 3.2: the fields as upstream said them, with those of a 304 in their places.
+    /// Its tag is the stored one but perhaps for the weakness, which it does not lift (section
+    /// 4.3.4).
     pub(super) fn freshened(&self, stored: &ObjectHead, mut update: HeaderMap) -> HeaderMap {
         remove_hop_by_hop(&mut update);
+        update.remove(ETAG);
         // Both tell of the message, not of what is stored.
         update.remove(VIA);
         update.remove(CACHE_STATUS);

@@ -6,6 +6,7 @@ use crate::support::{Ask, Protocol, Reply, Scene, over_each_protocol};
 over_each_protocol!(
     a_304_refreshes_the_stored_head,
     validators_are_those_of_what_is_stored,
+    a_304_makes_no_weak_tag_strong,
     no_cache_is_validated_each_time,
     must_revalidate_is_never_served_stale,
     a_changed_response_takes_the_place_of_the_old_one,
@@ -58,6 +59,24 @@ async fn validators_are_those_of_what_is_stored(protocol: Protocol) {
     assert_eq!((own.status, own.text()), (304, ""));
     assert_eq!(scene.origin.last().field("if-none-match"), "W/\"weak\"");
     assert_eq!(scene.origin.last().field("if-modified-since"), date);
+}
+
+/// RFC 9111 section 4.3.4: by a weak tag nobody may put parts together.
+async fn a_304_makes_no_weak_tag_strong(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let fresh = "max-age=600";
+    scene.origin.on("/", Reply::stale("W/\"a\"", "hello"));
+    scene.origin.on("/", Reply::new(304).field("etag", "\"a\"").field("cache-control", fresh));
+    scene.get("/").await;
+    assert_eq!(scene.get("/").await.field("etag"), "W/\"a\"");
+    for tag in ["\"a\"", "W/\"a\""] {
+        let ask = Ask::get("/").field("range", "bytes=1-2").field("if-range", tag);
+        let whole = scene.ask(ask).await;
+        assert!(whole.is_hit(), "{}", whole.cache_status());
+        assert_eq!((whole.status, whole.text()), (200, "hello"), "{tag}");
+    }
+    assert_eq!(scene.get_with("/", "if-none-match", "\"a\"").await.status, 304);
+    assert_eq!(scene.origin.count(), 2);
 }
 
 async fn no_cache_is_validated_each_time(protocol: Protocol) {

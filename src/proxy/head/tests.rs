@@ -143,6 +143,17 @@ fn a_304_takes_the_place_of_what_it_names() {
 }
 
 #[test]
+fn a_stored_tag_stays_as_weak_as_it_is() {
+    let rules = HeaderRules::default();
+    for (own, told) in [("W/\"a\"", "\"a\""), ("\"a\"", "W/\"a\""), ("\"a\"", "\"a\"")] {
+        let stored = stored(&rules, &[("etag", own)]);
+        let merged = preparation(&rules).freshened(&stored, map(&[("etag", told)]));
+        let tags: Vec<_> = merged.get_all("etag").iter().collect();
+        assert_eq!(tags, [own], "{told}");
+    }
+}
+
+#[test]
 fn what_the_site_changed_is_merged_as_upstream_sent_it() {
     let rules = rules(&[("cache-control", "no-store"), ("x-new", "1")], &["vary"]);
     let stored = stored(
