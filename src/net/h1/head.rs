@@ -98,6 +98,10 @@ pub(super) fn parse(head: &Bytes, limits: &Limits, peer: Peer) -> Result<Head, F
     let mut inline = [const { MaybeUninit::uninit() }; INLINE_FIELDS];
     let room = limits.headers.min(INLINE_FIELDS);
     match parse_into(head, limits, peer, &mut inline[..room]) {
+        Err(fault) if fault == OTHER_VERSION => match as_known_version(head) {
+            Some(head) => parse(&head, limits, peer),
+            None => Err(fault),
+        },
         Err(fault) if fault == TOO_MANY_FIELDS && limits.headers > INLINE_FIELDS => {
             let mut spilled = vec![MaybeUninit::uninit(); limits.headers];
             parse_into(head, limits, peer, &mut spilled)
@@ -105,6 +109,9 @@ pub(super) fn parse(head: &Bytes, limits: &Limits, peer: Peer) -> Result<Head, F
         parsed => parsed,
     }
 }
+
+const OTHER_VERSION: Fault =
+    Fault::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version: expected HTTP/1");
 
 const TOO_MANY_FIELDS: Fault =
     Fault::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too many header fields");
@@ -271,18 +278,26 @@ fn refusal(error: httparse::Error, head: &[u8]) -> Fault {
         httparse::Error::HeaderValue => {
             Fault::bad_request("field value: expected no control characters")
         }
-        httparse::Error::Version if names_other_version(head) => {
-            Fault::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version: expected HTTP/1.0 or 1.1")
-        }
+        httparse::Error::Version if version_of(head).is_some() => OTHER_VERSION,
         httparse::Error::NewLine => Fault::bad_request("line end: expected CR LF"),
         _ => Fault::bad_request("request line: expected method, target and version"),
     }
 }
 
-/// Whether the request line ends with an HTTP version, rather than with anything else.
-fn names_other_version(head: &[u8]) -> bool {
-    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let last = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    matches!(last, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
+/// RFC 9110 section 2.5: a head of a minor version above ours, as one of ours.
+fn as_known_version(head: &Bytes) -> Option<Bytes> {
+    let (at, [b'1', b'.', b'2'..=b'9']) = version_of(head)? else { return None };
+    let mut known = head.to_vec();
+    known[at + 2] = b'1';
+    Some(known.into())
+}
+
+/// The HTTP version at the end of the request line, and its place.
+fn version_of(head: &[u8]) -> Option<(usize, [u8; 3])> {
+    let line = head.split(|&byte| byte == b'\r').next()?;
+    let (before, &version) = line.split_last_chunk::<3>()?;
+    let is_version = before.ends_with(b" HTTP/")
+        && matches!(version, [major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit());
+    is_version.then_some((before.len(), version))
 }

@@ -68,7 +68,10 @@ async fn request_lines_and_hosts_are_checked() {
         ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         ("CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n", 501),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
-        ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
+        ("GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505),
+        ("GET / HTTP/1.10\r\nHost: a\r\n\r\n", 400),
+        ("GET /HTTP/1.2\r\nHost: a\r\n\r\n", 400),
+        ("GET / HTTP/1.2\r\n\r\n", 400),
         ("GET / HTTX/1.1\r\nHost: a\r\n\r\n", 400),
         ("GET /\r\n\r\n", 400),
         ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
@@ -122,6 +125,9 @@ async fn requests_are_read_as_they_are_meant() {
         ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS a *"),
         ("BREW /pot HTTP/1.0\r\nHost: a\r\nExpect: tea\r\n\r\n", "BREW a /pot"),
         ("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", "GET a /"),
+        // RFC 9110 section 2.5.
+        ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", "GET a /"),
+        ("POST /x HTTP/1.9\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "POST a /x"),
     ] {
         let answer = exchange(&handler, Limits::default(), wire.as_bytes()).await;
         assert!(answer.ends_with(&format!("\r\n\r\n{body}")), "{answer}");
