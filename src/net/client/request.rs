@@ -48,10 +48,31 @@ pub struct IncomingResponse {
     pub protocol: Protocol,
 }
 
-/// `Content-Length` where it frames the message; hyper has refused one that is no number.
+/// `Content-Length` where it frames the message. Several that are equal are one (RFC 9112 section
+/// 6.3); hyper has refused others, where they frame anything.
 pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     if headers.contains_key(TRANSFER_ENCODING) {
         return None;
     }
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+    let mut told = None;
+    for line in headers.get_all(CONTENT_LENGTH) {
+        for number in line.to_str().ok()?.split(',') {
+            let number = number.trim().parse().ok()?;
+            if told.replace(number).is_some_and(|before: u64| before != number) {
+                return None;
+            }
+        }
+    }
+    told
+}
+
+/// Whether `Transfer-Encoding`, if there is one, is exactly `chunked`: no other coding is asked
+/// for, and what another frames may be cut without anybody knowing (RFC 9112 section 6.3).
+pub(super) fn is_framed(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => true,
+        (Some(line), None) => line.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
 }

@@ -19,6 +19,7 @@ use super::request::Prepared;
 use crate::message::{BodyError, BodyErrorKind};
 use crate::net::client::connect::{Counted, Transport};
 use crate::net::client::error::describe;
+use crate::net::client::request::is_framed;
 use crate::net::client::{ClientError, ClientErrorKind};
 use crate::net::timer::Timer;
 
@@ -146,20 +147,21 @@ impl Live {
         .await;
         self.progressed();
         let reused = self.is_reused();
+        let failed = |kind, detail: &str| {
+            let error = ClientError { kind, sent: true, reused, detail: detail.to_owned() };
+            Failed { error, unsent: None }
+        };
         match outcome {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) if is_framed(response.headers()) => Ok(response),
+            Ok(Ok(_)) => {
+                Err(failed(ClientErrorKind::Malformed, "a transfer coding other than chunked"))
+            }
             Ok(Err(mut refused)) => {
                 let unsent = refused.take_message();
                 let error = failure(refused.error(), unsent.is_none(), reused);
                 Err(Failed { error, unsent })
             }
-            Err(kind) => {
-                let detail = "no response head".to_owned();
-                Err(Failed {
-                    error: ClientError { kind, sent: true, reused, detail },
-                    unsent: None,
-                })
-            }
+            Err(kind) => Err(failed(kind, "no response head")),
         }
     }
 }

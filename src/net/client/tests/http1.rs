@@ -77,6 +77,25 @@ async fn a_connection_serves_again_once_its_body_was_read() {
 }
 
 #[tokio::test]
+async fn a_length_told_twice_is_one() {
+    for lines in ["Content-Length: 5, 5", "Content-Length: 5\r\nContent-Length: 5"] {
+        let answer: Arc<str> = format!("HTTP/1.1 200 OK\r\n{lines}\r\n\r\nhello").into();
+        let (server, accepted) = origin(move |peer, _| {
+            let answer = answer.clone();
+            async move { peer.always(&answer).await }
+        })
+        .await;
+        let pool = Pool::new(server, PoolConfig::default());
+        for _ in 0..2 {
+            let response = pool.send(get("/")).await.unwrap();
+            assert_eq!((response.content_length, response.until_close), (Some(5), false));
+            assert_eq!(text(response).await.unwrap(), "hello");
+        }
+        assert_eq!(accepted.load(SeqCst), 1);
+    }
+}
+
+#[tokio::test]
 async fn the_head_is_framed_by_the_pool_alone() {
     let (heads, mut seen) = mpsc::channel(4);
     let (server, _) = origin(move |mut peer, _| {
@@ -271,7 +290,16 @@ async fn a_silent_server_is_not_waited_for_longer_than_allowed() {
 #[tokio::test]
 async fn what_is_not_http_is_malformed() {
     let giant = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "a".repeat(200_000));
-    for answer in ["SSH-2.0-x\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", &giant] {
+    for answer in [
+        "SSH-2.0-x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 3, 4\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        &giant,
+    ] {
         let answer: Arc<str> = answer.into();
         let (server, _) = origin(move |mut peer, _| {
             let answer = answer.clone();
