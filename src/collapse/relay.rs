@@ -88,6 +88,11 @@ impl Relay {
     pub fn end(&self) -> u64 {
         self.state.lock().end
     }
+
+    /// Whether the writer has broken off.
+    pub fn is_broken(&self) -> bool {
+        matches!(self.state.lock().finished, Some(Err(_)))
+    }
 }
 
 impl State {

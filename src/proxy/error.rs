@@ -117,6 +117,9 @@ pub(super) fn unavailable(error: &UpstreamError) -> Response {
         (upstream::Fault::Client, false) => {
             (StatusCode::BAD_REQUEST, "The request's content broke off, or is malformed.")
         }
+        (upstream::Fault::Unsayable, _) => {
+            (StatusCode::BAD_REQUEST, "The request has a target or fields that cannot be sent on.")
+        }
         (upstream::Fault::ContentTooLarge, _) => {
             (StatusCode::PAYLOAD_TOO_LARGE, "The request's content is too large.")
         }

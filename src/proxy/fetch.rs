@@ -254,7 +254,13 @@ impl Journey {
         match led {
             // The body's beginning is held until this request reads it itself.
             Led::Arriving(arriving, source, _held) => {
-                Flown::done(self.arriving(&arriving, Some(source), reason))
+                match self.arriving(&arriving, Some(source), reason) {
+                    // To ask again for what the origin breaks may break each time.
+                    None if arriving.relay.is_broken() => {
+                        Flown::Failed(Some(UpstreamError::broken_off(&self.route.origin)))
+                    }
+                    sent => Flown::done(sent),
+                }
             }
             Led::Sliced(sliced, status, source, _held) => {
                 Flown::done(self.first_slices(&sliced, Some((status, source)), reason))

@@ -75,7 +75,7 @@ impl Journey {
 
     /// RFC 9111 section 4.3.5: a HEAD that tells of another representation takes away what is
     /// stored. One that tells of the same finds it stale already, and without a validator to go by,
-    /// or the HEAD would have been a conditional GET.
+    /// or the HEAD would have been a conditional GET: that the lengths agree makes nothing fresh.
     fn hold_against_stored(&self, response: &IncomingResponse) {
         if self.facts.method != Method::Head || response.status != StatusCode::OK {
             return;
@@ -182,11 +182,11 @@ impl Journey {
     pub(super) fn failed(&self, error: &UpstreamError, forward: Forward) -> Sent {
         tracing::debug!(origin = error.origin, detail = error.detail, "no response from upstream");
         let mut response = error::unavailable(error);
-        let is_clients = matches!(error.fault, Fault::Client | Fault::ContentTooLarge);
-        if self.inbound.edge.is_some() && !is_clients {
+        if self.inbound.edge.is_some() && !error.fault.is_clients() {
             push_failure(error.reason, &mut response.extra);
         }
-        self.synthetic(response, Served::Error, Some(forward), error.reason)
+        let forward = (error.fault != Fault::Unsayable).then_some(forward);
+        self.synthetic(response, Served::Error, forward, error.reason)
     }
 
     fn synthetic(

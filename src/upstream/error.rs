@@ -40,12 +40,21 @@ pub enum Fault {
     Client,
     /// The client's: its content is larger than the limit.
     ContentTooLarge,
+    /// The client's: its request cannot be said in HTTP, so nobody was asked.
+    Unsayable,
     /// The origin's.
     Origin,
     /// A shield's.
     Shield,
     /// Ours: a limit of this node.
     Ours,
+}
+
+impl Fault {
+    /// Whether it says nothing of whoever was asked.
+    pub fn is_clients(self) -> bool {
+        matches!(self, Fault::Client | Fault::ContentTooLarge | Fault::Unsayable)
+    }
 }
 
 impl UpstreamError {
@@ -131,6 +140,17 @@ impl UpstreamError {
         }
     }
 
+    /// The response of `origin` broke off before any of it was sent on.
+    pub fn broken_off(origin: &str) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            fault: Fault::Origin,
+            timeout: false,
+            reason: "origin-broke-off",
+            detail: "the response broke off before any of it was sent on".to_owned(),
+        }
+    }
+
     /// The failure as stale-if-error sees it (RFC 5861 section 4).
     pub fn failure(&self) -> Failure {
         if self.timeout { Failure::Timeout } else { Failure::Unreachable }
@@ -147,7 +167,7 @@ pub(super) fn classify(kind: ClientErrorKind) -> (Fault, &'static str) {
         Kind::Connect => (Fault::Origin, "origin-unreachable"),
         Kind::ConnectTimeout => (Fault::Origin, "origin-connect-timeout"),
         Kind::Dns => (Fault::Origin, "origin-name-unresolved"),
-        Kind::InvalidRequest => (Fault::Client, "request-not-forwardable"),
+        Kind::InvalidRequest => (Fault::Unsayable, "request-not-forwardable"),
         Kind::BadHead | Kind::Malformed => (Fault::Origin, "origin-malformed-response"),
         Kind::PoolExhausted => (Fault::Ours, "origin-connections-exhausted"),
         Kind::Protocol => (Fault::Origin, "origin-protocol-refused"),

@@ -179,7 +179,7 @@ impl Origin {
             None => true,
             Some(Fault::Origin | Fault::Shield) => false,
             // It says nothing of the server.
-            Some(Fault::Client | Fault::ContentTooLarge | Fault::Ours) => return,
+            Some(_) => return,
         };
         if member.reachable.swap(reachable, Ordering::Relaxed) != reachable {
             self.metrics.set_upstream_healthy(&member.url, member.is_well());

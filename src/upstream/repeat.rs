@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
 
-use super::error::{Fault, classify};
+use super::error::classify;
 use crate::message::{Body, BodyError, BodyErrorKind, BodyStream, FilePart, Piece};
 use crate::net::client::{ClientError, OutgoingRequest, Retry};
 
@@ -50,9 +50,9 @@ pub(super) fn keep(request: OutgoingRequest) -> (OutgoingRequest, Kept) {
 impl Kept {
     /// The request for another server, if that is safe after `error`.
     pub(super) fn after(self, error: &ClientError) -> Option<OutgoingRequest> {
-        let ours = matches!(classify(error.kind).0, Fault::Client | Fault::ContentTooLarge);
+        let is_clients = classify(error.kind).0.is_clients();
         let unsent = error.retry() == Retry::Yes;
-        if ours { None } else { self.again(unsent) }
+        if is_clients { None } else { self.again(unsent) }
     }
 
     /// The request for another server, if that is safe after an answer that is not taken.

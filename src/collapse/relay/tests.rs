@@ -79,6 +79,7 @@ fn a_writer_that_is_dropped_fails_the_body() {
     assert!(matches!(end, Some(Err(error)) if error.kind == BodyErrorKind::Aborted));
     assert!(matches!(drain(&mut body).1, Some(Ok(None))), "an error is told once");
     assert!(relay.reader(0, None).is_none(), "nobody begins what broke off");
+    assert!(relay.is_broken());
 }
 
 #[test]

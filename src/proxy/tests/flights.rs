@@ -81,6 +81,30 @@ async fn a_dead_origin_is_asked_twice_for_all_who_wait() {
 }
 
 #[tokio::test]
+async fn what_the_origin_breaks_is_asked_for_once() {
+    let chunked = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ntransfer-encoding: chunked";
+    let short = "HTTP/1.1 200 OK\r\ncache-control: max-age=60\r\ncontent-length: 9";
+    for answer in [format!("{chunked}\r\n\r\nno number\r\n"), format!("{short}\r\n\r\nhalf")] {
+        let world = World::new("", move |_, _| vec![text(&answer), Step::Close]).await;
+        for count in 1..4 {
+            let got = world.get("/a").got().await;
+            let is_told = (got.status, got.served) == (502, "error") || got.end == End::Cut;
+            assert!(is_told, "{got:?}");
+            assert_eq!(world.origin.count(), count);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_on_is_not_said_to_have_been() {
+    let world = World::new("", |_, _| vec![say("200 OK", &[], "x")]).await;
+    let got = world.get("/a<b>").got().await;
+    assert_eq!((got.status, got.cache()), (400, "detail=request-not-forwardable"));
+    assert!(got.body.contains("cannot be sent on"), "{}", got.body);
+    assert_eq!(world.origin.count(), 0);
+}
+
+#[tokio::test]
 async fn a_leader_that_leaves_leaves_the_fetch_to_the_others() {
     let world = World::new("", |_, _| {
         vec![Step::Wait, say("200 OK", &["cache-control: max-age=60"], "body")]
