@@ -7,6 +7,7 @@ over_each_protocol!(
     several_ranges_come_as_multipart,
     what_cannot_be_satisfied_is_416,
     if_range_guards_against_a_change,
+    if_range_takes_a_date_that_is_strong,
     ranges_bear_on_get_alone,
     a_range_of_a_cold_object_asks_for_its_slice,
     a_range_is_served_before_the_whole_has_come,
@@ -93,6 +94,31 @@ async fn if_range_guards_against_a_change(protocol: Protocol) {
         let seen = scene.ask(ask).await;
         assert_eq!(seen.status, status, "{validator}");
     }
+}
+
+/// RFC 9110 section 8.8.2.2: a second at least before the response was made.
+async fn if_range_takes_a_date_that_is_strong(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let modified = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let dated = |date: &str| {
+        let reply = Reply::fresh("0123456789").field("last-modified", modified);
+        reply.field("date", date).field("cache-control", "max-age=4000000000")
+    };
+    scene.origin.on("/strong", dated("Sun, 06 Nov 1994 08:49:38 GMT"));
+    scene.origin.on("/weak", dated(modified));
+    for (target, date, status) in [
+        ("/strong", modified, 206),
+        ("/strong", "Sunday, 06-Nov-94 08:49:37 GMT", 206),
+        ("/strong", "Sun, 06 Nov 1994 08:49:38 GMT", 200),
+        ("/strong", "Sun, 06 Nov 1994 08:49:36 GMT", 200),
+        ("/weak", modified, 200),
+    ] {
+        scene.get(target).await;
+        let ask = Ask::get(target).field("range", "bytes=0-1").field("if-range", date);
+        let seen = scene.ask(ask).await;
+        assert_eq!(seen.status, status, "{target} {date}");
+    }
+    assert!(scene.origin.asked().iter().all(|asked| asked.field("range").is_empty()));
 }
 
 async fn ranges_bear_on_get_alone(protocol: Protocol) {

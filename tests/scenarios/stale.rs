@@ -28,6 +28,8 @@ async fn one_request_refreshes_behind_stale_answers(protocol: Protocol) {
         let status = answer.cache_status();
         assert!(status.starts_with("edge; hit; ttl=-") || status.contains("; ttl=0"), "{status}");
         assert!(status.ends_with("detail=stale-while-revalidate"), "{status}");
+        // RFC 9111 section 5.5 has done away with it.
+        assert_eq!(answer.field("warning"), "");
     }
     scene.origin.until_asked(2).await;
     assert_eq!(scene.origin.last().field("if-none-match"), "\"1\"");
