@@ -1,6 +1,8 @@
 //! Fuzz targets: what every protocol reads, and those of each.
 
+use super::peer::PeerProof;
 use super::{h1, h2, h3, huffman, preface, prefix_integer, request_head};
+use crate::config::secret::Secret;
 
 /// Name and function of a target.
 type Target = (&'static str, fn(&[u8]));
@@ -12,6 +14,7 @@ pub(crate) const TARGETS: [&[Target]; 4] =
 const OWN: &[Target] = &[
     ("field-list", request_head::fuzz::field_list),
     ("huffman", huffman::fuzz::decode),
+    ("peer-proof", proof),
     ("preface", first_bytes),
     ("prefix-integer", integer),
 ];
@@ -22,6 +25,13 @@ fn first_bytes(bytes: &[u8]) {
     let first = judged.iter().position(Option::is_some).unwrap_or(judged.len());
     assert!(judged[first..].iter().all(|version| *version == judged[first]));
     assert!(first <= 24, "the preface is as long as that");
+}
+
+/// Whatever is said for a proof.
+fn proof(bytes: &[u8]) {
+    let proof = PeerProof::new(&Secret::new("a secret of a fleet"));
+    let own = proof.header();
+    assert_eq!(proof.is_proven_by(bytes), bytes == own.as_bytes());
 }
 
 /// The first byte says how long the prefix is.

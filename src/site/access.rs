@@ -21,6 +21,8 @@ mod canned;
 mod cors;
 mod denial;
 mod foresee;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 mod limiters;
 mod pages;
 mod rate_limit;

@@ -85,19 +85,21 @@ impl SignatureRules {
 }
 
 /// What a URL says of its signature.
-struct Parameters<'q> {
-    expires: u64,
-    ip: bool,
-    key: Option<&'q str>,
-    prefix: Option<usize>,
-    signature: &'q str,
+#[derive(PartialEq)]
+pub(super) struct Parameters<'q> {
+    pub(super) expires: u64,
+    pub(super) ip: bool,
+    pub(super) key: Option<&'q str>,
+    pub(super) prefix: Option<usize>,
+    pub(super) signature: &'q str,
 }
 
 /// A parameter is not as it has to be, or there twice.
-struct Malformed;
+#[derive(PartialEq)]
+pub(super) struct Malformed;
 
 impl<'q> Parameters<'q> {
-    fn read(query: &'q str) -> Result<Option<Self>, Malformed> {
+    pub(super) fn read(query: &'q str) -> Result<Option<Self>, Malformed> {
         let mut found = [None; PARAMETERS.len()];
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
