@@ -95,13 +95,23 @@ impl Fields {
 
     /// The same, with what nodes tell of a client as `told` and not as the client says.
     pub fn telling<V: AsRef<str>>(&self, told: impl Iterator<Item = (&'static str, V)>) -> Self {
-        let is_told = |name: &[u8]| Seen::TOLD.any(Seen::of(name));
-        let mut fields = FieldsBuilder::with_capacity(self.buffer.len() + 64);
-        for (name, value) in self.iter().filter(|(name, _)| !is_told(name)) {
-            fields.push(name, value);
-        }
+        let mut fields = self.rest(|name| Seen::TOLD.any(Seen::of(name)));
         told.for_each(|(name, value)| fields.push(name.as_bytes(), value.as_ref().as_bytes()));
         fields.build()
+    }
+
+    /// The fields whose names (in any case) `left_out` does not name.
+    #[must_use]
+    pub fn without(&self, left_out: impl Fn(&[u8]) -> bool) -> Self {
+        self.rest(left_out).build()
+    }
+
+    fn rest(&self, left_out: impl Fn(&[u8]) -> bool) -> FieldsBuilder {
+        let mut fields = FieldsBuilder::with_capacity(self.buffer.len() + 64);
+        for (name, value) in self.iter().filter(|(name, _)| !left_out(name)) {
+            fields.push(name, value);
+        }
+        fields
     }
 
     /// A map of the fields for which `keep` (given the lower-case name) says yes. A line that is no

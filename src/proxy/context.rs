@@ -7,25 +7,24 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderValue, Method, StatusCode};
-use smallvec::{SmallVec, smallvec};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::demand::{Demand, is_between_tiers};
+use super::demand::Demand;
 use super::error::Refusal;
+use super::hop::without_connection_fields;
 use super::linger::Basis;
 use super::page;
 use super::{Proxy, Routing};
 use crate::message::{Body, Interim, RequestHead, Response, Scheme, Seen};
-use crate::object::{LogSequence, PrimaryKey, Selection, TargetUri, VarySpec};
+use crate::object::{LogSequence, PrimaryKey, TargetUri};
 use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
 use crate::semantics::coding::Coding;
 use crate::semantics::directives::RequestDirectives;
-use crate::semantics::freshness::{FreshnessPolicy, ResponseFacts};
+use crate::semantics::freshness::ResponseFacts;
 use crate::semantics::headers::cdn_loop_seen;
 use crate::semantics::time::Timestamp;
 use crate::semantics::uri::normalize_host;
-use crate::semantics::vary::write_selection;
 use crate::site::{
     Access, Asked, Denial, EdgeRules, ResourceUrl, Route, Site, SiteLabel, SiteTable,
 };
@@ -77,7 +76,10 @@ pub(super) struct Inbound {
 }
 
 impl Inbound {
-    pub(super) fn new(head: Box<RequestHead>, arrival: Arrival, rules: &Rules) -> Self {
+    pub(super) fn new(mut head: Box<RequestHead>, arrival: Arrival, rules: &Rules) -> Self {
+        if head.fields.seen().any(Seen::CONNECTION) {
+            head.fields = without_connection_fields(head.fields);
+        }
         let edge = arrival.from_edge.then(|| Box::new(Demand::read(&head.fields, rules)));
         Self { head, arrival, edge, coding: OnceLock::new() }
     }
@@ -200,14 +202,9 @@ impl Inbound {
     }
 
     /// The facts that the verdict asks for.
-    pub(super) fn facts(
-        &self,
-        body: &Body,
-        policy: &FreshnessPolicy,
-        upgrade: bool,
-    ) -> RequestFacts {
+    pub(super) fn facts(&self, body: &Body, route: &Route, upgrade: bool) -> RequestFacts {
         let seen = self.head.fields.seen();
-        let asks = policy.obeys_requests && seen.any(Seen::CACHE_CONTROL.or(Seen::PRAGMA));
+        let asks = route.freshness.obeys_requests && seen.any(Seen::CACHE_CONTROL.or(Seen::PRAGMA));
         let read = || {
             RequestDirectives::read(
                 self.head.fields.all("cache-control"),
@@ -218,25 +215,13 @@ impl Inbound {
             method: cacheability::Method::from_bytes(self.head.method.as_str().as_bytes()),
             authorization: seen.any(Seen::AUTHORIZATION),
             body: !matches!(body, Body::Empty),
+            ambiguous: route.key.is_ambiguous(&self.head.fields),
             range: seen.any(Seen::RANGE),
             directives: if asks { read() } else { None },
             upgrade,
             // Where nothing goes upstream nobody fails on it.
             odd: false,
         }
-    }
-
-    /// Writes the normalised selecting fields of this request.
-    pub(super) fn select(&self, spec: &VarySpec, out: &mut Selection) {
-        let get = |name: &str| {
-            let lines: SmallVec<[_; 4]> = match self.coding.get() {
-                Some(coding) if name == "accept-encoding" => smallvec![coding.as_str().as_bytes()],
-                _ => self.head.fields.all(name).collect(),
-            };
-            // Nothing that tiers tell each other chooses a variant, whatever `Vary` says.
-            (!lines.is_empty() && !is_between_tiers(name)).then_some(lines)
-        };
-        write_selection(spec, get, out);
     }
 
     /// The same request, for another who needs to know it.

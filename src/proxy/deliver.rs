@@ -230,9 +230,11 @@ fn partial(
         return None;
     }
     let total = content.length()?;
-    let ranges = RangeSet::parse(inbound.head.fields.get("range")?)?;
-    if let Some(value) = inbound.head.fields.get("if-range")
-        && !if_range_matches(value, &validators(inbound, head, block))
+    let ranges = RangeSet::parse(inbound.only("range")?)?;
+    // Of several nobody knows which is meant: none of them allows a part.
+    let allows = |value| if_range_matches(value, &validators(inbound, head, block));
+    if inbound.head.fields.seen().any(Seen::IF_RANGE)
+        && !inbound.only("if-range").is_some_and(allows)
     {
         return None;
     }

@@ -21,18 +21,6 @@ pub(super) const STAMP: HeaderName = HeaderName::from_static("headland-sequence"
 /// Why a shield had to make a response of its own: its upstream failed.
 pub(super) const FAILURE: HeaderName = HeaderName::from_static("headland-failure");
 
-/// Whether only tiers tell each other so, each of its own: none goes on.
-pub(super) fn is_between_tiers(name: &str) -> bool {
-    matches!(
-        name,
-        "headland-failure"
-            | "headland-floor"
-            | "headland-peer"
-            | "headland-sequence"
-            | "headland-site"
-    )
-}
-
 /// What an edge asks for, beside the resource.
 #[derive(Clone, Debug)]
 pub(super) struct Demand {

@@ -170,7 +170,7 @@ impl Journey {
 
     /// What the store holds now, and what it is good for.
     pub(super) fn look_again(&self) -> (Lookup, Verdict) {
-        let lookup = self.proxy.store.lookup(self.primary, |s, out| self.inbound.select(s, out));
+        let lookup = self.proxy.store.lookup(self.primary, |s, out| self.select(s, out));
         let verdict = match &lookup {
             Lookup::Found(_, stored) => self.verdict_on(Some(stored)),
             Lookup::Cold(_) | Lookup::Missing(_) => self.verdict_on(None),
@@ -296,7 +296,7 @@ impl Journey {
     fn selects(&self, variant: Option<&Variant>) -> bool {
         variant.is_none_or(|variant| {
             let mut selection = Selection::new();
-            self.inbound.select(&variant.spec, &mut selection);
+            self.select(&variant.spec, &mut selection);
             selection == variant.selection
         })
     }

@@ -330,6 +330,7 @@ impl Fill {
         freshness: Freshness,
     ) {
         let IncomingResponse { status, headers, body, content_length, protocol, .. } = response;
+        let body = self.journey.trailers_out(body, &headers);
         let Shared { head, variant, cache_status } =
             self.shared(status, headers, protocol, facts, freshness);
         let (relay, writer) = Relay::new();
@@ -369,7 +370,7 @@ impl Fill {
         }
         let spec = facts.vary.clone();
         let mut selection = Selection::new();
-        self.journey.inbound.select(&spec, &mut selection);
+        self.journey.select(&spec, &mut selection);
         Some(Arc::new(Variant { spec, selection }))
     }
 

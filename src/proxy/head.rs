@@ -12,7 +12,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::coding;
 use super::context::{Inbound, Journey};
-use crate::message::{FieldBlock, Protocol, push_field};
+use super::hop::with_trailers;
+use crate::message::{Body, FieldBlock, Protocol, push_field};
 use crate::object::ObjectHead;
 use crate::semantics::freshness::{ResponseFacts, SetCookie};
 use crate::semantics::headers::{connection_names, is_hop_by_hop, is_refreshed, write_via};
@@ -265,14 +266,30 @@ pub(super) fn inherit_tags(status: StatusCode, headers: &mut HeaderMap, replaced
 }
 
 /// RFC 9110 section 7.6.1: what belongs to one connection goes no further.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = {
-        let lines = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
-        connection_names(lines).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
-    };
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named = named_by_connection(headers);
     let known = headers.keys().filter(|name| is_hop_by_hop(name.as_str())).cloned();
     for name in known.collect::<Vec<_>>().into_iter().chain(named) {
         headers.remove(name);
+    }
+}
+
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let lines = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    connection_names(lines).filter_map(|name| HeaderName::from_bytes(name).ok()).collect()
+}
+
+impl Journey {
+    /// The body of a response, whose trailers are held to the same rules as its `headers`.
+    pub(super) fn trailers_out(&self, body: Body, headers: &HeaderMap) -> Body {
+        let (named, route) = (named_by_connection(headers), self.route.clone());
+        with_trailers(body, move |name| {
+            !is_hop_by_hop(name)
+                // RFC 9110 section 6.5.1: it is for one client, and a body may be for many.
+                && name != SET_COOKIE.as_str()
+                && !named.iter().any(|named| named == name)
+                && !FOR_TIERS.iter().chain(&route.response_headers.remove).any(|it| it == name)
+        })
     }
 }
 

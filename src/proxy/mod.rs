@@ -27,8 +27,10 @@ mod fetch;
 mod fill;
 mod forward;
 mod head;
+mod hop;
 mod interim;
 mod linger;
+mod onward;
 mod page;
 mod pass;
 mod posted;
@@ -51,6 +53,7 @@ pub use error::Refusal;
 use self::compress::Compressors;
 use self::context::{Inbound, Journey};
 use self::linger::Basis;
+use self::onward::Onward;
 pub use crate::collapse::Flights;
 use crate::collapse::RememberedKeys;
 use crate::message::{Answer, Later, Reply, Request};
@@ -178,8 +181,7 @@ impl Proxy {
 
     /// Answers a request: at once if a fresh response is resident.
     pub fn serve(self: &Arc<Self>, request: Request, arrival: Arrival) -> Answer<Exchange> {
-        let Request { head, body } = request;
-        let mut inbound = Inbound::new(head, arrival, self.store.rules());
+        let mut inbound = Inbound::new(request.head, arrival, self.store.rules());
         let routing = self.routing.load();
         inbound.tell(&routing.sites, &self.config.name);
         let (site, route, resource) = match inbound.locate(&routing.sites, &self.config.name) {
@@ -189,15 +191,16 @@ impl Proxy {
             }
         };
         match inbound.access(route, &resource) {
-            Access::Admit if route.allows(&inbound.head.method) => {}
+            Access::Admit if route.allows(&inbound.head.method) && inbound.may_go_on() => {}
             access => return Answer::Now(self.not_admitted(inbound, site.label, route, access)),
         }
         inbound.settle_coding(route);
-        let offer = inbound.offer(route, &body);
-        let facts = inbound.facts(&body, &route.freshness, offer.is_some());
-        let primary = resource.key(site.generation, &route.key.extra(&inbound.head.fields));
+        let offer = inbound.offer(route, &request.body);
+        let facts = inbound.facts(&request.body, route, offer.is_some());
+        let onward = Onward::new(&inbound, resource.host.as_bytes(), &self.config.name);
+        let primary = resource.key(site.generation, &onward.key_extra(&route.key));
         let lookup = match facts.method.is_cacheable() && !facts.upgrade {
-            true => self.store.lookup(primary, |spec, out| inbound.select(spec, out)),
+            true => self.store.lookup(primary, |spec, out| onward.select(spec, out)),
             false => Lookup::Missing(primary.own),
         };
         let stored = match &lookup {
@@ -245,7 +248,7 @@ impl Proxy {
             return Answer::Now(journey.finish(sent));
         }
         let (journey, interim) = journey.with_interim();
-        Answer::Later(Later::new(journey.set_out(verdict, lookup, body)).after(interim))
+        Answer::Later(Later::new(journey.set_out(verdict, lookup, request.body)).after(interim))
     }
 
     /// The reply from a fresh response, whose owner it becomes.

@@ -77,7 +77,8 @@ impl Journey {
     /// stored. One that tells of the same finds it stale already, and without a validator to go by,
     /// or the HEAD would have been a conditional GET: that the lengths agree makes nothing fresh.
     fn hold_against_stored(&self, response: &IncomingResponse) {
-        if self.facts.method != Method::Head || response.status != StatusCode::OK {
+        let is_head = self.facts.method == Method::Head && !self.facts.ambiguous;
+        if !is_head || response.status != StatusCode::OK {
             return;
         }
         if let (Lookup::Found(_, stored), _) = self.look_again() {
@@ -132,9 +133,9 @@ impl Journey {
         let mut response = Response {
             status: incoming.status,
             content_length: incoming.content_length.filter(|_| !lengthless),
+            body: self.trailers_out(incoming.body, &incoming.headers),
             block: self.preparation().passed(incoming.headers, incoming.protocol, to_edge),
             extra,
-            body: incoming.body,
         };
         if is_marked {
             self.code_alone(&mut response);
@@ -170,7 +171,7 @@ impl Journey {
             return None;
         }
         let (route, resource) = self.site.locate(Cow::Borrowed(host), &led.target)?;
-        Some(resource.key(self.site.generation, &route.key.extra(&self.inbound.head.fields)))
+        Some(resource.key(self.site.generation, &self.onward().key_extra(&route.key)))
     }
 
     /// The response to a request that is refused on its way.

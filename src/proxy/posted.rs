@@ -7,11 +7,13 @@
 //!                               └─ else ──► handed on
 //! ```
 //!
-//! Invariant: another unsafe request that ends while this one is under way abandons its flight, so
-//! that no representation from before that one is stored.
+//! Invariants:
+//! - another unsafe request that ends while this one is under way abandons its flight, so that no
+//!   representation from before that one is stored;
+//! - but for its content, nothing was asked of the origin that a GET for the key would not ask.
 
-use http::StatusCode;
 use http::header::CONTENT_LOCATION;
+use http::{HeaderMap, HeaderName, StatusCode};
 use tokio::sync::oneshot;
 
 use super::context::Journey;
@@ -30,7 +32,7 @@ impl Journey {
     /// A flight for what this request may bring, which no GET joins: to be had before the request
     /// leaves.
     pub(super) fn lead_posted(&self) -> Option<Leader> {
-        if self.facts.method != Method::Post {
+        if self.facts.method != Method::Post || self.facts.ambiguous || !self.asks_like_get() {
             return None;
         }
         let (key, sequence) = (self.posted_key(), self.fetch_sequence());
@@ -38,6 +40,19 @@ impl Journey {
             Join::Leader(leader) => Some(leader),
             Join::Follower(_) | Join::Alone => None,
         }
+    }
+
+    /// Whether the origin is asked for what a GET would ask it for: the same target and host, and
+    /// nothing in the fields of which the key would know nothing. So neither are there a range and
+    /// conditions, which a GET that is shared has not.
+    fn asks_like_get(&self) -> bool {
+        let (posted, get) = (self.pass_request(Body::Empty), self.fetch_request(None));
+        let fields = |headers: HeaderMap| {
+            let is_of_content = |name: &HeaderName| name.as_str().starts_with("content-");
+            let fields = headers.iter().filter(|(name, _)| !is_of_content(name));
+            fields.map(|(name, value)| (name.clone(), value.clone())).collect::<HeaderMap>()
+        };
+        posted.target == get.target && fields(posted.headers) == fields(get.headers)
     }
 
     fn posted_key(&self) -> CacheKey {

@@ -2,12 +2,12 @@
 //! came here.
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
 
 use super::context::{Arrival, Exchange, Inbound, Served};
 use super::error::{self, Refusal};
 use super::{Proxy, deliver};
-use crate::message::{Body, Extra, Fault, Fields, Peer, Reply, RequestHead, Response};
+use crate::message::{Body, Extra, Fault, Fields, Peer, Reply, RequestHead, Response, push_field};
 use crate::semantics::cache_status::CacheStatus;
 use crate::semantics::uri::normalize_host;
 use crate::site::{Access, Canned, Route, SiteLabel};
@@ -37,7 +37,8 @@ impl Proxy {
         self.made(inbound, site, response, Served::Refused, refusal.as_str())
     }
 
-    /// The reply to a request that the rules of its route keep from going on, or its method.
+    /// The reply to a request that the rules of its route keep from going on, its method, or its
+    /// own word.
     pub(super) fn not_admitted(
         &self,
         inbound: Inbound,
@@ -46,6 +47,9 @@ impl Proxy {
         access: Access,
     ) -> Reply<Exchange> {
         let refusal = match access {
+            Access::Admit if route.allows(&inbound.head.method) => {
+                return self.answer_options(inbound, site, route);
+            }
             Access::Admit => Refusal::Method,
             Access::Refuse(denial) => {
                 self.metrics.refused(site.name, denial.as_str());
@@ -75,6 +79,18 @@ impl Proxy {
             inbound.push_fields(rules, &mut response);
         }
         self.made(inbound, site, response, Served::Answered, reason)
+    }
+
+    /// The reply to an OPTIONS that goes no further: what this node lets through.
+    fn answer_options(&self, inbound: Inbound, site: SiteLabel, route: &Route) -> Reply<Exchange> {
+        let mut response = Response::empty(StatusCode::NO_CONTENT);
+        if let Some(allow) = self.allowed(&inbound) {
+            push_field(&mut response.extra, "allow", allow.as_bytes());
+        }
+        if let Some(rules) = inbound.rules(route) {
+            inbound.push_fields(rules, &mut response);
+        }
+        self.made(inbound, site, response, Served::Answered, "max-forwards")
     }
 
     /// The reply to a request that an engine had to refuse.

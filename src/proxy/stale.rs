@@ -11,6 +11,7 @@ use super::fill::{Fill, Led};
 use crate::collapse::Join;
 use crate::object::{CacheKey, Stored};
 use crate::semantics::cache_status::{CacheStatus, Forward};
+use crate::semantics::cacheability::RequestFacts;
 use crate::semantics::verdict::{Failure, OnFailure, Reason, Verdict, on_failure};
 use crate::store::Lookup;
 use crate::upstream::UpstreamError;
@@ -115,8 +116,8 @@ impl Journey {
         forward: Forward,
         status: Option<u16>,
     ) -> Option<Sent> {
-        let may_be_stored =
-            self.facts.method.is_cacheable() && !self.facts.body && !self.facts.no_store();
+        let RequestFacts { method, body, ambiguous, .. } = self.facts;
+        let may_be_stored = method.is_cacheable() && !body && !ambiguous && !self.facts.no_store();
         // What an edge asks for may be purged there and not here.
         let is_held_here = self
             .inbound

@@ -1,11 +1,15 @@
 //! May this response be stored, and if not, why (RFC 9111 section 3).
 
+mod odd;
+
 use super::directives::RequestDirectives;
 use super::freshness::{
     Freshness, FreshnessFlags, FreshnessPolicy, ResponseFacts, SetCookie, freshness,
     is_heuristically_cacheable,
 };
 use super::time::Timestamp;
+
+pub use self::odd::is_odd;
 
 /// What of a request bears on storing and reusing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -16,6 +20,8 @@ pub struct RequestFacts {
     pub authorization: bool,
     /// The request has content.
     pub body: bool,
+    /// Of what chooses a response, the origin may read something otherwise than the key.
+    pub ambiguous: bool,
     /// Range is there and asks for part of the content.
     pub range: bool,
     /// What it asks of caches, where the site obeys that.
@@ -36,28 +42,6 @@ impl RequestFacts {
     pub fn only_if_cached(&self) -> bool {
         self.directives.is_some_and(|asked| asked.only_if_cached)
     }
-}
-
-/// Bytes and number of fields that all servers take, with room for what is added on the way.
-const USUAL_BYTES: usize = 4096;
-const USUAL_FIELDS: usize = 64;
-
-/// Whether servers may fail on a request with these fields (name in any case, value), though its
-/// resource is well: they are too many or too large, hold bytes that no field should (RFC 9110
-/// section 5.5), or tell of content that there is none of. None of that is in the key.
-pub fn is_odd<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> bool {
-    let (mut bytes, mut number) = (0, 0);
-    for (name, value) in fields {
-        bytes += name.len() + value.len();
-        number += 1;
-        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-        let of_content = [&b"content-type"[..], b"content-encoding"];
-        if !value.iter().all(is_plain) || of_content.iter().any(|it| name.eq_ignore_ascii_case(it))
-        {
-            return true;
-        }
-    }
-    bytes > USUAL_BYTES || number > USUAL_FIELDS
 }
 
 /// Request method, as far as caching tells them apart.
@@ -132,13 +116,15 @@ pub enum NoStore {
     Method,
     /// The request had content, of which the key knows nothing.
     RequestBody,
+    /// The origin may have read otherwise what the key was made of.
+    AmbiguousKey,
     /// The request said no-store.
     RequestNoStore,
     /// The status says nothing of the resource by itself: 1xx, 304, 412, 416, 417.
     Status,
     /// Partial content.
     Partial,
-    /// An error, and the request is of a kind on which servers fail.
+    /// No success, and the request is of a kind on which servers fail.
     Provoked,
     /// must-understand, and the status is not known here.
     NotUnderstood,
@@ -164,6 +150,7 @@ impl NoStore {
         match self {
             NoStore::Method => "method",
             NoStore::RequestBody => "request-body",
+            NoStore::AmbiguousKey => "ambiguous-key",
             NoStore::RequestNoStore => "request-no-store",
             NoStore::Status => "status",
             NoStore::Partial => "partial",
@@ -220,8 +207,12 @@ fn forbidden_by_request(request: &RequestFacts, status: u16) -> Option<NoStore> 
     if request.body {
         return Some(NoStore::RequestBody);
     }
-    // Whatever lifetime it is given: one client's fault is not to be everybody's error.
-    if request.odd && status >= 400 {
+    if request.ambiguous {
+        return Some(NoStore::AmbiguousKey);
+    }
+    // Whatever lifetime it is given: one client's fault is not to be everybody's error, nor what
+    // sends them elsewhere.
+    if request.odd && status != 200 {
         return Some(NoStore::Provoked);
     }
     request.no_store().then_some(NoStore::RequestNoStore)

@@ -21,6 +21,7 @@ pub mod freshness;
 pub(crate) mod fuzz;
 pub mod headers;
 pub mod multipart;
+pub mod onward;
 pub mod range;
 pub mod sink;
 pub mod time;

@@ -167,7 +167,7 @@ fn canonical(name: &[u8]) -> &[u8] {
 }
 
 /// A weight of RFC 9110 section 12.4.2 in thousandths.
-fn thousandths(value: &[u8]) -> Option<u16> {
+pub(super) fn thousandths(value: &[u8]) -> Option<u16> {
     let (whole, fraction) = match value {
         [whole @ (b'0' | b'1')] | [whole @ (b'0' | b'1'), b'.'] => (*whole, &[][..]),
         [whole @ (b'0' | b'1'), b'.', fraction @ ..] => (*whole, fraction),

@@ -123,6 +123,8 @@ pub enum Reason {
     RequestBody,
     /// The request may leave HTTP for another protocol.
     Upgrade,
+    /// The origin may read otherwise what the key is made of.
+    AmbiguousKey,
     /// The request wanted a stored response or none.
     OnlyIfCached,
     /// Stored and fresh, and the request asks for a fresher one, or for validation.
@@ -149,6 +151,7 @@ impl Reason {
             Reason::Method => "method",
             Reason::RequestBody => "request-body",
             Reason::Upgrade => "upgrade",
+            Reason::AmbiguousKey => "ambiguous-key",
             Reason::OnlyIfCached => "only-if-cached",
             Reason::RequestDirective => "request-directive",
             Reason::RequestNoStore => "request-no-store",
@@ -163,7 +166,7 @@ impl Reason {
         match self {
             Reason::Miss | Reason::HardPurged => Forward::Miss,
             Reason::Method => Forward::Method,
-            Reason::RequestBody | Reason::Upgrade => Forward::Bypass,
+            Reason::RequestBody | Reason::Upgrade | Reason::AmbiguousKey => Forward::Bypass,
             Reason::OnlyIfCached | Reason::RequestDirective | Reason::RequestNoStore => {
                 Forward::Request
             }
@@ -190,6 +193,9 @@ pub fn verdict(request: &RequestFacts, stored: Option<&StoredFacts>, now: Timest
     }
     if request.upgrade {
         return Verdict::Pass(Reason::Upgrade);
+    }
+    if request.ambiguous {
+        return Verdict::Pass(Reason::AmbiguousKey);
     }
     let verdict = match stored {
         Some(stored) => judge(request, stored, now),

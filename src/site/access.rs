@@ -61,6 +61,7 @@ use super::header_rules::HeaderRules;
 use crate::config::geo::{Country, Geo};
 use crate::config::site::{Policy, Route, Site};
 use crate::message::{Extra, Fields, push_field};
+use crate::semantics::onward::tells_origins;
 use crate::semantics::time::Timestamp;
 use crate::semantics::uri::normalize_path_pattern;
 
@@ -295,7 +296,7 @@ impl EdgeRules {
     }
 }
 
-/// A file that a rule needs cannot be used.
+/// A file that a rule needs cannot be used, or a rule can have no effect.
 #[derive(Debug, thiserror::Error)]
 #[error("{key}: {cause}")]
 pub struct RuleFault {
@@ -406,6 +407,15 @@ fn of_site(
         limit if Some(limit) == sites_own => shared.clone(),
         limit => Some(before.own(&normalize_path_pattern(route.path.as_str()), limit)),
     };
-    let rules = |route: &Route| EdgeRules::read(&route.policy, countries, limiter(route));
+    let rules = |route: &Route| {
+        let untold = route.policy.key.headers.iter().find(|name| !tells_origins(name.as_str()));
+        match untold {
+            Some(name) => Err(RuleFault {
+                key: "key.headers",
+                cause: format!("expected fields that go on to origins, found {name}"),
+            }),
+            None => EdgeRules::read(&route.policy, countries, limiter(route)),
+        }
+    };
     site.routes.iter().map(rules).collect()
 }

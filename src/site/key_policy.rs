@@ -9,6 +9,7 @@ use http::HeaderName;
 use smallvec::SmallVec;
 
 use super::device::class;
+use super::key_cookie::{self, Cookie};
 use crate::config::geo::Country;
 use crate::message::{COUNTRY, DEVICE, Fields};
 use crate::object::{CacheKey, PrimaryKey, SiteKey, TargetUri};
@@ -93,17 +94,35 @@ impl KeyPolicy {
         self.ignore.is_empty() && self.keep.is_empty() && self.own.is_empty() && !self.sort
     }
 
-    /// What a request's fields add to the key. Absent and empty differ, and no value can be taken
-    /// for another's end. The scheme adds nothing: both doors serve the same site.
-    pub fn extra(&self, fields: &Fields) -> SmallVec<[u8; 64]> {
+    /// What a request's fields add to the key; `lines` gives those that go upstream by their
+    /// lower-case names. Absent and empty differ, and no value can be taken for another's end. The
+    /// scheme adds nothing: both doors serve the same site.
+    pub fn extra<'f>(&self, lines: impl Fn(&str) -> SmallVec<[&'f [u8]; 4]>) -> SmallVec<[u8; 64]> {
         let mut extra = SmallVec::new();
         for name in &self.headers {
-            push_values(fields.all(name.as_str()), &mut extra);
+            push_values(lines(name.as_str()).into_iter(), &mut extra);
         }
-        for name in &self.cookies {
-            push_values(cookie(fields, name).into_iter(), &mut extra);
+        if !self.cookies.is_empty() {
+            let lines = lines("cookie");
+            for name in &self.cookies {
+                let value = match key_cookie::read(&lines, name) {
+                    Cookie::Value(value) => Some(value),
+                    Cookie::Absent | Cookie::Ambiguous => None,
+                };
+                push_values(value.into_iter(), &mut extra);
+            }
         }
         extra
+    }
+
+    /// Whether others may read a cookie of the key otherwise than it stands there: then nothing
+    /// tells what the origin makes of it, and the response is for nobody else.
+    pub fn is_ambiguous(&self, fields: &Fields) -> bool {
+        if self.cookies.is_empty() {
+            return false;
+        }
+        let lines: SmallVec<[_; 4]> = fields.all("cookie").collect();
+        self.cookies.iter().any(|name| key_cookie::read(&lines, name) == Cookie::Ambiguous)
     }
 
     /// Whether this node tells of clients in the fields of their requests.
@@ -131,14 +150,6 @@ fn push_values<'v>(values: impl Iterator<Item = &'v [u8]>, extra: &mut SmallVec<
         extra.extend_from_slice(value);
     }
     extra.push(b';');
-}
-
-/// The value of the first cookie of this name (RFC 6265 section 4.2).
-fn cookie<'f>(fields: &'f Fields, name: &str) -> Option<&'f [u8]> {
-    let pairs = fields.all("cookie").flat_map(|line| line.split(|byte| *byte == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| {
-        pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
-    })
 }
 
 impl ResourceUrl<'_> {
@@ -246,7 +257,7 @@ mod tests {
     fn fields_of_the_key_tell_requests_apart() {
         let extra = |fields: &[(&str, &str)]| {
             let fields: Fields = fields.iter().map(|(name, value)| (*name, *value)).collect();
-            policy().extra(&fields)
+            policy().extra(|name| fields.all(name).collect())
         };
         let absent = extra(&[]);
         let empty = extra(&[("X-Device", "")]);
@@ -275,18 +286,19 @@ mod tests {
     fn cookies_of_the_key_tell_requests_apart() {
         let extra = |lines: &[&str]| {
             let fields: Fields = lines.iter().map(|line| ("Cookie", *line)).collect();
-            policy().extra(&fields)
+            assert!(!policy().is_ambiguous(&fields), "{lines:?}");
+            policy().extra(|name| fields.all(name).collect())
         };
         let absent = extra(&[]);
         let gold = extra(&["tier=gold"]);
-        for same in [&["a=1; tier=gold"][..], &["a=1", "tier=gold"], &["tier=gold;tier=other"]] {
-            assert_eq!(extra(same), gold, "{same:?}");
+        assert_eq!(extra(&["a=1; tier=gold"]), gold);
+        for other in ["tier=", "tier=silver", "tier=gold2", "xtier=gold"] {
+            assert_ne!(extra(&[other]), gold, "{other:?}");
         }
-        for other in [&["tier="][..], &["tier=silver"], &["tier=gold2"], &["xtier=gold"]] {
-            assert_ne!(extra(other), gold, "{other:?}");
-        }
-        assert_eq!(extra(&["atier=gold; tiers=1; tier"]), absent);
+        assert_eq!(extra(&["atier=gold; tiers=1"]), absent);
         assert_ne!(extra(&["tier="]), absent);
+        let twice: Fields = [("cookie", "tier=gold; tier=silver")].into_iter().collect();
+        assert!(policy().is_ambiguous(&twice) && !KeyPolicy::default().is_ambiguous(&twice));
     }
 
     #[test]

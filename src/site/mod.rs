@@ -18,6 +18,7 @@ mod device;
 pub(crate) mod fuzz;
 mod generations;
 mod header_rules;
+mod key_cookie;
 mod key_policy;
 mod purges;
 mod said;

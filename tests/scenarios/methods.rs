@@ -5,7 +5,9 @@ use crate::support::{Ask, Gate, Protocol, Reply, Scene, over_each_protocol};
 over_each_protocol!(
     what_a_post_names_as_its_target_answers_gets,
     what_a_post_does_not_name_so_is_not_stored,
+    a_post_that_asks_for_what_no_get_asks_for_is_not_stored,
     a_post_that_another_overtook_is_not_stored,
+    an_options_goes_as_far_as_it_says,
     a_head_has_what_is_stale_where_the_origin_fails,
     a_head_that_tells_of_something_else_takes_it_away,
     what_changes_a_url_takes_away_every_copy_of_it,
@@ -22,9 +24,8 @@ async fn what_a_post_names_as_its_target_answers_gets(protocol: Protocol) {
     scene.get("/a?b").await;
     for location in ["/a?b", "http://shop.example/a?b", "?b"] {
         scene.origin.now("/a?b", posted(location).field("etag", "\"1\""));
-        // A condition on it was the origin's to judge.
-        let post = Ask::new("POST", "/a?b").content("x").field("if-match", "\"0\"");
-        let first = scene.ask(post.field("range", "bytes=0-0")).await;
+        let post = Ask::new("POST", "/a?b").content("x").field("content-type", "text/plain");
+        let first = scene.ask(post).await;
         assert_eq!((first.status, first.text()), (200, "new"), "{location}");
         assert_eq!(first.cache_status(), "edge; fwd=method; fwd-status=200; detail=method");
         scene.origin.now("/a?b", Reply::new(500));
@@ -61,6 +62,45 @@ async fn what_a_post_does_not_name_so_is_not_stored(protocol: Protocol) {
     scene.ask(Ask::new("POST", "/").field("authorization", "x")).await;
     scene.ask(Ask::new("PUT", "/").content("x")).await;
     assert!(!scene.get("/").await.is_hit());
+}
+
+async fn a_post_that_asks_for_what_no_get_asks_for_is_not_stored(protocol: Protocol) {
+    let site = "key = { query = { ignore = [\"utm_*\"] }, cookies = [\"tier\"] }";
+    let scene = Scene::with(protocol, |setup| setup.site(site)).await;
+    scene.origin.otherwise(|_| posted("/"));
+    let post = |target: &str| Ask::new("POST", target).content("x");
+    for (ask, why) in [
+        (post("/").host("shop.example:8080"), "host"),
+        (post("/?utm_source=evil"), "query"),
+        (post("/").field("range", "bytes=0-1"), "range"),
+        (post("/").field("if-none-match", "\"0\""), "if-none-match"),
+        (post("/").field("cookie", "tier=basic; tier=gold"), "cookie"),
+        (post("/").field("x_tier", "gold"), "spelling"),
+    ] {
+        assert_eq!(scene.ask(ask).await.text(), "new");
+        assert!(!scene.get("/").await.is_hit(), "{why}");
+        scene.ask(Ask::new("DELETE", "/")).await;
+    }
+    scene.ask(post("/")).await;
+    assert!(scene.get("/").await.is_hit());
+}
+
+async fn an_options_goes_as_far_as_it_says(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    scene.origin.on("/", Reply::new(204));
+    let options = |left: &str| Ask::new("OPTIONS", "/").field("max-forwards", left);
+    let last = scene.ask(options("0")).await;
+    assert_eq!((last.status, scene.origin.count()), (204, 0));
+    assert_eq!(last.field("allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    assert_eq!(last.cache_status(), "edge; detail=max-forwards");
+    let most = u64::MAX.to_string();
+    let less = (u64::MAX - 1).to_string();
+    for (left, sent) in [("1", "0"), ("10", "9"), ("x", ""), (&format!("{most}0"), &less)] {
+        scene.ask(options(left)).await;
+        assert_eq!(scene.origin.last().field("max-forwards"), sent, "{left}");
+    }
+    scene.ask(Ask::new("POST", "/").field("max-forwards", "0")).await;
+    assert_eq!(scene.origin.last().field("max-forwards"), "");
 }
 
 async fn a_post_that_another_overtook_is_not_stored(protocol: Protocol) {

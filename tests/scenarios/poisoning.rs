@@ -9,6 +9,10 @@ over_each_protocol!(
     what_a_request_provoked_leaves_what_is_stored,
     a_class_of_errors_leaves_out_those_that_requests_provoke,
     fields_that_name_another_request_go_no_further,
+    fields_spelled_like_others_make_no_stored_response,
+    a_cookie_that_origins_may_read_otherwise_is_shared_with_nobody,
+    what_malformed_fields_provoke_is_not_stored,
+    trailers_are_held_to_the_rules_of_fields,
     content_of_a_get_makes_no_stored_response,
     spellings_of_a_path_are_one,
     cookies_are_shared_where_a_site_says_so_alone,
@@ -118,7 +122,27 @@ async fn fields_that_name_another_request_go_no_further(protocol: Protocol) {
         "x-forwarded-prefix",
         "x-forwarded-scheme",
         "x-forwarded-server",
+        "x-forward-host",
         "x-host",
+        "x-host-override",
+        "host-override",
+        "proxy-host",
+        "proxy-anything",
+        "script-name",
+        "x-script-name",
+        "x-scheme",
+        "x-override-url",
+        "x-proxy-url",
+        "x-envoy-original-path",
+        "x-envoy-original-dst-host",
+        "x-backend-host",
+        "x-uri",
+        "x-now-route-matches",
+        "x-invoke-path",
+        "x-invoke-query",
+        "x-matched-path",
+        "x-middleware-subrequest",
+        "headland-floor",
         "x-http-method",
         "x-http-method-override",
         "x-method-override",
@@ -131,18 +155,115 @@ async fn fields_that_name_another_request_go_no_further(protocol: Protocol) {
         "x_forwarded_host",
         "x_http_method_override",
         "x_original_url",
+        "x.original.url",
+        "script_name",
+        "headland_device",
     ];
     for method in ["GET", "POST"] {
         let ask = names.iter().fold(Ask::new(method, "/"), |ask, name| ask.field(name, "evil"));
-        scene.ask(ask.field("x-forwarders", "a").field("x-kept", "b")).await;
+        scene.ask(ask.field("x-uris", "a").field("x-kept", "b")).await;
         let asked = scene.origin.last();
         for name in names {
             assert_ne!(asked.field(name), "evil", "{method} {name}");
         }
         assert_eq!(asked.field("x-forwarded-host"), HOST);
         assert_eq!(asked.field("surrogate-capability"), "headland=\"Surrogate/1.0\"");
-        assert_eq!(asked.field("x-kept"), "b");
+        assert_eq!((asked.field("x-kept"), asked.field("x-uris")), ("b".into(), "a".into()));
     }
+}
+
+async fn fields_spelled_like_others_make_no_stored_response(protocol: Protocol) {
+    let site = "key.headers = [\"x-tier\"]\nheaders.request.set = { x_own = \"1\" }";
+    let scene = Scene::with(protocol, |setup| setup.site(site)).await;
+    scene.origin.on("/", Reply::fresh("x").field("vary", "accept-language"));
+    let spelled = ["x_tier", "accept_language", "api_key", "x-kept"];
+    let ask = |method| spelled.iter().fold(Ask::new(method, "/"), |ask, it| ask.field(it, "evil"));
+    scene.ask(ask("GET")).await;
+    let asked = scene.origin.last();
+    assert_eq!(spelled.map(|name| asked.field(name)), ["", "", "", "evil"]);
+    assert_eq!(asked.field("x_own"), "1");
+    assert!(scene.get("/").await.is_hit());
+    assert!(!scene.get_with("/", "x-tier", "gold").await.is_hit());
+    // What nobody else is given goes on as it is.
+    scene.ask(ask("POST")).await;
+    assert_eq!(scene.origin.last().field("api_key"), "evil");
+}
+
+async fn a_cookie_that_origins_may_read_otherwise_is_shared_with_nobody(protocol: Protocol) {
+    let scene = Scene::with(protocol, |setup| setup.site("key.cookies = [\"tier\"]")).await;
+    scene.origin.on("/", Reply::fresh("by what the origin read"));
+    for cookie in [
+        "tier =gold",
+        "tier=basic; tier=gold",
+        "tier=basic; tier =gold",
+        "Tier=gold",
+        "a=\"; tier=gold; b=\"",
+    ] {
+        let told = scene.get_with("/", "cookie", cookie).await;
+        let why = "fwd=bypass; fwd-status=200; detail=ambiguous-key";
+        assert!(told.cache_status().contains(why), "{}", told.cache_status());
+        assert_eq!(scene.origin.last().field("cookie"), cookie);
+        // Nor does it take away what is stored for others.
+        scene.ask(Ask::new("HEAD", "/").field("cookie", cookie)).await;
+    }
+    for cookie in ["a=1", "tier=basic", "tier=gold"] {
+        assert!(!scene.get_with("/", "cookie", cookie).await.is_hit(), "{cookie}");
+        assert!(scene.get_with("/", "cookie", cookie).await.is_hit(), "{cookie}");
+    }
+}
+
+async fn what_malformed_fields_provoke_is_not_stored(protocol: Protocol) {
+    let negative = "freshness.negative = { \"4xx\" = \"60s\", \"5xx\" = \"60s\" }";
+    let scene = Scene::with(protocol, |setup| setup.site(negative)).await;
+    for (index, name) in
+        ["accept", "accept-language", "accept-encoding", "cookie", "referer", "origin"]
+            .into_iter()
+            .enumerate()
+    {
+        for status in [301, 404, 418, 500] {
+            let target = format!("/{index}/{status}");
+            let reply = Reply::new(status).field("location", "/elsewhere");
+            scene.origin.on(&target, reply.field("cache-control", "max-age=60"));
+            scene.get_with(&target, name, "@@@").await;
+            scene.origin.now(&target, Reply::fresh("well"));
+            assert_eq!(scene.get(&target).await.text(), "well", "{name} {status}");
+        }
+    }
+    // What only a server on the way would read is not sent.
+    scene.get_with("/", "max-forwards", "x").await;
+    assert_eq!(scene.origin.last().field("max-forwards"), "");
+}
+
+async fn trailers_are_held_to_the_rules_of_fields(protocol: Protocol) {
+    let scene = Scene::new(protocol).await;
+    let names = ["x-forwarded-host", "x_original_url", "headland-floor", "x-sum"];
+    let reply = Reply::ok("x").trailer("surrogate-key", "a").trailer("x-hop", "1");
+    let reply = reply.trailer("set-cookie", "a=1").trailer("x-sum", "42");
+    let reply = reply.field("connection", "x-hop");
+    for control in ["no-store", "max-age=60"] {
+        scene.origin.now("/", reply.clone().field("cache-control", control));
+        let (ask, content) = match control {
+            "no-store" => {
+                let ask = names.iter().fold(Ask::new("POST", "/"), |ask, it| ask.trailer(it, "1"));
+                let (ask, content) = ask.streamed();
+                (ask, Some(content))
+            }
+            _ => (Ask::get("/"), None),
+        };
+        let mut ask = ask.field("te", "trailers");
+        if protocol == Protocol::H1 {
+            ask = ask.field("connection", "te");
+        }
+        let (seen, ()) = tokio::join!(scene.ask(ask), async {
+            if let Some(content) = content {
+                content.send("hello".into()).await.unwrap();
+            }
+        });
+        let told: Vec<_> = seen.trailers.keys().map(|name| name.as_str()).collect();
+        assert_eq!(told, ["x-sum"], "{control}");
+    }
+    let asked = scene.origin.asked();
+    assert_eq!(asked[0].trailers, [("x-sum".to_owned(), "1".to_owned())]);
 }
 
 async fn content_of_a_get_makes_no_stored_response(protocol: Protocol) {

@@ -8,6 +8,7 @@ over_each_protocol!(
     what_cannot_be_satisfied_is_416,
     if_range_guards_against_a_change,
     if_range_takes_a_date_that_is_strong,
+    of_several_ranges_fields_none_counts,
     ranges_bear_on_get_alone,
     a_range_of_a_cold_object_asks_for_its_slice,
     a_range_is_served_before_the_whole_has_come,
@@ -119,6 +120,22 @@ async fn if_range_takes_a_date_that_is_strong(protocol: Protocol) {
         assert_eq!(seen.status, status, "{target} {date}");
     }
     assert!(scene.origin.asked().iter().all(|asked| asked.field("range").is_empty()));
+}
+
+async fn of_several_ranges_fields_none_counts(protocol: Protocol) {
+    let scene = stored(protocol).await;
+    scene.origin.on("/cold", digits());
+    let range = |target: &str| Ask::get(target).field("range", "bytes=0-1");
+    for target in ["/", "/cold"] {
+        let whole = scene.ask(range(target).field("range", "bytes=4-5")).await;
+        assert_eq!((whole.status, whole.text()), (200, "0123456789"), "{target}");
+    }
+    assert_eq!(scene.origin.last().field("range"), "");
+    let validators =
+        |first: &str, second: &str| range("/").field("if-range", first).field("if-range", second);
+    for (first, second) in [("\"1\"", "\"2\""), ("\"2\"", "\"1\""), ("\"1\"", "\"1\"")] {
+        assert_eq!(scene.ask(validators(first, second)).await.status, 200, "{first} {second}");
+    }
 }
 
 async fn ranges_bear_on_get_alone(protocol: Protocol) {

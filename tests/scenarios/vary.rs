@@ -1,6 +1,6 @@
 //! Responses of one URL that differ by request fields (RFC 9111 section 4.1).
 
-use crate::support::{Ask, Protocol, Reply, Scene, over_each_protocol};
+use crate::support::{Ask, Client, Protocol, Reply, Scene, over_each_protocol};
 
 over_each_protocol!(
     each_variant_is_stored_for_its_requests,
@@ -8,7 +8,71 @@ over_each_protocol!(
     a_refused_language_tells_requests_apart,
     variants_have_a_bound,
     a_variant_that_waits_is_not_given_to_another,
+    what_the_node_says_itself_chooses_as_it_says_it,
 );
+
+async fn what_the_node_says_itself_chooses_as_it_says_it(protocol: Protocol) {
+    let site = "key.headers = [\"x-forwarded-proto\"]\n[[site.route]]\npath = \"/*\"\n";
+    for (by, site) in [("vary", ""), ("key", site)] {
+        let scene = Scene::with(protocol, |setup| setup.site(site)).await;
+        let other = match protocol {
+            Protocol::H1 => Protocol::H2,
+            _ => Protocol::H1,
+        };
+        let other = Client::of(&scene.node, other).await;
+        for name in ["x-forwarded-proto", "via"] {
+            let target = format!("/{name}");
+            let reply = |body: &'static str| match by {
+                "vary" => Reply::fresh(body).field("vary", name),
+                _ => Reply::fresh(body),
+            };
+            scene.origin.on(&target, reply("one"));
+            scene.origin.on(&target, reply("other"));
+            assert_eq!(scene.get(&target).await.text(), "one", "{by} {name}");
+            if (by, name) == ("key", "via") {
+                continue;
+            }
+            assert_eq!(other.get(&target).await.text(), "other", "{by} {name}");
+        }
+        // What a client says there is not heard.
+        let target = "/x-forwarded-proto";
+        for said in ["http", "https", "evil"] {
+            assert!(scene.get_with(target, "x-forwarded-proto", said).await.is_hit(), "{said}");
+        }
+    }
+    let scene = Scene::new(protocol).await;
+    let names = "x-forwarded-for, x-forwarded-host, forwarded, x-original-url, te";
+    scene.origin.on("/", Reply::fresh("x").field("vary", names));
+    scene.get_with("/", "x-forwarded-for", "192.0.2.1").await;
+    for name in ["x-forwarded-for", "x-forwarded-host", "forwarded", "x-original-url"] {
+        assert!(scene.get_with("/", name, "evil").await.is_hit(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_connection_chooses_nothing() {
+    let site = "key = { headers = [\"x-tier\"], device = true }";
+    let scene = Scene::with(Protocol::H1, |setup| setup.site(site)).await;
+    let varied = Reply::fresh("x").field("vary", "accept-language, origin");
+    scene.origin.on("/", varied);
+    let german = || Ask::get("/").field("accept-language", "de").field("x-tier", "gold");
+    let german = || german().field("origin", "https://a.example");
+    let named = "keep-alive, Accept-Language, origin, X-Tier, headland-device";
+    scene.ask(german().field("connection", named)).await;
+    let asked = scene.origin.last();
+    for name in ["accept-language", "origin", "x-tier"] {
+        assert_eq!(asked.field(name), "", "{name}");
+    }
+    assert_eq!(asked.field("headland-device"), "desktop");
+    // It was asked for what one asks for who says nothing, and is stored for those.
+    assert!(scene.get("/").await.is_hit());
+    assert!(!scene.ask(german()).await.is_hit());
+    assert_eq!(scene.origin.last().field("accept-language"), "de");
+    // On which the rules of caching rest is not the connection's.
+    let cookie = Ask::get("/cookie").field("cookie", "a=1").field("connection", "cookie");
+    scene.ask(cookie).await;
+    assert_eq!(scene.origin.last().field("cookie"), "a=1");
+}
 
 async fn each_variant_is_stored_for_its_requests(protocol: Protocol) {
     let scene = Scene::new(protocol).await;

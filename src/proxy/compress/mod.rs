@@ -303,7 +303,7 @@ impl CodedFill {
     fn keep(&self, pieces: &[Bytes]) {
         let (journey, store) = (&self.journey, &self.journey.proxy.store);
         let mark = mark_of(&self.head);
-        let made = match store.lookup(journey.primary, |s, out| journey.inbound.select(s, out)) {
+        let made = match store.lookup(journey.primary, |s, out| journey.select(s, out)) {
             Lookup::Found(_, identity) if mark_of(&identity.head) == mark => {
                 // A 304 may have come meanwhile.
                 journey.coded_head(&identity.head, self.coding).map(|(_, head)| head)

@@ -22,6 +22,7 @@ pub use self::edge::{Answered, Asking};
 pub use self::rules::{Rule, RuleSource};
 use super::Proxy;
 use super::context::{Arrival, Inbound, Journey};
+use super::onward::Onward;
 use crate::message::Request;
 use crate::object::{CacheKey, PurgeState, Selection, Stored, VarySpec};
 use crate::semantics::cacheability::{RequestFacts, is_odd};
@@ -102,9 +103,10 @@ impl Proxy {
             Err((refusal, _)) => return Explanation::Answered(Box::new(refusal.into())),
         };
         inbound.settle_coding(&route);
-        let facts = inbound.facts(&body, &route.freshness, false);
+        let facts = inbound.facts(&body, &route, false);
         let facts = RequestFacts { odd: is_odd(inbound.head.fields.iter()), ..facts };
-        let primary = resource.key(site.generation, &route.key.extra(&inbound.head.fields));
+        let onward = Onward::new(&inbound, resource.host.as_bytes(), &self.config.name);
+        let primary = resource.key(site.generation, &onward.key_extra(&route.key));
         let proxy = self.clone();
         let (unknown_below, interim, offer) = (0, None, None);
         let journey = Journey {
@@ -133,7 +135,7 @@ impl Journey {
         let mut rules = self.at_the_edge(knows_client, self.of_way(&by), &said)?;
         let lookup = match self.facts.method.is_cacheable() {
             true => {
-                let select = |spec: &VarySpec, out: &mut Selection| self.inbound.select(spec, out);
+                let select = |spec: &VarySpec, out: &mut Selection| self.select(spec, out);
                 self.proxy.store.glance(self.primary, select).await
             }
             false => Lookup::Missing(self.primary.own),

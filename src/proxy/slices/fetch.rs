@@ -74,8 +74,8 @@ impl Slicer {
 
     /// Drops the head, unless another has taken its place.
     fn forget(&self) {
-        let (store, inbound) = (&self.journey.proxy.store, &self.journey.inbound);
-        let found = store.lookup(self.journey.primary, |spec, out| inbound.select(spec, out));
+        let (store, journey) = (&self.journey.proxy.store, &self.journey);
+        let found = store.lookup(journey.primary, |spec, out| journey.select(spec, out));
         if let Lookup::Found(_, stored) = found
             && stored.slices() == Some(self.slices)
         {

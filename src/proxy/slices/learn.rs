@@ -41,7 +41,7 @@ impl Fill {
         if self.leading.is_none() || inbound.head.method != Method::GET || whole_stored {
             return None;
         }
-        let wanted = RangeSet::parse(inbound.head.fields.get("range")?)?;
+        let wanted = RangeSet::parse(inbound.only("range")?)?;
         let first = wanted.first_byte().unwrap_or(0);
         Some(Slices::aligned(first, self.journey.proxy.config.slice))
     }

@@ -10,7 +10,7 @@ use super::super::coding::{key_of, mark_of};
 use super::super::linger::Basis;
 use super::world::{Step, World, say, text};
 use crate::collapse::Join;
-use crate::message::{Answer, Fields};
+use crate::message::Answer;
 use crate::object::{CacheKey, PurgeKind, Sequence, Stored};
 use crate::semantics::coding::Coding;
 use crate::store::Lookup;
@@ -29,7 +29,7 @@ fn primary(world: &World) -> CacheKey {
     let routing = world.proxy.routing();
     let site = routing.sites.find("h").unwrap();
     let (route, resource) = site.locate(Cow::Borrowed("h"), "/").unwrap();
-    resource.key(site.generation, &route.key.extra(&Fields::default())).own
+    resource.key(site.generation, &route.key.extra(|_| Default::default())).own
 }
 
 fn stored(world: &World, key: CacheKey) -> Option<Arc<Stored>> {

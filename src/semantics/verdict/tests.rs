@@ -15,6 +15,7 @@ const GET: RequestFacts = RequestFacts {
     method: Method::Get,
     authorization: false,
     body: false,
+    ambiguous: false,
     range: false,
     directives: None,
     upgrade: false,
@@ -88,6 +89,7 @@ fn other_requests() {
     let post = RequestFacts { method: Method::Post, ..GET };
     let fat = RequestFacts { body: true, ..GET };
     let leaving = RequestFacts { upgrade: true, ..asking("only-if-cached") };
+    let ambiguous = RequestFacts { ambiguous: true, ..GET };
     let only = asking("only-if-cached");
     let cases = [
         (head, Some(STORED), 0, Serve(Reason::Fresh)),
@@ -100,6 +102,8 @@ fn other_requests() {
         (fat, Some(STORED), 0, Pass(Reason::RequestBody)),
         (leaving, Some(STORED), 0, Pass(Reason::Upgrade)),
         (leaving, None, 0, Pass(Reason::Upgrade)),
+        (ambiguous, Some(STORED), 0, Pass(Reason::AmbiguousKey)),
+        (ambiguous, None, 0, Pass(Reason::AmbiguousKey)),
         (only, Some(STORED), 0, Serve(Reason::Fresh)),
         (only, Some(STORED), 10, ServeAndRefresh(Reason::StaleWhileRevalidate)),
         (only, Some(STORED), 15, Refuse(Reason::OnlyIfCached)),
@@ -236,15 +240,9 @@ fn any_stored() -> impl Strategy<Value = StoredFacts> {
 
 fn any_request() -> impl Strategy<Value = RequestFacts> {
     let method = prop::sample::select(vec![Method::Get, Method::Head, Method::Post]);
-    (method, any::<[bool; 5]>(), prop::option::of(any_directives())).prop_map(
-        |(method, [authorization, body, range, upgrade, odd], directives)| RequestFacts {
-            method,
-            authorization,
-            body,
-            range,
-            directives,
-            upgrade,
-            odd,
+    (method, any::<[bool; 6]>(), prop::option::of(any_directives())).prop_map(
+        |(method, [authorization, body, ambiguous, range, upgrade, odd], directives)| {
+            RequestFacts { method, authorization, body, ambiguous, range, directives, upgrade, odd }
         },
     )
 }
@@ -297,6 +295,7 @@ proptest! {
                         || immutable && freshness.is_fresh(now)
                 );
                 prop_assert!(request.method != Method::Post && !request.body && !request.upgrade);
+                prop_assert!(!request.ambiguous);
             }
             Verdict::ServeAndRefresh(_) => {
                 let stored = stored.unwrap();
@@ -305,6 +304,7 @@ proptest! {
                     stored.freshness.staleness(now) < stored.freshness.stale_while_revalidate
                 );
                 prop_assert!(request.method != Method::Post && !request.body && !request.upgrade);
+                prop_assert!(!request.ambiguous);
             }
             Verdict::Revalidate(_) => {
                 let stored = stored.unwrap();
@@ -314,7 +314,7 @@ proptest! {
             Verdict::Fetch(_) => prop_assert_eq!(request.method, Method::Get),
             Verdict::Pass(_) => {
                 let no_store = request.directives.is_some_and(|asked| asked.no_store);
-                let own = request.body || request.upgrade || no_store;
+                let own = request.body || request.upgrade || request.ambiguous || no_store;
                 prop_assert!(request.method != Method::Get || own);
             }
             Verdict::Refuse(_) => {

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use http::Method;
 
-use super::{Access, Asked, Canned, EdgeRules, SiteRules};
+use super::{Access, Asked, Canned, EdgeRules, SiteRules, SiteRulesFault};
 use crate::config::Config;
 use crate::message::Fields;
 use crate::semantics::time::Timestamp;
@@ -88,6 +88,10 @@ pub(super) fn rules(lines: &str) -> Box<EdgeRules> {
 
 /// The rules of all routes of a site with these lines, the site's own behind them.
 pub(super) fn all_rules(lines: &str) -> Vec<Option<Box<EdgeRules>>> {
+    read(lines).unwrap().rules.remove(0)
+}
+
+fn read(lines: &str) -> Result<SiteRules, SiteRulesFault> {
     let text = format!(
         "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[origin]]\nname = \"app\"\n\
          servers = [{{ url = \"http://a.example\" }}]\n[[site]]\nname = \"shop\"\n\
@@ -95,5 +99,15 @@ pub(super) fn all_rules(lines: &str) -> Vec<Option<Box<EdgeRules>>> {
     );
     let parsed = Config::parse(&text, "t.toml", "/".as_ref(), &|_| None);
     let config = parsed.unwrap_or_else(|report| panic!("{report}"));
-    SiteRules::read(&config.sites, &config.geo).unwrap().rules.remove(0)
+    SiteRules::read(&config.sites, &config.geo)
+}
+
+#[test]
+fn a_key_is_made_of_what_goes_on() {
+    for name in ["x-original-url", "x-forwarded-host", "proxy-authorization", "max-forwards"] {
+        let fault = read(&format!("key.headers = [\"accept\", \"{name}\"]")).unwrap_err();
+        let why = "site shop: key.headers: expected fields that go on to origins, found";
+        assert_eq!(fault.to_string(), format!("{why} {name}"));
+    }
+    assert!(read("key.headers = [\"accept\", \"x-forwarded-proto\"]").is_ok());
 }
