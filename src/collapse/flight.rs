@@ -126,10 +126,10 @@ impl Flights {
         Self { shards, count: AtomicUsize::new(0), bound }
     }
 
-    /// Joins the flight for `key` (a variant of `primary`, or `primary` itself), or begins one that
-    /// reflects the purges up to `sequence`. `serves` says of a flight's sequence, and of what it
-    /// came to so far, whether it can serve this request: a flight that cannot is left to those who
-    /// are in it.
+    /// Joins the flight for `key` (a variant of `primary`, or `primary` itself), or one that has
+    /// brought a variant, or begins one that reflects the purges up to `sequence`. `serves` says of
+    /// a flight's sequence, and of what it came to so far, whether it can serve this request: a
+    /// flight that cannot is left to those who are in it.
     pub fn join(
         self: &Arc<Self>,
         primary: CacheKey,
@@ -140,7 +140,9 @@ impl Flights {
         let mut shard = self.shard(primary).lock();
         let present = shard.get(&primary).and_then(|flights| {
             flights.iter().rev().find(|flight| {
-                flight.key == key && serves(flight.sequence, flight.runway.landing.lock().as_ref())
+                let landing = flight.runway.landing.lock();
+                let may_serve = flight.key == key || landing.as_ref().is_some_and(is_variant);
+                may_serve && serves(flight.sequence, landing.as_ref())
             })
         });
         if let Some(flight) = present {
@@ -203,6 +205,17 @@ impl Flights {
         if flights.is_empty() {
             shard.remove(&primary);
         }
+    }
+}
+
+/// Whether it is known by now of which requests this is the variant: the leader's look-up, by which
+/// the flight is called, may have been before.
+fn is_variant(landing: &Landing) -> bool {
+    match landing {
+        Landing::Arriving(Arriving { variant, .. }) | Landing::Sliced(Sliced { variant, .. }) => {
+            variant.is_some()
+        }
+        _ => false,
     }
 }
 
