@@ -35,8 +35,8 @@ section! {
         variants: usize = 64, Within(1..=4096);
         /// Fetches under way that others can join; past it requests fetch by themselves.
         flights: usize = 65_536, Within(1..=16_777_216);
-        /// Bodies that are compressed at once, each with a few MiB of memory; past it responses
-        /// leave as they came.
+        /// Bodies that are compressed at once, each with a few MiB of memory until all of it has
+        /// come, however slow its origin; past it responses leave as they came.
         compressions: usize = 64, Within(1..=65_536);
         /// Threads that compress; 0: one for every two cores.
         compress_threads: usize = 0, Within(0..=1024);

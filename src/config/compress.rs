@@ -6,13 +6,15 @@ use super::section::{choice, section};
 use super::units::ByteSize;
 
 section! {
-    /// Which responses leave compressed, where the origin has not done so itself. Left out: none.
+    /// Which responses leave compressed, of those that are stored, where the origin has not done
+    /// so itself. Left out: none.
     pub struct Compress {
         /// Codings that are offered, the most wanted first: of those that a client wants alike it
-        /// gets the first. Empty: none.
+        /// gets the first. The origin is asked for those among them that the client takes, in this
+        /// order. Empty: none.
         codings: Vec<Coding> = vec![Coding::Zstd, Coding::Brotli, Coding::Gzip];
         /// Media types that are worth it, without parameters and in lower case; "*" stands for any
-        /// characters.
+        /// characters. An event stream would hold one of `cache.compressions` while it lasts.
         types: Vec<Pattern> = TYPES.iter().map(|text| Pattern::new(*text)).collect(), Unordered;
         /// Smallest body that is compressed, where its length is known.
         min: ByteSize = ByteSize::kib(1), Within(ByteSize(0)..=ByteSize::gib(1));
@@ -40,8 +42,8 @@ choice! {
     }
 }
 
-/// What is text, or close to it.
-const TYPES: [&str; 14] = [
+/// What is text, or close to it, and comes to an end.
+const TYPES: [&str; 22] = [
     "application/*+json",
     "application/*+xml",
     "application/javascript",
@@ -55,5 +57,13 @@ const TYPES: [&str; 14] = [
     "font/ttf",
     "image/svg+xml",
     "image/vnd.microsoft.icon",
-    "text/*",
+    "text/calendar",
+    "text/css",
+    "text/csv",
+    "text/html",
+    "text/javascript",
+    "text/markdown",
+    "text/plain",
+    "text/vtt",
+    "text/xml",
 ];

@@ -108,7 +108,9 @@ section! {
         freshness: Freshness = Freshness::default();
         /// Header fields set and removed.
         headers: HeaderRules = HeaderRules::default();
-        /// Which responses leave compressed, where the origin has not done so itself.
+        /// Which responses leave compressed, of those that are stored, where the origin has not
+        /// done so itself. What is for one client alone leaves as the origin sent it: compressed
+        /// here, its length would tell of secrets that stand beside what the client sent (BREACH).
         compress: Option<Compress> = None;
     }
 }

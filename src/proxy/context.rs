@@ -19,7 +19,7 @@ use super::{Proxy, Routing};
 use crate::message::{Body, Interim, RequestHead, Response, Scheme, Seen};
 use crate::object::{LogSequence, PrimaryKey, TargetUri};
 use crate::semantics::cacheability::{self, RequestFacts, Storage, storage};
-use crate::semantics::coding::Coding;
+use crate::semantics::coding::Taken;
 use crate::semantics::directives::RequestDirectives;
 use crate::semantics::freshness::ResponseFacts;
 use crate::semantics::headers::cdn_loop_seen;
@@ -71,8 +71,8 @@ pub(super) struct Inbound {
     pub(super) arrival: Arrival,
     /// What an edge asks for beside the resource; `None` where a client asks.
     pub(super) edge: Option<Box<Demand>>,
-    /// The one coding that it takes, once its route has settled that.
-    pub(super) coding: OnceLock<Coding>,
+    /// The codings that it takes, once its route has settled that.
+    pub(super) taken: OnceLock<Taken>,
 }
 
 impl Inbound {
@@ -81,7 +81,7 @@ impl Inbound {
             head.fields = without_connection_fields(head.fields);
         }
         let edge = arrival.from_edge.then(|| Box::new(Demand::read(&head.fields, rules)));
-        Self { head, arrival, edge, coding: OnceLock::new() }
+        Self { head, arrival, edge, taken: OnceLock::new() }
     }
 
     /// The site and route that serve this request, and the URL it stands for. A refusal tells the
@@ -230,7 +230,7 @@ impl Inbound {
             head: self.head.clone(),
             arrival: self.arrival,
             edge: self.edge.clone(),
-            coding: self.coding.clone(),
+            taken: self.taken.clone(),
         }
     }
 

@@ -25,7 +25,7 @@ use super::tier::Standing;
 use super::{Refusal, deliver};
 use crate::collapse::{Arriving, Follower, Join, Landing, Sliced};
 use crate::message::{Body, Reply};
-use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Sequence, Stored, Variant};
+use crate::object::{CacheKey, ObjectHead, PurgeState, Sequence, Stored, Variant};
 use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::semantics::cacheability::RequestFacts;
 use crate::semantics::verdict::{Reason, StoredFacts, Verdict, verdict};
@@ -170,7 +170,7 @@ impl Journey {
 
     /// What the store holds now, and what it is good for.
     pub(super) fn look_again(&self) -> (Lookup, Verdict) {
-        let lookup = self.proxy.store.lookup(self.primary, |s, out| self.select(s, out));
+        let lookup = self.onward().look_up(&self.proxy.store, self.primary);
         let verdict = match &lookup {
             Lookup::Found(_, stored) => self.verdict_on(Some(stored)),
             Lookup::Cold(_) | Lookup::Missing(_) => self.verdict_on(None),
@@ -246,7 +246,7 @@ impl Journey {
     /// its head is fresh.
     fn fits(&self, head: &ObjectHead, variant: Option<&Variant>) -> bool {
         let (facts, now) = (head.facts(self.purged(head)), self.inbound.arrival.later());
-        self.selects(variant)
+        self.onward().selects(variant, head)
             && matches!(verdict(&self.facts, Some(&facts), now), Verdict::Serve(_))
     }
 
@@ -292,15 +292,6 @@ impl Journey {
         }
     }
 
-    /// Whether a response on its way is this request's variant.
-    fn selects(&self, variant: Option<&Variant>) -> bool {
-        variant.is_none_or(|variant| {
-            let mut selection = Selection::new();
-            self.select(&variant.spec, &mut selection);
-            selection == variant.selection
-        })
-    }
-
     /// The response from a body on its way; `None` if it is not this request's variant, a purge has
     /// come between, or its beginning is given up already.
     fn arriving(&self, arriving: &Arriving, led: Option<Source>, reason: Reason) -> Option<Sent> {
@@ -332,7 +323,7 @@ impl Journey {
     /// Whether this request may be answered by what a flight brought.
     fn may_take(&self, head: &ObjectHead, variant: Option<&Variant>, collapsed: bool) -> bool {
         match self.purged(head) {
-            PurgeState::Clean => !collapsed || self.selects(variant),
+            PurgeState::Clean => !collapsed || self.onward().selects(variant, head),
             // What was under way when a hard purge came may be what was purged, for the one who
             // asked for it as well.
             PurgeState::Hard => false,

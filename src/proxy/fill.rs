@@ -14,11 +14,11 @@ use http::header::{ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::oneshot;
 
+use super::ProxyConfig;
 use super::context::Journey;
 use super::forward::ask_for_slice;
 use super::head::{Prepared, as_received, facts_of, inherit_tags};
 use super::tier::Fetched;
-use super::{ProxyConfig, coding};
 use crate::collapse::{Arriving, Landing, Leader, Relay, RelayWriter, Sliced};
 use crate::message::{Body, BodyError, BodyErrorKind, Piece, Protocol};
 use crate::object::{CacheKey, ObjectHead, PurgeState, Selection, Sequence, Stored, Variant};
@@ -141,7 +141,7 @@ impl Fill {
             },
             Ok(Fetched { mut response, sequence, source }) => {
                 let length = response.content_length;
-                coding::mark(&mut response, length, self.journey.compress());
+                self.journey.mark(&mut response, length);
                 (self.sequence, self.source) = (sequence, source);
                 let response_time = self.journey.inbound.arrival.later();
                 let times = Times { request: request_time, response: response_time };
@@ -276,7 +276,7 @@ impl Fill {
         }
         match storage {
             Storage::Store(_) => {
-                self.keep(self.variant(&facts).as_deref(), freshened.clone());
+                self.keep(self.variant(&facts, &head).as_deref(), freshened.clone());
                 self.tell(Led::Validated(freshened.clone()));
                 self.leader.land(Landing::Validated(freshened));
             }
@@ -315,7 +315,7 @@ impl Fill {
         let head = ObjectHead::new(status, freshness, self.sequence, &block, withheld, &target);
         let proxy = &self.journey.proxy;
         proxy.uncacheable.forget(self.key);
-        let variant = self.variant(facts);
+        let variant = self.variant(facts, &head);
         if let Some(variant) = &variant {
             self.leader.keep(|| proxy.store.announce(self.journey.primary, &variant.spec));
         }
@@ -364,11 +364,11 @@ impl Fill {
     }
 
     /// Which variant the response is, where the resource varies.
-    fn variant(&self, facts: &ResponseFacts) -> Option<Arc<Variant>> {
-        if facts.vary.is_empty() {
+    fn variant(&self, facts: &ResponseFacts, head: &ObjectHead) -> Option<Arc<Variant>> {
+        let spec = self.journey.onward().selecting(facts.vary.clone(), head);
+        if spec.is_empty() {
             return None;
         }
-        let spec = facts.vary.clone();
         let mut selection = Selection::new();
         self.journey.select(&spec, &mut selection);
         Some(Arc::new(Variant { spec, selection }))

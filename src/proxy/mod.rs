@@ -39,6 +39,7 @@ mod slices;
 mod stale;
 mod tier;
 mod upgrade;
+mod variants;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -200,7 +201,7 @@ impl Proxy {
         let onward = Onward::new(&inbound, resource.host.as_bytes(), &self.config.name);
         let primary = resource.key(site.generation, &onward.key_extra(&route.key));
         let lookup = match facts.method.is_cacheable() && !facts.upgrade {
-            true => self.store.lookup(primary, |spec, out| onward.select(spec, out)),
+            true => onward.look_up(&self.store, primary),
             false => Lookup::Missing(primary.own),
         };
         let stored = match &lookup {

@@ -21,6 +21,7 @@ use super::head::insert;
 use super::hop::{named_by_connection, with_trailers};
 use crate::message::Body;
 use crate::object::{Selection, VarySpec};
+use crate::semantics::coding::Taken;
 use crate::semantics::headers::{write_cdn_loop, write_via};
 use crate::semantics::onward::goes_on;
 use crate::semantics::vary::write_selection;
@@ -53,6 +54,7 @@ pub(super) struct Onward<'a> {
     /// This node's name.
     node: &'a str,
     /// Values that are made when they are first asked for.
+    codings: OnceCell<String>,
     client: OnceCell<String>,
     via: OnceCell<Vec<u8>>,
     cdn_loop: OnceCell<Vec<u8>>,
@@ -60,8 +62,13 @@ pub(super) struct Onward<'a> {
 
 impl<'a> Onward<'a> {
     pub(super) fn new(inbound: &'a Inbound, host: &'a [u8], node: &'a str) -> Self {
-        let (client, via, cdn_loop) = Default::default();
-        Self { inbound, host, node, client, via, cdn_loop }
+        let (codings, client, via, cdn_loop) = Default::default();
+        Self { inbound, host, node, codings, client, via, cdn_loop }
+    }
+
+    /// The codings that the request takes, if its route has settled that.
+    pub(super) fn taken(&self) -> Option<Taken> {
+        self.inbound.taken.get().copied()
     }
 
     /// What this node says in the field of this lower-case name, if it has a say in it.
@@ -70,7 +77,10 @@ impl<'a> Onward<'a> {
         let is_first = self.inbound.edge.is_none();
         let (fields, peer) = (&self.inbound.head.fields, &self.inbound.head.peer);
         Some(match name {
-            "accept-encoding" => self.inbound.coding.get()?.as_str().as_bytes(),
+            "accept-encoding" => {
+                let taken = self.taken()?;
+                self.codings.get_or_init(|| taken.asked()).as_bytes()
+            }
             "cdn-loop" => self.cdn_loop.get_or_init(|| {
                 let mut value = Vec::new();
                 write_cdn_loop(fields.all(name), self.node, &mut value);
@@ -127,7 +137,20 @@ impl<'a> Onward<'a> {
 
     /// Writes the selecting fields, normalised.
     pub(super) fn select(&self, spec: &VarySpec, out: &mut Selection) {
-        let lines = |name: &str| Some(self.lines(name)).filter(|lines| !lines.is_empty());
+        self.select_as(self.taken(), spec, out);
+    }
+
+    /// The same, as if the request took these codings.
+    pub(super) fn select_as(&self, taken: Option<Taken>, spec: &VarySpec, out: &mut Selection) {
+        let lines = |name: &str| {
+            let lines = match taken {
+                Some(taken) if name == "accept-encoding" => {
+                    smallvec![taken.selecting().as_bytes()]
+                }
+                _ => self.lines(name),
+            };
+            (!lines.is_empty()).then_some(lines)
+        };
         write_selection(spec, lines, out);
     }
 }

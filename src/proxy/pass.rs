@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderMap, StatusCode};
 
-use super::coding;
+use super::coding::coded_lines;
 use super::context::{Exchange, Journey, Sent, Served};
 use super::fill::is_same;
 use super::head::facts_of;
@@ -117,8 +117,7 @@ impl Journey {
         reason: &'static str,
     ) -> Sent {
         let origin_status = Some(incoming.status.as_u16());
-        let length = incoming.content_length;
-        let is_marked = coding::mark(&mut incoming, length, self.compress());
+        let coding = self.mark_passed(&mut incoming);
         let status = CacheStatus {
             fwd: Some(forward),
             fwd_status: origin_status,
@@ -137,8 +136,9 @@ impl Journey {
             block: self.preparation().passed(incoming.headers, incoming.protocol, to_edge),
             extra,
         };
-        if is_marked {
-            self.code_alone(&mut response);
+        if let Some(coding) = coding {
+            response.block = coded_lines(&response.block, coding);
+            response.content_length = None;
         }
         let (served, stamp) = (Served::Pass, self.stamp_fetched());
         let basis = Basis::Own;

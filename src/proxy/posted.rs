@@ -72,7 +72,9 @@ impl Journey {
         else {
             return Ok(fetched);
         };
-        let Fetched { response, sequence, source } = fetched;
+        let Fetched { mut response, sequence, source } = fetched;
+        let length = response.content_length;
+        journey.mark(&mut response, length);
         let headers = response.headers.clone();
         let told = IncomingResponse { headers, body: Body::Empty, ..response };
         let (leading, led) = oneshot::channel();

@@ -59,11 +59,11 @@ pub struct CompressPolicy {
 }
 
 impl CompressPolicy {
-    /// The one coding for a client that sends these lines of `Accept-Encoding`: the one of most
+    /// What a client takes that sends these lines of `Accept-Encoding`. The best is that of most
     /// weight, and the first that is offered among those of one weight. Where none is taken, or
     /// the field is not there, it is [`Coding::Identity`]: that a client which names nothing takes
     /// everything (RFC 9110 section 12.5.3) is more than most of those can.
-    pub fn choose<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) -> Coding {
+    pub fn taken<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) -> Taken {
         let mut weights = [None; 4];
         let mut other = None;
         for member in lines.into_iter().flat_map(members) {
@@ -80,13 +80,14 @@ impl CompressPolicy {
         let weight = |coding: Coding| weights[coding as usize].or(other).unwrap_or(0);
         // A client that only tolerates what it did not name wants the coding.
         let least = weights[Coding::Identity as usize].unwrap_or(0).max(1);
-        let mut best = (Coding::Identity, 0);
-        for &coding in &self.codings {
-            if weight(coding) >= least && weight(coding) > best.1 {
-                best = (coding, weight(coding));
+        let (mut taken, mut most) = (Taken::NONE, 0);
+        for &coding in self.codings.iter().filter(|coding| weight(**coding) >= least) {
+            taken.add(coding);
+            if weight(coding) > most {
+                (taken.best, most) = (coding, weight(coding));
             }
         }
-        best.0
+        taken
     }
 
     /// Whether a response with these fields (lower-case names) and so many bytes, if that is known,
@@ -119,6 +120,75 @@ impl CompressPolicy {
         let media = String::from_utf8_lossy(trim(media)).to_ascii_lowercase();
         self.types.iter().any(|pattern| pattern.matches(&media))
     }
+}
+
+/// Which of the codings that are offered a client takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// A bit for each coding but identity.
+    set: u8,
+    best: Coding,
+    /// In the order in which they are offered; identity where there is none.
+    order: [Coding; 3],
+}
+
+/// What each set of codings is called among selecting fields.
+const SETS: [&str; 8] =
+    ["identity", "zstd", "br", "zstd+br", "gzip", "zstd+gzip", "br+gzip", "zstd+br+gzip"];
+
+impl Taken {
+    /// Nothing but identity.
+    pub const NONE: Self = Self { set: 0, best: Coding::Identity, order: [Coding::Identity; 3] };
+
+    fn add(&mut self, coding: Coding) {
+        let (at, bit) = (self.set.count_ones() as usize, bit(coding));
+        if self.set & bit == 0 && at < self.order.len() {
+            self.set |= bit;
+            self.order[at] = coding;
+        }
+    }
+
+    /// The `Accept-Encoding` that asks for all of them, the most wanted first.
+    pub fn asked(self) -> String {
+        let codings = &self.order[..self.set.count_ones() as usize];
+        let member = |(at, coding): (usize, &Coding)| match at {
+            0 => coding.as_str().to_owned(),
+            _ => format!("{};q=0.{}", coding.as_str(), 10 - at),
+        };
+        match codings {
+            [] => Coding::Identity.as_str().to_owned(),
+            _ => codings.iter().enumerate().map(member).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// The coding that is wanted most.
+    pub fn best(self) -> Coding {
+        self.best
+    }
+
+    /// The value of `Accept-Encoding` that all who take the same have among selecting fields.
+    pub fn selecting(self) -> &'static str {
+        SETS[usize::from(self.set)]
+    }
+
+    /// Whether a body of this `Content-Encoding` is taken.
+    pub fn takes(self, value: &[u8]) -> bool {
+        let (name, _) = preference(trim(value));
+        let known = [Coding::Zstd, Coding::Brotli, Coding::Gzip];
+        known.into_iter().any(|coding| self.set & bit(coding) != 0 && is_named(coding, name))
+    }
+
+    /// Those who take all of this and more. What an origin chose for them, and is taken here, it
+    /// would have chosen here.
+    pub fn wider(self) -> impl Iterator<Item = Self> {
+        let sets = if self.set == 0 { 0..0 } else { self.set + 1..8 };
+        sets.filter(move |set| set & self.set == self.set).map(move |set| Self { set, ..self })
+    }
+}
+
+/// The place of a coding in a set.
+fn bit(coding: Coding) -> u8 {
+    (1 << coding as u8) >> 1
 }
 
 /// Whether a line of `Cache-Control`, of request or response, has `no-transform`.
@@ -206,15 +276,58 @@ mod tests {
         ];
         for (lines, expected) in cases {
             let lines_of = || lines.iter().map(|line| line.as_bytes());
-            assert_eq!(policy(&all).choose(lines_of()), *expected, "{lines:?}");
+            assert_eq!(policy(&all).taken(lines_of()).best(), *expected, "{lines:?}");
             if *expected != Identity {
-                assert_eq!(policy(&[]).choose(lines_of()), Identity, "{lines:?}");
+                assert_eq!(policy(&[]).taken(lines_of()), Taken::NONE, "{lines:?}");
             }
         }
         let every = || [&b"gzip, br, zstd"[..]];
-        assert_eq!(policy(&[Gzip, Brotli]).choose(every()), Gzip);
-        assert_eq!(policy(&[Brotli, Gzip]).choose(every()), Brotli);
-        assert_eq!(policy(&[Gzip]).choose([&b"br"[..]]), Identity);
+        assert_eq!(policy(&[Gzip, Brotli]).taken(every()).best(), Gzip);
+        assert_eq!(policy(&[Brotli, Gzip]).taken(every()).best(), Brotli);
+        assert_eq!(policy(&[Gzip]).taken([&b"br"[..]]), Taken::NONE);
+    }
+
+    #[test]
+    fn an_origin_is_asked_for_all_that_both_take() {
+        use Coding::{Brotli, Gzip, Zstd};
+        let cases: &[(&[Coding], &str, &str, &str)] = &[
+            (&[Zstd, Brotli, Gzip], "gzip, br, zstd", "zstd, br;q=0.9, gzip;q=0.8", "zstd+br+gzip"),
+            (&[Gzip, Brotli], "gzip;q=0.1, br, zstd", "gzip, br;q=0.9", "br+gzip"),
+            (&[Zstd, Brotli, Gzip], "gzip, deflate", "gzip", "gzip"),
+            (&[Brotli, Gzip], "zstd", "identity", "identity"),
+            (&[Zstd, Brotli, Gzip], "br;q=0, *", "zstd, gzip;q=0.9", "zstd+gzip"),
+            // It would rather have nothing.
+            (&[Brotli, Gzip], "br;q=0.4, gzip, identity;q=0.5", "gzip", "gzip"),
+            (&[Brotli], "", "identity", "identity"),
+            (&[], "br", "identity", "identity"),
+        ];
+        for (offered, lines, asked, selecting) in cases {
+            let policy = policy(offered);
+            let taken = policy.taken([lines.as_bytes()]);
+            assert_eq!(taken.asked(), *asked, "{offered:?} {lines}");
+            assert_eq!(taken.selecting(), *selecting, "{offered:?} {lines}");
+        }
+    }
+
+    #[test]
+    fn what_was_chosen_for_those_who_take_more() {
+        let all = policy(&[Coding::Zstd, Coding::Brotli, Coding::Gzip]);
+        let taken = |line: &str| all.taken([line.as_bytes()]);
+        let wider = |line| taken(line).wider().map(Taken::selecting).collect::<Vec<_>>();
+        assert_eq!(wider("gzip"), ["zstd+gzip", "br+gzip", "zstd+br+gzip"]);
+        assert_eq!(wider("br, gzip"), ["zstd+br+gzip"]);
+        assert!(wider("gzip, br, zstd").is_empty() && wider("identity").is_empty());
+        for (takes, value, expected) in [
+            ("br, gzip", "br", true),
+            ("br, gzip", "X-Gzip", true),
+            ("br, gzip", "zstd", false),
+            ("br, gzip", "gzip, br", false),
+            ("br, gzip", "identity", false),
+            ("br, gzip", "deflate", false),
+            ("identity", "gzip", false),
+        ] {
+            assert_eq!(taken(takes).takes(value.as_bytes()), expected, "{takes}: {value}");
+        }
     }
 
     #[test]

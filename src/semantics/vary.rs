@@ -58,6 +58,19 @@ impl VarySpec {
         self.names.is_empty() && !self.star
     }
 
+    /// The same fields, with `Accept-Encoding` among them or not.
+    pub fn by_coding(mut self, is_by_it: bool) -> VarySpec {
+        const NAME: &str = "accept-encoding";
+        match self.names.binary_search_by(|name| name.as_str().cmp(NAME)) {
+            Ok(at) if !is_by_it => drop(self.names.remove(at)),
+            Err(at) if is_by_it && !self.star && self.names.len() < VARY_NAMES_MAX => {
+                self.names.insert(at, NAME.into());
+            }
+            _ => {}
+        }
+        self
+    }
+
     fn add_name(&mut self, name: &[u8]) {
         let name = String::from_utf8_lossy(name).to_ascii_lowercase();
         match self.names.binary_search(&name) {

@@ -2,6 +2,7 @@
 //! coding that it takes, and the origin is asked once.
 
 mod lasting;
+mod varying;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -20,11 +21,10 @@ over_each_protocol!(
     what_was_learned_by_its_parts_is_coded_when_it_is_wanted_whole,
     a_head_tells_of_the_coded_response,
     what_is_not_worth_it_is_left_alone,
-    what_the_origin_coded_is_used,
-    an_origin_that_leaves_out_a_coding_is_helped,
-    what_is_not_stored_is_coded_too,
+    what_is_not_stored_leaves_as_it_came,
     a_body_cut_short_seems_whole_to_nobody,
     beyond_the_bound_the_identity_leaves,
+    what_goes_on_without_end_holds_no_place,
     a_route_that_does_not_code_hands_on_what_it_is_asked,
 );
 
@@ -32,6 +32,9 @@ over_each_protocol!(
 const ON: &str = "compress = {}";
 
 const CODINGS: [&str; 3] = ["zstd", "br", "gzip"];
+
+/// What an origin is asked for by those who take all of them.
+const ALL: &str = "zstd, br;q=0.9, gzip;q=0.8";
 
 /// So many bytes of text that tell where they are.
 fn page(lines: usize) -> Bytes {
@@ -98,7 +101,8 @@ async fn a_crowd_of_all_codings_streams_from_one_fetch(protocol: Protocol) {
     let scene = scene(protocol).await;
     let (page, gate) = (page(20_000), Gate::new());
     let (first, rest) = (page.slice(..9000), page.slice(9000..));
-    scene.origin.on("/", fresh(first.clone()).gate(&gate).piece(rest));
+    let reply = fresh(first.clone()).field("vary", "Accept-Encoding");
+    scene.origin.on("/", reply.gate(&gate).piece(rest));
     let crowd = scene.crowd(CROWD).await;
     let opened = crowd.iter().enumerate().map(async |(at, client)| {
         let ask = Ask::get("/").field("accept-encoding", TAKES[at % 5]);
@@ -238,7 +242,7 @@ async fn what_is_not_worth_it_is_left_alone(protocol: Protocol) {
         let coding = if *target == "/coded" { "deflate" } else { "" };
         assert_eq!(seen.field("content-encoding"), coding, "{target}");
         let asked = scene.origin.asked();
-        assert!(asked.iter().any(|asked| asked.field("accept-encoding") == "zstd"));
+        assert!(asked.iter().any(|asked| asked.field("accept-encoding") == ALL));
     }
     scene.origin.on("/", text(&page));
     let forbidden = Ask::get("/").field("accept-encoding", "gzip");
@@ -248,69 +252,39 @@ async fn what_is_not_worth_it_is_left_alone(protocol: Protocol) {
     assert_eq!(scene.origin.count(), targets.len() + 1);
 }
 
-async fn what_the_origin_coded_is_used(protocol: Protocol) {
-    let scene = scene(protocol).await;
-    let coded = |coding: &str| {
-        let reply = fresh(format!("precompressed by {coding}")).field("vary", "Accept-Encoding");
-        if coding == "identity" { reply } else { reply.field("content-encoding", coding) }
-    };
-    for coding in ["br", "gzip", "identity"] {
-        scene.origin.now("/", coded(coding));
-        for _ in 0..2 {
-            let seen = taking(&scene, coding, "/").await;
-            assert_eq!(seen.text(), format!("precompressed by {coding}"));
-            assert_eq!(seen.field("etag"), "\"1\"");
-            assert_eq!(seen.field("vary"), "Accept-Encoding");
-        }
-        assert_eq!(scene.origin.last().field("accept-encoding"), coding);
-    }
-    assert_eq!(scene.origin.count(), 3);
-}
-
-async fn an_origin_that_leaves_out_a_coding_is_helped(protocol: Protocol) {
+async fn what_is_not_stored_leaves_as_it_came(protocol: Protocol) {
     let scene = scene(protocol).await;
     let page = page(500);
-    let reply = || fresh(page.clone()).field("vary", "accept-encoding");
-    scene.origin.on("/", reply().field("content-encoding", "gzip"));
-    scene.origin.on("/", reply());
-    assert_eq!(taking(&scene, "gzip", "/").await.body, page);
-    for _ in 0..2 {
-        assert!(decoded(&taking(&scene, "br", "/").await, "br") == page);
+    let own = || Reply::ok(page.clone()).field("content-type", "text/html").field("etag", "\"1\"");
+    scene.origin.on("/no-store", own().field("cache-control", "no-store"));
+    scene.origin.on("/private", own().field("cache-control", "private, max-age=60"));
+    scene.origin.on("/cookie", fresh(page.clone()).field("set-cookie", "a=b"));
+    scene.origin.on("/login", fresh(page.clone()));
+    scene
+        .origin
+        .on("/marked", own().field("cache-control", "no-store").field("headland-body", "x"));
+    let ask = |ask: Ask| ask.field("accept-encoding", "br, gzip");
+    let asks = [
+        ask(Ask::get("/no-store")),
+        ask(Ask::new("HEAD", "/no-store")),
+        ask(Ask::new("POST", "/no-store").content("x")),
+        ask(Ask::get("/private")),
+        ask(Ask::get("/cookie")),
+        ask(Ask::get("/login").field("authorization", "Basic eA==")),
+        ask(Ask::get("/marked")),
+    ];
+    for (number, ask) in asks.into_iter().enumerate() {
+        let seen = scene.ask(ask).await;
+        assert!(seen.body == if number == 1 { Bytes::new() } else { page.clone() }, "{number}");
+        assert_eq!(seen.field("content-encoding") + &seen.field("vary"), "", "{number}");
+        assert_eq!(seen.field("etag"), "\"1\"", "{number}");
+        assert_eq!(scene.origin.last().field("accept-encoding"), "br, gzip;q=0.9", "{number}");
     }
-    assert_eq!(taking(&scene, "gzip", "/").await.body, page);
-    assert_eq!(scene.origin.count(), 2);
-}
-
-async fn what_is_not_stored_is_coded_too(protocol: Protocol) {
-    let scene = scene(protocol).await;
-    let (page, gate) = (page(500), Gate::new());
-    let own = |body: Bytes| {
-        let reply = Reply::ok(body).field("content-type", "application/problem+json");
-        reply.field("cache-control", "no-store").field("etag", "\"1\"")
-    };
-    scene.origin.on("/", own(page.clone()));
-    for ask in [|| Ask::get("/"), || Ask::new("POST", "/").content("x")] {
-        let seen = scene.ask(ask().field("accept-encoding", "br")).await;
-        assert!(decoded(&seen, "br") == page);
-        assert_eq!((seen.field("etag").as_str(), seen.is_hit()), ("W/\"1\"", false));
-        let plain = scene.ask(ask()).await;
-        assert!(decoded(&plain, "") == page);
-        assert_eq!(plain.field("etag"), "\"1\"");
-    }
-    // What has come can be read before more comes.
-    let (first, rest) = (page.slice(..500), page.slice(500..));
-    scene.origin.on("/events", own(first.clone()).chunked().gate(&gate).piece(rest));
-    for coding in CODINGS {
-        let ask = Ask::get("/events").field("accept-encoding", coding);
-        let mut response = within("a head", scene.client.open(ask)).await.unwrap();
-        let mut came = Vec::new();
-        while decode(coding, &came).len() < first.len() {
-            came.extend_from_slice(&response.at_least(1).await.unwrap());
-        }
-        gate.open();
-        came.extend_from_slice(&within("the rest", response.whole()).await.unwrap().body);
-        assert!(decode(coding, &came) == page, "{coding}");
-    }
+    // The origin knows what it does.
+    let coded = Reply::ok("coded there").field("content-encoding", "br");
+    scene.origin.on("/coded", coded.field("cache-control", "private"));
+    let seen = scene.ask(ask(Ask::get("/coded"))).await;
+    assert_eq!((seen.text(), seen.field("content-encoding")), ("coded there".into(), "br".into()));
 }
 
 async fn a_body_cut_short_seems_whole_to_nobody(protocol: Protocol) {
@@ -352,6 +326,32 @@ async fn beyond_the_bound_the_identity_leaves(protocol: Protocol) {
     .await;
     assert!(decoded(&taking(&scene, "gzip", "/").await, "gzip") == page);
     assert_eq!(scene.origin.count(), 2);
+}
+
+async fn what_goes_on_without_end_holds_no_place(protocol: Protocol) {
+    let set = |setup: crate::support::Setup| setup.site(ON).cache("compressions = 1");
+    let scene = Scene::with(protocol, set).await;
+    let (page, gate) = (page(500), Gate::new());
+    let endless = |kind: &str, keep: &str| {
+        let reply = Reply::ok(page.clone()).field("content-type", kind);
+        reply.field("cache-control", keep).chunked().gate(&gate).piece("the end")
+    };
+    scene.origin.on("/own", endless("text/html", "no-store"));
+    scene.origin.on("/events", endless("text/event-stream", "max-age=60"));
+    scene.origin.on("/", fresh(page.clone()));
+    let mut opened = Vec::new();
+    for target in ["/own", "/own", "/events"] {
+        let ask = Ask::get(target).field("accept-encoding", "gzip");
+        let mut response = within("a head", scene.client.open(ask)).await.unwrap();
+        response.at_least(page.len()).await.unwrap();
+        opened.push(response);
+    }
+    assert!(decoded(&taking(&scene, "gzip", "/").await, "gzip") == page);
+    gate.open();
+    for response in opened {
+        let seen = within("the rest", response.whole()).await.unwrap();
+        assert_eq!(seen.field("content-encoding"), "");
+    }
 }
 
 async fn a_route_that_does_not_code_hands_on_what_it_is_asked(protocol: Protocol) {

@@ -1,20 +1,24 @@
 //! Responses that leave in fewer bytes than they came, on routes that say so.
 //!
-//! A request takes one coding, settled before anything is looked up. What is fetched, stored,
+//! Which codings a request takes is settled before anything is looked up. What is fetched, stored,
 //! purged, validated and shared is what the origin sent, whichever coding that has; so one fetch
 //! serves clients of every coding, and what was learned by its parts is coded once it is wanted
-//! whole. Where it came in identity and is worth it, the head says which
-//! body it has: by a mark, new with each body that is fetched, that 304s leave as it is. The
-//! coded copy stands under a key of that mark, and is nothing by itself: it is only found from the
-//! identity that it was made of, after that was judged.
+//! whole. Where it came in identity and is worth it, the head says which body it has: by a mark,
+//! new with each body that is fetched, that 304s leave as it is. The coded copy bears the mark as
+//! well, and is nothing by itself: it is only found from the identity that it was made of, after
+//! that was judged.
 //!
 //! ```text
-//!  request ─► coding ─► look up, fetch, judge … as anywhere ─► Sent (identity, marked)
-//!                                                               │ mark and coding: a key
-//!              stored under it ◄────────────────────────────────┼─► another codes it: its relay
-//!                                                               └─► a place: fill of this flight
+//!  request ─► taken ─► look up, fetch, judge … as anywhere ─► Sent (identity, marked)
+//!                                                              │ place and coding: a key
+//!              stored under it ◄───────────────────────────────┼─► another codes it: its relay
+//!                                                              └─► a place: fill of this flight
 //!                        identity's body ─► CodedBody ─► relay ─► those who wait, store
 //! ```
+//!
+//! What is for one client alone leaves as it came. Its bytes may hold secrets beside what the client
+//! sent, of which the length of a coded body would tell (BREACH); and how long it takes is that
+//! client's to say, so a few could hold every place.
 //!
 //! Invariants:
 //! - no coded response begins where its identity might not: what purges, freshness and conditions
@@ -39,7 +43,7 @@ use self::encoder::Encoder;
 pub(super) use self::pool::Compressors;
 use self::pool::Place;
 use super::Proxy;
-use super::coding::{coded_lines, key_of, mark_of};
+use super::coding::{coded_lines, is_of, key_of, mark_of};
 use super::context::{Inbound, Journey, Sent};
 use super::deliver::{self, Content};
 use super::fill::pour;
@@ -47,7 +51,7 @@ use super::linger::Basis;
 use crate::collapse::{Arriving, Follower, Join, Landing, Leader, Relay, RelayWriter};
 use crate::message::{Body, Response, Seen};
 use crate::object::{CacheKey, ObjectHead, PrimaryKey, Stored};
-use crate::semantics::coding::{Coding, CompressPolicy, forbids};
+use crate::semantics::coding::{Coding, CompressPolicy, Taken, forbids};
 use crate::site::Route;
 use crate::store::Lookup;
 
@@ -55,23 +59,22 @@ use crate::store::Lookup;
 pub(super) struct Overtaken;
 
 impl Inbound {
-    /// Settles the coding of the response, where the route codes for clients. A part is of the
+    /// Settles the codings of the response, where the route codes for clients. A part is of the
     /// identity, and so is what nobody may transform (RFC 9111 section 5.2.1.6).
     pub(super) fn settle_coding(&self, route: &Route) {
         let Some(policy) = route.compress.as_ref().filter(|_| self.edge.is_none()) else { return };
         let seen = self.head.fields.seen();
         let is_forbidden = seen.any(Seen::RANGE)
             || seen.any(Seen::CACHE_CONTROL) && self.head.fields.all("cache-control").any(forbids);
-        let coding = match is_forbidden {
-            true => Coding::Identity,
-            false => policy.choose(self.head.fields.all("accept-encoding")),
-        };
-        self.coding.get_or_init(|| coding);
+        self.taken.get_or_init(|| match is_forbidden {
+            true => Taken::NONE,
+            false => policy.taken(self.head.fields.all("accept-encoding")),
+        });
     }
 
     /// The coding that this client is to get where the response is not coded.
     pub(super) fn wanted(&self) -> Option<Coding> {
-        self.coding.get().copied().filter(|coding| *coding != Coding::Identity)
+        self.taken.get().map(|taken| taken.best()).filter(|coding| *coding != Coding::Identity)
     }
 }
 
@@ -93,7 +96,11 @@ impl Proxy {
         let Some(coding) = inbound.wanted() else { return Ok(identity) };
         let Some(mark) = mark_of(&identity.head) else { return Ok(identity) };
         match self.store.lookup(key_of(primary.own, mark, coding), |_, _| ()) {
-            Lookup::Found(_, coded) if is_under(&coded.head, &identity.head) => Ok(coded),
+            Lookup::Found(_, coded)
+                if is_under(&coded.head, &identity.head) && is_of(&coded.head, &identity.head) =>
+            {
+                Ok(coded)
+            }
             _ => Err(identity),
         }
     }
@@ -146,19 +153,6 @@ impl Journey {
         Ok(sent)
     }
 
-    /// Codes a response that is for this request alone.
-    pub(super) fn code_alone(&self, response: &mut Response) {
-        let Some(coding) = self.inbound.wanted() else { return };
-        if self.inbound.head.method != Method::HEAD {
-            let Some((encoder, place)) = self.begin_coding(coding, response.content_length) else {
-                return;
-            };
-            response.body = self.code_body(coding, response, encoder, place);
-        }
-        response.block = coded_lines(&response.block, coding);
-        response.content_length = None;
-    }
-
     /// The key and head of the coded copy of an identity; `None` if it is not worth coding, or no
     /// more since a 304.
     pub(super) fn coded_head(
@@ -193,7 +187,7 @@ impl Journey {
             Lookup::Cold(key) => store.bring_in(key).await,
             Lookup::Missing(_) => None,
         };
-        match found {
+        match found.filter(|coded| is_of(&coded.head, &head)) {
             Some(coded) if is_under(&coded.head, &head) => return Some(Coded::Stored(coded)),
             Some(coded) => {
                 let coded = Arc::new(coded.under(&head));
@@ -202,12 +196,14 @@ impl Journey {
             }
             None => {}
         }
+        // What is made of another body is made in a flight of its own.
+        let flight = key.variant(mark_of(&head)?);
         let sequence = head.sequence;
         let arriving = move |relay| {
             let (head, variant, cache_status) = (Arc::new(head), None, None);
             Arriving { head, content_length: None, relay, variant, cache_status }
         };
-        if let Some(follower) = flights.follow(key, key) {
+        if let Some(follower) = flights.follow(key, flight) {
             return followed(follower).await.map(|relay| Coded::Arriving(arriving(relay)));
         }
         if self.inbound.head.method != Method::GET || response.status != StatusCode::OK {
@@ -215,7 +211,7 @@ impl Journey {
             return Some(Coded::Arriving(arriving(Relay::new().0)));
         }
         let (encoder, place) = self.begin_coding(coding, response.content_length)?;
-        match flights.join(key, key, sequence, |_, _| true) {
+        match flights.join(key, flight, sequence, |_, _| true) {
             Join::Alone => None,
             Join::Follower(follower) => {
                 followed(follower).await.map(|relay| Coded::Arriving(arriving(relay)))
@@ -224,25 +220,14 @@ impl Journey {
                 let (relay, writer) = Relay::new();
                 let arriving = arriving(relay);
                 leader.land(Landing::Arriving(arriving.clone()));
-                let body = self.code_body(coding, response, encoder, place);
+                self.proxy.metrics.compression(coding.as_str(), "begun");
+                let body = CodedBody::new(std::mem::take(&mut response.body), encoder, place);
+                let body = Body::Stream(Box::new(body));
                 let (journey, head) = (self.for_fill(), arriving.head.clone());
                 tokio::spawn(CodedFill { journey, key, coding, leader, writer, head }.run(body));
                 Some(Coded::Arriving(arriving))
             }
         }
-    }
-
-    /// What becomes of the body of a response.
-    fn code_body(
-        &self,
-        coding: Coding,
-        response: &mut Response,
-        encoder: Box<Encoder>,
-        place: Place,
-    ) -> Body {
-        self.proxy.metrics.compression(coding.as_str(), "begun");
-        let body = std::mem::take(&mut response.body);
-        Body::Stream(Box::new(CodedBody::new(body, encoder, place)))
     }
 
     /// An encoder for a body of `length` bytes, if known, and a place among those at work.
@@ -302,9 +287,8 @@ impl CodedFill {
     /// Stores the copy while its identity is stored: what is not to be stored has none.
     fn keep(&self, pieces: &[Bytes]) {
         let (journey, store) = (&self.journey, &self.journey.proxy.store);
-        let mark = mark_of(&self.head);
-        let made = match store.lookup(journey.primary, |s, out| journey.select(s, out)) {
-            Lookup::Found(_, identity) if mark_of(&identity.head) == mark => {
+        let made = match journey.onward().look_up(store, journey.primary) {
+            Lookup::Found(_, identity) if is_of(&self.head, &identity.head) => {
                 // A 304 may have come meanwhile.
                 journey.coded_head(&identity.head, self.coding).map(|(_, head)| head)
             }

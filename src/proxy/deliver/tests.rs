@@ -31,7 +31,7 @@ fn inbound(method: &str, fields: &[(&str, &str)]) -> Inbound {
         content_length: None,
     };
     let arrival = Arrival { instant: Instant::now(), now: NOW, from_edge: false };
-    Inbound { head: Box::new(head), arrival, edge: None, coding: Default::default() }
+    Inbound { head: Box::new(head), arrival, edge: None, taken: Default::default() }
 }
 
 fn head(status: u16) -> ObjectHead {

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use super::super::coding::is_of;
 use super::super::context::Journey;
 use super::super::deliver;
 use super::rules::{Rule, RuleSource};
@@ -50,8 +51,8 @@ impl Journey {
             return Some(Answer { status, bytes, coded: None });
         };
         let copy = match self.proxy.store.glance(key, |_, _| ()).await {
-            Lookup::Found(_, copy) => Some(copy.len()),
-            Lookup::Cold(_) | Lookup::Missing(_) => None,
+            Lookup::Found(_, copy) if is_of(&copy.head, head) => Some(copy.len()),
+            Lookup::Found(..) | Lookup::Cold(_) | Lookup::Missing(_) => None,
         };
         let bytes = if status == StatusCode::OK { copy } else { bytes };
         Some(Answer { status, bytes, coded: Some((coding.as_str(), copy.is_some())) })
@@ -126,10 +127,10 @@ impl Journey {
 
     /// Which coding is made here.
     fn of_coding(&self, answer: Option<&Answer>, by: &dyn Fn(&str) -> RuleSource) -> Option<Rule> {
-        let coding = self.inbound.coding.get()?;
+        let coding = self.inbound.taken.get()?.best();
         let effect = match (coding, answer) {
             (Coding::Identity, _) => "none is made for this request",
-            (_, None) => "made of what is fetched, if that is worth it",
+            (_, None) => "made of what is fetched, if that is stored and worth it",
             (_, Some(Answer { coded: None, .. })) => "not made: what is stored is not worth it",
             (_, Some(Answer { coded: Some((_, true)), .. })) => "the copy that is stored is sent",
             (_, Some(Answer { coded: Some((_, false)), .. })) => "made of what is stored",

@@ -24,7 +24,7 @@ use super::Proxy;
 use super::context::{Arrival, Inbound, Journey};
 use super::onward::Onward;
 use crate::message::Request;
-use crate::object::{CacheKey, PurgeState, Selection, Stored, VarySpec};
+use crate::object::{CacheKey, PurgeState, Stored};
 use crate::semantics::cacheability::{RequestFacts, is_odd};
 use crate::semantics::freshness::Freshness;
 use crate::semantics::time::Timestamp;
@@ -134,10 +134,7 @@ impl Journey {
         let by = |key: &str| RuleSource::Config(said(key));
         let mut rules = self.at_the_edge(knows_client, self.of_way(&by), &said)?;
         let lookup = match self.facts.method.is_cacheable() {
-            true => {
-                let select = |spec: &VarySpec, out: &mut Selection| self.select(spec, out);
-                self.proxy.store.glance(self.primary, select).await
-            }
+            true => self.glance().await,
             false => Lookup::Missing(self.primary.own),
         };
         let key = lookup.key();

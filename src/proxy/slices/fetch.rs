@@ -75,7 +75,7 @@ impl Slicer {
     /// Drops the head, unless another has taken its place.
     fn forget(&self) {
         let (store, journey) = (&self.journey.proxy.store, &self.journey);
-        let found = store.lookup(journey.primary, |spec, out| journey.select(spec, out));
+        let found = journey.onward().look_up(store, journey.primary);
         if let Lookup::Found(_, stored) = found
             && stored.slices() == Some(self.slices)
         {

@@ -23,7 +23,6 @@ use super::fetch::{part, strong_tag};
 use crate::collapse::{Arriving, Landing, Relay, RelayWriter, Sliced};
 use crate::message::{Body, BodyError, Piece};
 use crate::object::{Slices, Stored};
-use crate::proxy::coding;
 use crate::proxy::fill::{DESERTED, Fill, Led, Shared, Times};
 use crate::proxy::head::facts_of;
 use crate::semantics::cacheability::{NoStore, Storage};
@@ -62,7 +61,7 @@ impl Fill {
         };
         response.headers.remove(CONTENT_RANGE);
         response.status = StatusCode::OK;
-        coding::mark(&mut response, Some(total), self.journey.compress());
+        self.journey.mark(&mut response, Some(total));
         let facts = facts_of(200, &response.headers);
         let small = total <= self.journey.proxy.config.max_object;
         let freshness = match self.journey.storage(&facts, times.request, times.response) {

@@ -49,8 +49,10 @@ async fn a_purge_while_another_codes_is_not_overtaken() {
     let world = World::new(ON, script).await;
     assert_eq!(world.get("/").got().await.body, PAGE);
     let identity = stored(&world, primary(&world)).unwrap();
-    let key = key_of(primary(&world), mark_of(&identity.head).unwrap(), Coding::Gzip);
-    let join = world.proxy.flights.join(key, key, Sequence::default(), |_, _| true);
+    let mark = mark_of(&identity.head).unwrap();
+    let key = key_of(primary(&world), mark, Coding::Gzip);
+    let flight = key.variant(mark);
+    let join = world.proxy.flights.join(key, flight, Sequence::default(), |_, _| true);
     let Join::Leader(leader) = join else { panic!("nobody codes yet") };
     let waits = world.get("/").with("accept-encoding", "gzip").started().await;
     assert!(!waits.is_finished());

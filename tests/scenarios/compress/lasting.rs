@@ -12,6 +12,7 @@ over_each_protocol!(
     a_stale_page_is_coded_as_well,
     an_unsafe_request_takes_every_coding_away,
     coded_copies_are_hits_after_a_restart,
+    the_copies_of_the_next_body_take_the_places_of_those_before,
 );
 
 async fn a_purge_covers_every_coding(protocol: Protocol) {
@@ -121,4 +122,19 @@ async fn coded_copies_are_hits_after_a_restart(protocol: Protocol) {
     }
     assert_eq!(scene.door().metric("headland_compressions_total").await, 0.0);
     assert_eq!(scene.origin.count(), 2);
+}
+
+async fn the_copies_of_the_next_body_take_the_places_of_those_before(protocol: Protocol) {
+    let mut scene = DiskScene::serving(protocol, ON).await;
+    for round in 0..9 {
+        let (page, coding) = (page(100 + round), CODINGS[round % 3]);
+        let reply = Reply::stale(&format!("\"{round}\""), page.clone());
+        scene.origin.now("/", reply.field("content-type", "text/html"));
+        let ask = || Ask::get("/").field("accept-encoding", coding);
+        assert!(decoded(&scene.ask(ask()).await, coding) == page);
+    }
+    // One identity and three codings.
+    scene.stored(4).await;
+    scene.restart().await;
+    scene.stored(4).await;
 }
