@@ -16,9 +16,9 @@
 //!                        identity's body ─► CodedBody ─► relay ─► those who wait, store
 //! ```
 //!
-//! What is for one client alone leaves as it came. Its bytes may hold secrets beside what the client
-//! sent, of which the length of a coded body would tell (BREACH); and how long it takes is that
-//! client's to say, so a few could hold every place.
+//! What is for one client alone leaves as it came. It may hold secrets beside what the client sent,
+//! of which the length of a coded body would tell (BREACH); and how long it takes is that client's
+//! to say, so a few could hold every place.
 //!
 //! Invariants:
 //! - no coded response begins where its identity might not: what purges, freshness and conditions
