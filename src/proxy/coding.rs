@@ -15,10 +15,8 @@ use http::header::VARY;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::context::Journey;
-use super::head::facts_of;
 use crate::message::{FieldBlock, push_field};
 use crate::object::{CacheKey, ObjectHead, Selection, VarySpec};
-use crate::semantics::cacheability::{Method, Storage};
 use crate::semantics::coding::{Coding, CompressPolicy, coded_field, varies_by_coding};
 use crate::upstream::IncomingResponse;
 
@@ -35,20 +33,8 @@ impl Journey {
         self.mark_by(self.compress(), response, length);
     }
 
-    /// The same for what came to this request alone: it is not coded, but a HEAD is told what a GET
-    /// would get (RFC 9110 section 9.3.2). Returns the coding of that.
-    pub(super) fn mark_passed(&self, response: &mut IncomingResponse) -> Option<Coding> {
-        let facts = facts_of(response.status.as_u16(), &response.headers);
-        let now = self.inbound.arrival.later();
-        let is_told = self.facts.method == Method::Head
-            && matches!(self.storage(&facts, now, now), Storage::Store(_));
-        let (policy, length) = (self.compress().filter(|_| is_told), response.content_length);
-        let is_marked = self.mark_by(policy, response, length);
-        self.inbound.wanted().filter(|_| is_marked)
-    }
-
-    /// Returns whether it is worth coding.
-    fn mark_by(
+    /// The same by a `policy`, if there is one. Returns whether it is worth coding.
+    pub(super) fn mark_by(
         &self,
         policy: Option<&CompressPolicy>,
         response: &mut IncomingResponse,

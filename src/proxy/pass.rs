@@ -17,6 +17,7 @@ use crate::message::{Body, Extra, Reply, Response};
 use crate::object::{CacheKey, PrimaryKey};
 use crate::semantics::cache_status::{CacheStatus, Forward};
 use crate::semantics::cacheability::{Method, Storage, invalidates};
+use crate::semantics::coding::Coding;
 use crate::semantics::uri::{Reference, normalize_host};
 use crate::semantics::verdict::Failure;
 use crate::store::Lookup;
@@ -108,6 +109,18 @@ impl Journey {
             )
     }
 
+    /// What came to this request alone is not coded, but a HEAD is told what a GET would get (RFC
+    /// 9110 section 9.3.2): returns the coding of that.
+    fn coding_to_tell(&self, response: &mut IncomingResponse) -> Option<Coding> {
+        let facts = facts_of(response.status.as_u16(), &response.headers);
+        let now = self.inbound.arrival.later();
+        let is_told = self.facts.method == Method::Head
+            && matches!(self.storage(&facts, now, now), Storage::Store(_));
+        let (policy, length) = (self.compress().filter(|_| is_told), response.content_length);
+        let is_marked = self.mark_by(policy, response, length);
+        self.inbound.wanted().filter(|_| is_marked)
+    }
+
     /// The response that came to this request alone.
     pub(super) fn passed(
         &self,
@@ -117,7 +130,7 @@ impl Journey {
         reason: &'static str,
     ) -> Sent {
         let origin_status = Some(incoming.status.as_u16());
-        let coding = self.mark_passed(&mut incoming);
+        let coding = self.coding_to_tell(&mut incoming);
         let status = CacheStatus {
             fwd: Some(forward),
             fwd_status: origin_status,

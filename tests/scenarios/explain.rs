@@ -382,7 +382,8 @@ async fn a_copy_in_the_coding_of_a_request_is_told() {
     scene.origin.on("/b", Reply::fresh("small").field("content-type", "text/html"));
     let told = async |target: &str| asking.told(target, "&header=Accept-Encoding:%20gzip").await;
     let effect = |told: &Value| rule(told, "site[0].compress")["effect"].clone();
-    assert_eq!(effect(&told("/a").await), "made of what is fetched, if that is worth it");
+    let made = "made of what is fetched, if that is stored and worth it";
+    assert_eq!(effect(&told("/a").await), made);
     scene.get("/a").await;
     scene.get("/b").await;
     let made = told("/a").await;
