@@ -284,7 +284,7 @@ async fn what_is_not_stored_leaves_as_it_came(protocol: Protocol) {
     let coded = Reply::ok("coded there").field("content-encoding", "br");
     scene.origin.on("/coded", coded.field("cache-control", "private"));
     let seen = scene.ask(ask(Ask::get("/coded"))).await;
-    assert_eq!((seen.text(), seen.field("content-encoding")), ("coded there".into(), "br".into()));
+    assert_eq!((seen.text(), seen.field("content-encoding")), ("coded there", "br".into()));
 }
 
 async fn a_body_cut_short_seems_whole_to_nobody(protocol: Protocol) {

@@ -28,14 +28,14 @@ async fn an_identity_that_varies_by_coding_serves_everybody(protocol: Protocol) 
     let scene = scene(protocol).await;
     let page = page(500);
     let reply = || fresh(page.clone()).field("vary", "accept-encoding");
-    for first in 0..4 {
+    for (first, begins) in TAKES.into_iter().enumerate() {
         let target = format!("/{first}");
         scene.origin.on(&target, reply());
         for at in (first..4).chain(0..first) {
             let seen = taking(&scene, TAKES[at], &target).await;
-            assert!(decoded(&seen, GIVES[at]) == page, "{} after {}", TAKES[at], TAKES[first]);
+            assert!(decoded(&seen, GIVES[at]) == page, "{} after {begins}", TAKES[at]);
         }
-        assert_eq!(scene.origin.count(), first + 1, "first {}", TAKES[first]);
+        assert_eq!(scene.origin.count(), first + 1, "first {begins}");
     }
     // So does one that is not worth coding, and a 304.
     let small = |etag| Reply::stale(etag, "small").field("vary", "accept-encoding");
