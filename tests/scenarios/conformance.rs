@@ -68,8 +68,8 @@ const EXCEPTIONS: [(&str, &[&str]); 9] = [
         &["conditional-lm-fresh-no-lm"],
     ),
     (
-        "RFC 9112 section 6.1: what has a transfer coding that is not known here cannot be read, so \
-         a 502 is due",
+        "RFC 9112 section 6.1: what has a transfer coding that is not known here cannot be read, \
+         so a 502 is due",
         &["headers-store-Transfer-Encoding"],
     ),
     (
