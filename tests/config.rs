@@ -145,7 +145,7 @@ fn the_documented_interface_is_understood_and_only_what_comes_later_is_refused()
         assert_eq!(fault.wrong, "not supported yet by this version", "{fault}");
         refused.push(fault.key.as_str());
     }
-    let later = "listen.probes listen.proxy_protocol origin[1].s3";
+    let later = "listen.probes listen.proxy_protocol";
     assert_eq!(refused.join(" "), later);
 }
 
@@ -384,12 +384,16 @@ fn the_configs_of_the_readme_are_accepted() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
     let blocks = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let [first, rules, control, shield, edge] = blocks.collect::<Vec<_>>()[..] else { panic!() };
+    let [first, bucket, rules, control, shield, edge] = blocks.collect::<Vec<_>>()[..] else {
+        panic!()
+    };
+    let (listens, _) = first.split_once("[[origin]]").unwrap();
     let (without_site, _) = first.split_once("[[site]]").unwrap();
     // The others say what stands besides.
     let (_, rest) = SOUND.split_once("[[origin]]").unwrap();
     for text in [
         first.to_owned(),
+        format!("{listens}{bucket}"),
         format!("{without_site}{rules}"),
         format!("{shield}[[origin]]{rest}"),
         format!("{edge}{SOUND}"),

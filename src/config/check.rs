@@ -8,6 +8,7 @@ use std::hash::Hash;
 
 use super::Config;
 use super::address::Scheme;
+use super::bucket;
 use super::node::Role;
 use super::origin::Origin;
 use super::reader::{Document, did_you_mean, nearest};
@@ -270,9 +271,13 @@ impl Served<'_> {
                 (None, false) if origin.servers.iter().all(|server| server.backup) => {
                     self.document.tell(&servers, "a server that is no backup", "found none");
                 }
+                (Some(s3), true) => {
+                    bucket::rules(&format!("origin[{index}]"), origin, s3, self.document)
+                }
                 _ => {}
             }
         }
+        bucket::methods(origins, self.sites, self.document);
     }
 
     fn sites(&self) {

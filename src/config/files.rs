@@ -34,6 +34,14 @@ impl Config {
             let read = self.geo.read().map(drop).map_err(|error| error.to_string());
             check("geo.database", "a database of at most 512 MiB", database, read);
         }
+        for (index, s3) in
+            self.origins.iter().enumerate().filter_map(|(n, it)| Some((n, it.s3.as_ref()?)))
+        {
+            if let (Some(file), Some(read)) = (&s3.credentials_file, s3.read_profile()) {
+                let key = format!("origin[{index}].s3.credentials_file");
+                check(&key, "a file of credentials", file, read.map(drop));
+            }
+        }
         super::site::files::check(&self.sites, &self.source, &mut check);
         if let AccessLog::File(path) = &self.logging.access {
             check("logging.access", "a file in a folder that exists", path, find_folder(path));

@@ -2,13 +2,8 @@
 
 /// Keys that are read and checked but not served by this version. Accepting one silently would
 /// promise what the node does not do. Whoever builds one of these takes its row away.
-pub(super) const LATER: [&str; 5] = [
-    "listen.probes",
-    "listen.proxy_protocol",
-    "origin.s3",
-    "site.max_object",
-    "site.server_timing",
-];
+pub(super) const LATER: [&str; 4] =
+    ["listen.probes", "listen.proxy_protocol", "site.max_object", "site.server_timing"];
 
 /// What a fault says of them.
 pub(super) const FOR_LATER: &str = "not supported yet by this version";

@@ -13,6 +13,7 @@
 //! A part is handed its own section, never the whole.
 
 pub mod address;
+mod bucket;
 pub mod cache;
 mod check;
 pub mod compress;
@@ -39,6 +40,7 @@ pub mod purge;
 mod reader;
 pub mod reference;
 mod rule;
+pub mod s3;
 pub mod secret;
 mod section;
 pub mod shield;
@@ -202,6 +204,7 @@ impl Config {
 
     /// Settles the defaults that depend on other keys.
     fn settle(&mut self) {
+        bucket::settle(&self.origins, &mut self.sites);
         self.listen.http3 &= !self.listen.https.is_empty();
         self.cache.max_object = self.cache.max_object.min(self.cache.memory);
     }

@@ -1,6 +1,5 @@
 //! `[[origin]]`: where responses come from.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -8,6 +7,7 @@ use http::uri::Authority;
 use super::address::Endpoint;
 use super::reference::Sample::{Commented, Required, Shown};
 use super::rule::{Form, Within, named};
+use super::s3::S3;
 use super::section::{choice, section};
 
 section! {
@@ -101,25 +101,6 @@ section! {
         unhealthy: usize = 3, Within(1..=100);
         /// Successes in a row that make it healthy again.
         healthy: usize = 2, Within(1..=100);
-    }
-}
-
-section! {
-    /// An S3 bucket. Credentials come from the environment (`AWS_ACCESS_KEY_ID` and kin) or a file.
-    pub struct S3 {
-        /// Name of the bucket.
-        bucket: String = String::new(), named("\"assets\"");
-        /// Region that signatures name.
-        region: String = String::new(), named("\"eu-central-1\"");
-        /// Where the service is; without it Amazon's address of the region.
-        endpoint: Option<Endpoint> = None,
-            Commented(r#""https://s3.eu-central-1.amazonaws.com""#);
-        /// Put before each path to make the key.
-        prefix: String = String::new();
-        /// The bucket in the path and not in the host.
-        path_style: bool = false;
-        /// File of the credentials, in the form of `~/.aws/credentials`.
-        credentials_file: Option<PathBuf> = None, Commented(r#""s3.credentials""#);
     }
 }
 

@@ -11,6 +11,7 @@
 use serde_json::{Value, json};
 
 use super::Source;
+use super::bucket;
 use super::check;
 use super::fault::Report;
 use super::load::load;
@@ -64,7 +65,8 @@ impl Published {
         let check = |it: &Self, document: &Document<'_>| {
             check::served(&it.origins, &it.sites, document);
         };
-        let (published, source) = load(text, around, Self::read_table, check)?;
+        let (mut published, source) = load(text, around, Self::read_table, check)?;
+        bucket::settle(&published.origins, &mut published.sites);
         Ok(Self { source, ..published })
     }
 
@@ -244,10 +246,9 @@ set = { x-key = "${KEY}" }
             "toml:5:1: site[0].hosts: expected at least one host, found none",
             "toml:6:1: site[0].origin: expected the name of an existing [[origin]], found \"app\"",
             "toml:7:2: sites: unknown key; did you mean \"site\"?",
-            "toml:10:1: origin[0].s3: not supported yet by this version",
             "toml:10:55: origin[0].s3.credentials_file: expected an absolute path, which is the \
              same on every node, found \"s3\"",
-            "6 faults",
+            "5 faults",
         ];
         assert_eq!(lines(Published::check(text, "toml")), expected);
         let none = "toml:1:1: site: expected at least one [[site]], found none";

@@ -2,6 +2,7 @@
 //! config, and the one line that it makes.
 
 mod edge_rules;
+mod s3;
 
 use std::path::Path;
 
