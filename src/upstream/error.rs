@@ -28,6 +28,16 @@ pub enum SetupError {
     /// The name of one of its servers is none that a certificate could bear.
     #[error("{0}: expected servers of names that a certificate can bear")]
     Name(String),
+    /// A variable of the environment by which credentials are found is missing or wrong.
+    #[error("{origin}: credentials: expected {expected} in {variable}")]
+    Variable {
+        /// The origin's name.
+        origin: String,
+        /// The variable.
+        variable: &'static str,
+        /// What it has to hold.
+        expected: &'static str,
+    },
     /// The trusted roots cannot be read.
     #[error(transparent)]
     Roots(#[from] RootsError),

@@ -12,6 +12,7 @@ mod health;
 mod origin;
 mod rendezvous;
 mod repeat;
+mod s3;
 pub mod shield;
 mod shields;
 mod status;

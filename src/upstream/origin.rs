@@ -1,4 +1,5 @@
-//! An HTTP origin: servers of equal content, tried one after the other.
+//! An origin: servers of equal content, tried one after the other; or a bucket, whose one server
+//! takes signed requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,6 +12,7 @@ use super::balance::{Candidate, Order, order};
 use super::error::{Fault, SetupError, UpstreamError, classify};
 use super::health;
 use super::repeat::keep;
+use super::s3::{self, Bucket};
 use super::status::ServerStatus;
 use crate::config::address::Scheme;
 use crate::config::origin::{Origin as OriginConfig, Protocol as Spoken, Server as ServerConfig};
@@ -27,6 +29,8 @@ pub struct Origin {
     /// `Host` sent; `None` sends the client's.
     host: Option<HeaderValue>,
     servers: Vec<Member>,
+    /// Whose objects are asked for, where it is one.
+    bucket: Option<Bucket>,
     turn: AtomicUsize,
     metrics: Arc<Metrics>,
 }
@@ -50,16 +54,24 @@ impl Origin {
         metrics: Arc<Metrics>,
     ) -> Result<Self, SetupError> {
         let name = config.host.as_ref().map(|host| host.host().to_owned());
+        let of_bucket = config
+            .s3
+            .as_ref()
+            .map(|s3| ServerConfig { url: s3::server(s3), ..ServerConfig::default() });
         let servers = config
             .servers
             .iter()
+            .chain(&of_bucket)
             .map(|server| member(config, server, name.as_deref(), egress))
             .collect::<Result<Vec<_>, _>>()?;
+        let environment = |name: &str| std::env::var(name).ok();
+        let bucket = |s3| Bucket::new(&config.name, s3, egress, &environment);
         Ok(Self {
             config: config.clone(),
             // An authority is visible ASCII, so this never fails.
             host: config.host.as_ref().and_then(|host| host.as_str().parse().ok()),
             servers,
+            bucket: config.s3.as_ref().map(bucket).transpose()?,
             turn: AtomicUsize::new(fastrand::usize(..1024)),
             metrics,
         })
@@ -108,21 +120,34 @@ impl Origin {
         &self,
         mut request: OutgoingRequest,
     ) -> Result<IncomingResponse, UpstreamError> {
+        if let Some(bucket) = &self.bucket {
+            return self.fetch_object(bucket, request).await;
+        }
         if let Some(host) = &self.host {
             request.headers.insert(HOST, host.clone());
         }
+        self.send(request).await
+    }
+
+    pub(super) async fn send(
+        &self,
+        mut request: OutgoingRequest,
+    ) -> Result<IncomingResponse, UpstreamError> {
         let order = self.order(&request.target);
         let mut attempts = self.attempts(&order).peekable();
         loop {
             let Some(member) = attempts.next() else { return Err(self.no_server()) };
             let next = attempts.peek().copied();
-            let (sent, kept) = match next {
+            let (mut sent, kept) = match next {
                 Some(_) => {
                     let (sent, kept) = keep(request);
                     (sent, Some(kept))
                 }
                 None => (request, None),
             };
+            if let Some(bucket) = &self.bucket {
+                bucket.sign(&mut sent).await?;
+            }
             let outcome = member.pool.send(sent).await;
             self.note(member, &outcome);
             let error = match outcome {

@@ -177,6 +177,7 @@ pub(crate) const RULES: &[Rule] = &[
             ("src/listener/", "the request is stamped here"),
             ("src/proxy/context", "what one request knows, its time included"),
             ("src/upstream/health", "the loop that probes"),
+            ("src/upstream/s3/mod.rs", "a signature tells when it was made"),
             ("src/upstream/shields", "breakers are told when a shield failed"),
             ("src/store/disk/", "background loops: writer, reclaim, scrub"),
             ("src/purge/feed", "the loop that follows the log"),
