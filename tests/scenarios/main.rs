@@ -40,6 +40,7 @@ mod publish;
 mod purge;
 mod range;
 mod reload;
+mod s3;
 mod shield;
 mod slices;
 mod stale;

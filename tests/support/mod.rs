@@ -23,6 +23,7 @@ pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod reply;
 pub(crate) mod scene;
+pub(crate) mod seaweed;
 pub(crate) mod tiers;
 pub(crate) mod tools;
 pub(crate) mod upload;

@@ -28,6 +28,7 @@ pub(crate) struct Setup {
     logging: String,
     purge: String,
     origin: String,
+    bucket: Option<String>,
     site: String,
     is_bare: bool,
 }
@@ -98,6 +99,11 @@ impl Setup {
     /// Lines for `[[origin]]`.
     pub(crate) fn origin(self, lines: &str) -> Self {
         Self { origin: lines.to_owned(), ..self }
+    }
+
+    /// Lines for `[origin.s3]`, in place of servers.
+    pub(crate) fn bucket(self, lines: &str) -> Self {
+        Self { bucket: Some(lines.to_owned()), ..self }
     }
 
     /// Lines for `[[site]]`, and tables below it.
@@ -175,11 +181,16 @@ certificates = [{{ cert = "cert.pem", key = "key.pem" }}]
     /// Origin and site.
     fn served(&self, servers: &str) -> String {
         let Self { origin, site, .. } = self;
+        let (servers, bucket) = match &self.bucket {
+            Some(lines) => (String::new(), format!("[origin.s3]\n{lines}")),
+            None => (format!("servers = [{servers}]"), String::new()),
+        };
         format!(
             r#"[[origin]]
 name = "app"
-servers = [{servers}]
+{servers}
 {origin}
+{bucket}
 [[site]]
 name = "shop"
 hosts = ["{HOST}", "*.{HOST}", "localhost"]
