@@ -18,7 +18,7 @@ mod xml;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
@@ -27,6 +27,7 @@ use http::header::{
     RETRY_AFTER,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tokio::time::timeout;
 
 use self::credentials::{Keeper, Source};
 use self::error::{Judgement, is_error, judge};
@@ -45,6 +46,9 @@ const BUCKET_REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region")
 /// All of a client's fields that S3 is told.
 const TOLD: [HeaderName; 6] =
     [IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE];
+
+/// Longest wait for the document that tells of an error.
+const ERROR_WAIT: Duration = Duration::from_secs(5);
 
 /// Bytes of an error, or of credentials, that are read.
 const DOCUMENT_MAX: usize = 64 * 1024;
@@ -105,6 +109,7 @@ impl Bucket {
         Some(asked)
     }
 
+    /// Routes let GET and HEAD through alone: whatever else came would read, too.
     fn get(&self, method: &Method, key: &str) -> OutgoingRequest {
         let mut headers = HeaderMap::new();
         headers.insert(HOST, self.host.clone());
@@ -141,7 +146,9 @@ impl Bucket {
             response.headers = without_own(&response.headers);
             return Ok(Heard::Response(response));
         }
-        let document = read(std::mem::take(&mut response.body)).await.unwrap_or_default();
+        // Of one that does not come, the status tells enough.
+        let reading = timeout(ERROR_WAIT, read(std::mem::take(&mut response.body))).await;
+        let document = reading.ok().flatten().unwrap_or_default();
         let document = String::from_utf8_lossy(&document);
         let code = xml::text(&document, "Code");
         let message = xml::text(&document, "Message").unwrap_or_default();
