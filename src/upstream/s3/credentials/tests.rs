@@ -108,7 +108,8 @@ impl Metadata {
     }
 
     async fn until_asked(&mut self, count: usize) {
-        self.asked.wait_for(|asked| *asked == count).await.unwrap();
+        let asked = self.asked.wait_for(|asked| *asked == count);
+        tokio::time::timeout(Duration::from_mins(1), asked).await.expect("a question").unwrap();
     }
 }
 
