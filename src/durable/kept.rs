@@ -71,12 +71,22 @@ pub fn unsealed<'t>(title: &str, text: &'t str) -> Option<&'t str> {
     (blake3::hash(lines.as_bytes()).to_hex().as_str() == hash).then_some(lines)
 }
 
-/// Makes the file at `path` if need be, and locks it until what is returned is dropped; `None`
-/// where another process has it.
-pub fn lock(path: &Path) -> io::Result<Option<File>> {
+/// A lock on a file, held until this is dropped.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing it would not do while a child that is just being started has it, too.
+        let _ = self.0.unlock();
+    }
+}
+
+/// Makes the file at `path` if need be, and locks it; `None` where another process has it.
+pub fn lock(path: &Path) -> io::Result<Option<Lock>> {
     let file = File::options().write(true).create(true).truncate(false).open(path)?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(error)) => Err(error),
     }
@@ -85,6 +95,18 @@ pub fn lock(path: &Path) -> io::Result<Option<File>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_ends_though_a_child_has_it_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path).unwrap().unwrap();
+        // What a child has from its fork to its exec.
+        let _child = held.0.try_clone().unwrap();
+        assert!(lock(&path).unwrap().is_none());
+        drop(held);
+        assert!(lock(&path).unwrap().is_some());
+    }
 
     #[test]
     fn what_is_written_is_read_and_damage_is_seen() {

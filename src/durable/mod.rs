@@ -18,7 +18,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-pub use self::kept::{Kept, lock, sealed, unsealed};
+pub use self::kept::{Kept, Lock, lock, sealed, unsealed};
 
 /// A file that is to take the place of another.
 #[derive(Debug)]

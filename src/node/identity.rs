@@ -17,7 +17,6 @@
 //! Invariant: whoever is in the file has ended, but for the process that holds the lock. So a copy
 //! of the file is to be used no more than a copy of the folder.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
@@ -25,7 +24,7 @@ use parking_lot::Mutex;
 
 use crate::config::cache::Disk;
 use crate::config::control::{Control, OnControlLoss};
-use crate::durable::{Kept, beside, lock};
+use crate::durable::{Kept, Lock, beside, lock};
 use crate::purge::Incarnation;
 
 /// Name of the file in the cache folder.
@@ -66,7 +65,7 @@ pub(super) struct Identity {
     /// None where nothing outlives the process.
     file: Option<Mutex<Kept>>,
     /// Held until it is dropped; the cache folder has its own.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl Identity {
@@ -152,7 +151,7 @@ fn known(file: &Kept) -> Vec<u64> {
 }
 
 /// Locks a file beside the one at `path`, which is replaced again and again.
-fn lock_beside(path: &std::path::Path) -> Result<File, IdentityError> {
+fn lock_beside(path: &std::path::Path) -> Result<Lock, IdentityError> {
     let beside = beside(path, "lock");
     match lock(&beside) {
         Ok(Some(lock)) => Ok(lock),

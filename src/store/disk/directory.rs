@@ -97,6 +97,15 @@ pub struct Directory {
     fault: Option<String>,
 }
 
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Some(held) = &self.held {
+            // Closing it would not do while a child that is just being started has it, too.
+            let _ = held.unlock();
+        }
+    }
+}
+
 impl Directory {
     /// Takes hold of the directory of a store alone, which is made if need be.
     ///

@@ -13,7 +13,7 @@
 //! - what it failed for takes no number. It may yet be found by the next start if nothing came to
 //!   stand in its place: then more is purged, never less.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::control::log::history::History;
 use crate::control::log::layout::{Contents, Damage, Writer};
 use crate::control::log::{Kept, Logged};
-use crate::durable::{Replacement, beside, replace, sync_folder_of};
+use crate::durable::{Lock, Replacement, beside, lock, replace, sync_folder_of};
 use crate::object::{EntryHash, LogId, Position, PurgeCommand};
 
 /// Name of the file in the folder of the control plane.
@@ -68,20 +68,14 @@ pub(super) struct LogFile {
 ///
 /// # Errors
 /// Another process has it, or it cannot be made.
-pub(super) fn hold(folder: &Path) -> Result<File, FileError> {
+pub(super) fn hold(folder: &Path) -> Result<Lock, FileError> {
     let failed = |act| move |source| FileError { path: folder.to_owned(), act, source };
     fs::create_dir_all(folder).map_err(failed("made"))?;
-    let mut options = OpenOptions::new();
-    let lock = options.read(true).write(true).create(true).truncate(false).open(folder.join(LOCK));
-    let lock = lock.map_err(failed("locked"))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            let source = io::Error::other("another control plane uses its folder");
-            Err(failed("opened")(source))
-        }
-        Err(TryLockError::Error(error)) => Err(failed("locked")(error)),
-    }
+    let lock = lock(&folder.join(LOCK)).map_err(failed("locked"))?;
+    lock.ok_or_else(|| {
+        let source = io::Error::other("another control plane uses its folder");
+        failed("opened")(source)
+    })
 }
 
 impl LogFile {

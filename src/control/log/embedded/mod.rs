@@ -13,6 +13,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
 use std::fs::File;
 use std::future::ready;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use self::file::{Compact, LogFile, hold};
 use super::history::{Bounds, History};
 use super::layout::Contents;
 use super::{Asked, Entries, Kept, Later, LogBounds, LogError, Logged, PurgeLog, Snapshot};
+use crate::durable::Lock;
 use crate::net::worker::off_loop;
 use crate::object::{BATCH_MAX, Entry, EntryHash, Position};
 
@@ -48,7 +50,7 @@ struct Shared {
     waiting_max: usize,
     head: watch::Sender<Position>,
     /// Held until this is dropped.
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Debug, Default)]
@@ -112,7 +114,7 @@ pub fn look(folder: &Path) -> Result<Option<Kept>, FileError> {
 #[derive(Debug)]
 pub struct Held {
     folder: PathBuf,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Held {
