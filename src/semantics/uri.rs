@@ -48,11 +48,17 @@ pub fn normalize_path_pattern(pattern: &str) -> String {
 
 /// RFC 3987 section 3.1: what browsers send for characters that a URI cannot hold.
 fn in_ascii(path: &str) -> String {
-    let mut out = String::with_capacity(path.len() + 16);
-    for byte in path.bytes() {
-        match byte.is_ascii() {
+    escape(path, |byte| byte.is_ascii())
+}
+
+/// A text of which every byte is escaped that does not stay (RFC 3986 section 2.1).
+pub fn escape(text: &str, stays: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        match stays(byte) {
             true => out.push(char::from(byte)),
-            false => out.push_str(&format!("%{byte:02X}")),
+            // Writing to a string never fails.
+            false => drop(write!(out, "%{byte:02X}")),
         }
     }
     out
@@ -228,12 +234,13 @@ fn is_port(port: &str) -> bool {
         && (port.is_empty() || port.parse::<u16>().is_ok())
 }
 
-/// RFC 3986 section 2.3.
-const fn is_unreserved(byte: u8) -> bool {
+/// RFC 3986 section 2.3: letters, digits and four signs.
+pub const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-fn hex_value(digit: u8) -> Option<u8> {
+/// What a hexadecimal digit stands for.
+pub fn hex_value(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 

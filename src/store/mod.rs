@@ -204,20 +204,14 @@ impl Store {
     }
 
     async fn glance_at(&self, key: CacheKey) -> At {
-        match (self.memory.get(key), &self.disk) {
-            (Some(Resident::Stored(stored)), _) => At::Stored(stored),
-            (Some(Resident::Varies(index)), _) => At::Varies(index),
-            (None, None) => At::Nothing,
-            (None, Some(disk)) => match disk.waiting(key) {
-                Some(stored) => At::Stored(stored),
-                None => match disk.glance(key).await {
-                    Some(Item::Response(stored)) => At::Stored(Arc::new(stored)),
-                    Some(Item::Varies(spec, draw)) => {
-                        At::Varies(Arc::new(VaryIndex::new(spec, draw)))
-                    }
-                    None => At::Nothing,
-                },
-            },
+        let disk = match self.in_memory(key) {
+            Ok(disk) => disk,
+            Err(at) => return at,
+        };
+        match disk.glance(key).await {
+            Some(Item::Response(stored)) => At::Stored(Arc::new(stored)),
+            Some(Item::Varies(spec, draw)) => At::Varies(Arc::new(VaryIndex::new(spec, draw))),
+            None => At::Nothing,
         }
     }
 
@@ -233,18 +227,25 @@ impl Store {
     }
 
     fn at(&self, key: CacheKey) -> At {
+        let disk = match self.in_memory(key) {
+            Ok(disk) => disk,
+            Err(at) => return at,
+        };
+        match disk.find(key) {
+            Found::Here(item, used) => self.take_up(disk, key, item, used),
+            Found::Cold => At::Cold,
+            Found::Nothing => At::Nothing,
+        }
+    }
+
+    /// What is there without a look at the disk; the disk where that has to tell.
+    #[inline]
+    fn in_memory(&self, key: CacheKey) -> Result<&Disk, At> {
         match (self.memory.get(key), &self.disk) {
-            (Some(Resident::Stored(stored)), _) => At::Stored(stored),
-            (Some(Resident::Varies(index)), _) => At::Varies(index),
-            (None, None) => At::Nothing,
-            (None, Some(disk)) => match disk.waiting(key) {
-                Some(stored) => At::Stored(stored),
-                None => match disk.find(key) {
-                    Found::Here(item, used) => self.take_up(disk, key, item, used),
-                    Found::Cold => At::Cold,
-                    Found::Nothing => At::Nothing,
-                },
-            },
+            (Some(Resident::Stored(stored)), _) => Err(At::Stored(stored)),
+            (Some(Resident::Varies(index)), _) => Err(At::Varies(index)),
+            (None, None) => Err(At::Nothing),
+            (None, Some(disk)) => disk.waiting(key).map_or(Ok(disk), |it| Err(At::Stored(it))),
         }
     }
 

@@ -22,7 +22,7 @@ use super::{Asked, Denial};
 use crate::config::secret::SecretFault;
 use crate::config::secret::{Secret, base64url, same_bytes};
 use crate::config::site::signed_urls::{SignedUrls, SigningKey};
-use crate::semantics::uri::{loosest_path, normalize_host, split_target};
+use crate::semantics::uri::{escape, loosest_path, normalize_host, split_target};
 
 /// The parameters that are ours.
 pub(in crate::site) const PARAMETERS: [&str; 5] =
@@ -159,14 +159,7 @@ fn is_ours(pair: &str) -> bool {
 
 /// A target as it may stand in a URL: what no URL holds is escaped (RFC 3986 section 2).
 fn escaped(target: &str) -> String {
-    let mut out = String::with_capacity(target.len());
-    for byte in target.bytes() {
-        match byte {
-            b'!'..=b'~' if !b"\"<>\\^`{|}".contains(&byte) => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    escape(target, |byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte))
 }
 
 /// What a signature is to hold for.

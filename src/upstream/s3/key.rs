@@ -8,7 +8,7 @@
 //! Invariants: no path leads to the bucket itself, which would list it, nor out of the prefix: a
 //! segment `.` or `..` that comes out of an escape may be followed by a server of files.
 
-use std::fmt::Write;
+use crate::semantics::uri::{escape, hex_value, is_unreserved};
 
 /// Which keys the paths of a bucket's origin lead to.
 #[derive(Debug)]
@@ -47,17 +47,7 @@ impl Keys {
 /// Writes a key as AWS does in what is signed: all but unreserved characters and the slash escaped
 /// (Amazon S3 API Reference, "UriEncode").
 pub(super) fn encode(key: &str) -> String {
-    let mut out = String::with_capacity(key.len() + 8);
-    for byte in key.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                out.push(char::from(byte));
-            }
-            // Writing to a string never fails.
-            _ => drop(write!(out, "%{byte:02X}")),
-        }
-    }
-    out
+    escape(key, |byte| is_unreserved(byte) || byte == b'/')
 }
 
 /// `None` for what is no text in UTF-8, or has a broken escape.
@@ -66,15 +56,11 @@ fn decode(path: &str) -> Option<String> {
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {
         out.push(match byte {
-            b'%' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
+            b'%' => hex_value(bytes.next()?)? << 4 | hex_value(bytes.next()?)?,
             byte => byte,
         });
     }
     String::from_utf8(out).ok()
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|value| value.try_into().ok())
 }
 
 #[cfg(test)]
